@@ -67,6 +67,8 @@ STAGES: tuple[Stage, ...] = (
         (
             Pass("func.func(tw-tile-and-fuse)", "loops are made from the configs"),
             Pass("func.func(tw-peel)", "whole tiles get static sizes, remainders a loop of their own"),
+            Pass("canonicalize", "folds the sizes of whole tiles into types"),
+            Pass("cse", "slices that several operations of a tile share are taken once"),
         ),
         select=True,
     ),

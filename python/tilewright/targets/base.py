@@ -54,6 +54,6 @@ def find(name: str) -> Any:
     if name in _BUILT_IN:
         module, function = _BUILT_IN[name].split(":")
         return getattr(import_module(module), function)()
-    raise errors.fail(
+    errors.fail(
         errors.ArgumentError, f"no target is called {name!r}", help=f"installed targets: {', '.join(names())}"
     )
