@@ -48,7 +48,9 @@ def main() -> None:
     torch.manual_seed(0)
     load = {"gguf_file": arguments.gguf.name}
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.gguf.parent, **load)
-    model = transformers.AutoModelForCausalLM.from_pretrained(arguments.gguf.parent, dtype=torch.float32, **load).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        arguments.gguf.parent, dtype=torch.float32, **load
+    ).eval()
     long_ids = tokenizer(LONG, add_special_tokens=False)["input_ids"][:TOKENS]
     assert len(long_ids) == TOKENS
     with torch.no_grad():

@@ -62,7 +62,9 @@ class _Cursor:
         """Step over `size` bytes and return where they start."""
         start = self.at
         if size < 0 or size > self.end - start:
-            raise self.fail(field, f"needs {size} bytes but the file has {self.end - start} left (truncated?)")
+            raise self.fail(
+                field, f"needs {size} bytes but the file has {self.end - start} left (truncated?)"
+            )
         self.at = start + size
         return start
 
@@ -108,7 +110,9 @@ class _LazyArray:
                 raise cursor.fail(f"{field}[{index}]", "the file ends inside the array", at)
             (length,) = unpack(data, at)
             if length > end - at - 8:
-                raise cursor.fail(f"{field}[{index}]", f"string of {length} bytes does not fit into the file", at)
+                raise cursor.fail(
+                    f"{field}[{index}]", f"string of {length} bytes does not fit into the file", at
+                )
             at += 8 + length
         return at
 
@@ -123,7 +127,9 @@ class _LazyArray:
             try:
                 strings.append(data[at + 8 : at + 8 + length].decode("utf-8"))
             except UnicodeDecodeError as error:
-                raise cursor.fail(f"metadata '{self.key}'[{index}]", f"not UTF-8 ({error.reason})", at) from None
+                raise cursor.fail(
+                    f"metadata '{self.key}'[{index}]", f"not UTF-8 ({error.reason})", at
+                ) from None
             at += 8 + length
         return strings
 
@@ -162,7 +168,9 @@ class Metadata(Mapping[str, Any]):
         # bool is an int in Python; a flag where a number is wanted is a damaged file all the same.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             names = kind.__name__ if isinstance(kind, type) else " or ".join(k.__name__ for k in kind)
-            raise FormatError(f"{self._cursor.path}: metadata '{key}' is {type(value).__name__}, expected {names}")
+            raise FormatError(
+                f"{self._cursor.path}: metadata '{key}' is {type(value).__name__}, expected {names}"
+            )
         return value
 
 
@@ -250,7 +258,9 @@ class GGUFFile:
             self._parse_pair(cursor)
         self.alignment = self.metadata.optional("general.alignment", int, DEFAULT_ALIGNMENT)
         if self.alignment < 8 or self.alignment & (self.alignment - 1) or self.alignment > 1 << 20:
-            raise cursor.fail("metadata 'general.alignment'", f"{self.alignment} is no power of two from 8 to 2^20")
+            raise cursor.fail(
+                "metadata 'general.alignment'", f"{self.alignment} is no power of two from 8 to 2^20"
+            )
         rows = [self._parse_tensor(cursor) for _ in range(tensor_count)]
         self.data_offset = -(-cursor.at // self.alignment) * self.alignment
         self.tensors = self._place(cursor, rows)
@@ -308,7 +318,9 @@ class GGUFFile:
                 raise cursor.fail(field, f"impossible shape {list(shape)}", start)
         row = shape[-1] if shape else 1
         if row % kind.block:
-            raise cursor.fail(field, f"rows of {row} are no multiple of the {kind.name} block of {kind.block}", start)
+            raise cursor.fail(
+                field, f"rows of {row} are no multiple of the {kind.name} block of {kind.block}", start
+            )
         return Tensor(name, shape, kind, offset, elements // kind.block * kind.bytes), start
 
     def _place(self, cursor: _Cursor, rows: list[tuple[Tensor, int]]) -> dict[str, Tensor]:
@@ -354,7 +366,9 @@ class GGUFFile:
             data = np.frombuffer(self._map, np.uint8, tensor.nbytes, tensor.offset)
             return data.reshape(*tensor.shape[:-1], row_bytes)
         dtype = PLAIN[tensor.type.name]
-        return np.frombuffer(self._map, dtype, tensor.nbytes // dtype.itemsize, tensor.offset).reshape(tensor.shape)
+        return np.frombuffer(self._map, dtype, tensor.nbytes // dtype.itemsize, tensor.offset).reshape(
+            tensor.shape
+        )
 
     def release(self, name: str) -> None:
         """Let the system drop the pages of a tensor that is not needed any more; reading it again maps them anew."""

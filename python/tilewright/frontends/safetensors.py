@@ -55,7 +55,9 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         try:
             import safetensors
         except ImportError:
-            raise FormatError(f"{os.fspath(path)}: reading safetensors files needs the package 'safetensors'") from None
+            raise FormatError(
+                f"{os.fspath(path)}: reading safetensors files needs the package 'safetensors'"
+            ) from None
         self.path = os.fspath(path)
         with open(self.path, "rb") as handle:
             size = os.fstat(handle.fileno()).st_size

@@ -36,7 +36,9 @@ def render_chat(
 
     path = tokenizer.path
     if tokenizer.chat_template is None:
-        raise FormatError(f"{path}: metadata 'tokenizer.chat_template' is missing: the model has no chat form")
+        raise FormatError(
+            f"{path}: metadata 'tokenizer.chat_template' is missing: the model has no chat form"
+        )
     for index, message in enumerate(messages):
         if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
             raise ArgumentError(f"chat: message {index} needs the texts 'role' and 'content'")

@@ -94,7 +94,9 @@ class Tokenizer:
         self.eos = self._token_id(meta, "eos")
         ends = (self._token_id(meta, name) for name in ("eos", "eot", "eom"))
         self.stop_ids = frozenset(token for token in ends if token is not None)
-        self.add_bos = bool(meta.optional("tokenizer.ggml.add_bos_token", bool, False)) and self.bos is not None
+        self.add_bos = (
+            bool(meta.optional("tokenizer.ggml.add_bos_token", bool, False)) and self.bos is not None
+        )
         self.chat_template = meta.optional("tokenizer.chat_template", str, None)
         self._encoder = self._build(meta.require("tokenizer.ggml.merges", list))
 
@@ -143,7 +145,10 @@ class Tokenizer:
         if rule == _GPT2:
             steps = [pre_tokenizers.ByteLevel(add_prefix_space=False)]
         elif rule == _DIGITS_THEN_GPT2:
-            steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+            steps = [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
         else:
             steps = [
                 pre_tokenizers.Split(Regex(rule), "isolated"),

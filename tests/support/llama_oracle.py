@@ -19,7 +19,8 @@ class Oracle:
         reader = gguf.GGUFReader(str(path))
         self.dtype = dtype
         self.weights = {
-            t.name: gguf.dequantize(t.data, t.tensor_type).astype(dtype).reshape(t.shape[::-1]) for t in reader.tensors
+            t.name: gguf.dequantize(t.data, t.tensor_type).astype(dtype).reshape(t.shape[::-1])
+            for t in reader.tensors
         }
 
         def field(name: str, default=None):
@@ -34,7 +35,9 @@ class Oracle:
         self.rotary = field("rope.dimension_count", self.head_dim)
         self.base = field("rope.freq_base", 10000.0)
         self.eps = field("attention.layer_norm_rms_epsilon")
-        self.linear_scale = field("rope.scaling.factor", 1.0) if field("rope.scaling.type") == "linear" else 1.0
+        self.linear_scale = (
+            field("rope.scaling.factor", 1.0) if field("rope.scaling.type") == "linear" else 1.0
+        )
 
     def norm(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.dtype(self.eps)) * weight
@@ -80,7 +83,11 @@ class Oracle:
             x = x + self.attention(self.norm(x, w[f"{name}.attn_norm.weight"]), name)
             h = self.norm(x, w[f"{name}.ffn_norm.weight"])
             gate = h @ w[f"{name}.ffn_gate.weight"].T
-            x = x + (gate / (1 + np.exp(-gate)) * (h @ w[f"{name}.ffn_up.weight"].T)) @ w[f"{name}.ffn_down.weight"].T
+            x = (
+                x
+                + (gate / (1 + np.exp(-gate)) * (h @ w[f"{name}.ffn_up.weight"].T))
+                @ w[f"{name}.ffn_down.weight"].T
+            )
         x = self.norm(x, w["output_norm.weight"])
         return x @ w.get("output.weight", w["token_embd.weight"]).T
 
