@@ -173,7 +173,8 @@ def render(tmp_path, template, messages=({"role": "user", "content": "Hi"},)):
 
 
 def test_templates_see_the_special_tokens(tmp_path):
-    template = "{{ bos_token }}{% for m in messages %}{{ m.role }}:{{ m['content'] | tojson }}{% endfor %}{{ eos_token }}"
+    messages = "{% for m in messages %}{{ m.role }}:{{ m['content'] | tojson }}{% endfor %}"
+    template = "{{ bos_token }}" + messages + "{{ eos_token }}"
     assert render(tmp_path, template) == '<|begin|>user:"Hi"<|end|>'
 
 

@@ -10,6 +10,7 @@ Source: the GGUF specification, versions 2 and 3 (little-endian).
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import struct
@@ -339,7 +340,7 @@ class GGUFFile:
                 tensor.name, tensor.shape, tensor.type, self.data_offset + tensor.offset, tensor.nbytes
             )
         in_order = sorted(tensors.values(), key=lambda tensor: tensor.offset)
-        for first, second in zip(in_order, in_order[1:], strict=False):
+        for first, second in itertools.pairwise(in_order):
             if first.offset + first.nbytes > second.offset:
                 raise cursor.fail(f"tensor '{second.name}'", f"overlaps tensor '{first.name}'", second.offset)
         return tensors

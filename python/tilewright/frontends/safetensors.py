@@ -88,7 +88,7 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         if count == 0:
             return np.zeros(entry["shape"], dtype)
         offset = self._start + begin
-        # The format does not promise alignment; an unaligned tensor is copied, since compiled code loads whole elements.
+        # The format promises no alignment; compiled code loads whole elements, so an unaligned tensor is copied.
         data = np.frombuffer(self._map, np.uint8, end - begin, offset)
         array = data.view(dtype) if data.ctypes.data % dtype.itemsize == 0 else data.copy().view(dtype)
         return array.reshape(entry["shape"])
