@@ -27,6 +27,7 @@ class Settings:
     retries: int = 10  # extra rounds that may be spent on replacing disturbed ones
     settle_s: float = 0.25  # lets the pool of the previous system stop spinning
     pythons: dict[str, str] = field(default_factory=dict)  # system → interpreter that has it
+    foreign_limit: float = load.LIMIT  # cores that others may use during a round
     verbose: bool = False
 
 
@@ -59,14 +60,14 @@ class _Worker:
         environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "TILEWRIGHT_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = str(settings.threads)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        cpus = sorted(os.sched_getaffinity(0))[: settings.threads]
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])
+        )
         self.process = subprocess.Popen(
             [settings.pythons.get(system, sys.executable), "-m", "benchmarks.worker",
              workload.name, system, str(seed), str(settings.threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
             stderr=None if settings.verbose else subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )  # fmt: skip
         facts = self._read()
         for name, value in facts.items():
@@ -87,7 +88,7 @@ class _Worker:
         answer = self._read()
         if "error" in answer:
             self.result.error = answer["error"]
-        elif answer["foreign"] <= load.LIMIT:
+        elif answer["foreign"] <= settings.foreign_limit:
             self.rounds.append(answer["samples_ms"])
         else:
             self.result.dropped_rounds += 1

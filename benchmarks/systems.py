@@ -146,7 +146,9 @@ _PREPARE = {
 }
 
 
-def onnx_model(nodes: list, inputs: dict[str, tuple], output: str, constants: dict[str, np.ndarray] | None = None) -> bytes:
+def onnx_model(
+    nodes: list, inputs: dict[str, tuple], output: str, constants: dict[str, np.ndarray] | None = None
+) -> bytes:
     """Return a serialised ONNX model of float32 `inputs` (name → shape) with one float32 `output`.
 
     Args:

@@ -1,7 +1,7 @@
 """The process in which one system runs one workload: prepares, checks the result, then times rounds on request.
 
-Protocol: one JSON object per line. The parent sends {"round": seconds} and gets {"samples_ms", "foreign"}; the first line
-that the worker writes is {"compile_s", "max_error", "version"} or {"error"}. What libraries print goes to stderr.
+Protocol: one JSON object per line. The parent sends {"round": seconds} and gets {"samples_ms", "foreign"}; the first
+line that the worker writes is {"compile_s", "max_error", "version"} or {"error"}. What libraries print goes to stderr.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ def main(name: str, system: str, seed: str, threads: str) -> None:
     """Run the worker; the arguments are those of the command line."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    # Pools sized by the number of processors see the one that is asked for.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
     try:
         call, facts = _prepare(name, system, int(seed), int(threads))
     except Exception as error:
