@@ -1,5 +1,17 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
+#include "Transforms/FormKernels/FormKernels.h"
+#include "Transforms/FuseElementwise/FuseElementwise.h"
+#include "Transforms/MakeShapes/MakeShapes.h"
+#include "Transforms/MaterializeSlices/MaterializeSlices.h"
+#include "Transforms/Peel/Peel.h"
+#include "Transforms/TileAndFuse/TileAndFuse.h"
 
 void tilewright::registerTilewrightPasses() {
+  registerFormKernelsPass();
+  registerFuseElementwisePass();
+  registerMakeShapesPass();
+  registerMaterializeSlicesPass();
+  registerPeelPass();
+  registerTileAndFusePass();
 }
