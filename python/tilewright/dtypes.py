@@ -186,16 +186,8 @@ def by_name(name: str) -> DType:
     found = _BY_NAME.get(name)
     if found is None:
         short = _BY_MLIR.get(name)
-        hint = (
-            f"did you mean {short.name!r}?"
-            if short
-            else errors.did_you_mean(name, _BY_NAME)
-        )
-        errors.fail(
-            errors.DTypeError,
-            f"dtype: unknown name {name!r}",
-            help=hint or _supported(),
-        )
+        hint = f"did you mean {short.name!r}?" if short else errors.did_you_mean(name, _BY_NAME)
+        errors.fail(errors.DTypeError, f"dtype: unknown name {name!r}", help=hint or _supported())
     return found
 
 
@@ -207,11 +199,7 @@ def by_mlir(text: str) -> DType:
     """
     found = _BY_MLIR.get(text)
     if found is None:
-        errors.fail(
-            errors.DTypeError,
-            f"dtype: no dtype is written {text!r} in MLIR",
-            help=_supported(),
-        )
+        errors.fail(errors.DTypeError, f"dtype: no dtype is written {text!r} in MLIR", help=_supported())
     return found
 
 
@@ -230,40 +218,21 @@ def of(value: Any) -> DType:
     if isinstance(value, str):
         return by_name(value)
     if is_weak(value):
-        return (
-            bool_
-            if isinstance(value, bool)
-            else DEFAULT_INT
-            if isinstance(value, int)
-            else DEFAULT_FLOAT
-        )
-    inner = (
-        value if isinstance(value, (np.dtype, type)) else getattr(value, "dtype", None)
-    )
+        return bool_ if isinstance(value, bool) else DEFAULT_INT if isinstance(value, int) else DEFAULT_FLOAT
+    inner = value if isinstance(value, (np.dtype, type)) else getattr(value, "dtype", None)
     if isinstance(inner, DType):
         return inner
     if value is int or value is float:
         return DEFAULT_INT if value is int else DEFAULT_FLOAT
-    if (
-        value is not None
-        and inner is not value
-        and type(value).__module__ == "torch"
-        and inner is None
-    ):
+    if value is not None and inner is not value and type(value).__module__ == "torch" and inner is None:
         inner = str(value).removeprefix("torch.")
     elif inner is not None and type(inner).__module__ == "torch":
         inner = str(inner).removeprefix("torch.")
     found = (
-        _BY_NAME.get(inner)
-        if isinstance(inner, str)
-        else _from_numpy(inner)
-        if inner is not None
-        else None
+        _BY_NAME.get(inner) if isinstance(inner, str) else _from_numpy(inner) if inner is not None else None
     )
     if found is None:
-        shown = getattr(inner, "name", None) or (
-            inner if inner is not None else type(value).__name__
-        )
+        shown = getattr(inner, "name", None) or (inner if inner is not None else type(value).__name__)
         errors.fail(
             errors.DTypeError,
             f"dtype: {shown} is not a supported dtype",
@@ -349,9 +318,7 @@ def promote(*values: Any) -> DType:
     if not strong:
         if not weak:
             errors.fail(errors.DTypeError, "promote: nothing to promote")
-        return max(
-            (of(value) for value in weak), key=(bool_, DEFAULT_INT, DEFAULT_FLOAT).index
-        )
+        return max((of(value) for value in weak), key=(bool_, DEFAULT_INT, DEFAULT_FLOAT).index)
     result = functools.reduce(_promote_pair, strong)
     for value in weak:
         if not scalar_fits(value, result):
@@ -364,9 +331,7 @@ def _promote_pair(a: DType, b: DType) -> DType:
         return a
     if a.is_storage or b.is_storage:
         storage = a if a.is_storage else b
-        _fail_mix(
-            a, b, f"{storage} is a storage type: cast it before computing with it."
-        )
+        _fail_mix(a, b, f"{storage} is a storage type: cast it before computing with it.")
     if a.kind == b.kind:
         if a.bits == b.bits:
             _fail_mix(a, b, "cast one of them; float32 holds both.")
@@ -378,11 +343,7 @@ def _promote_pair(a: DType, b: DType) -> DType:
         return by_name(f"int{max(signed.bits, 2 * unsigned.bits)}")
     if a.is_bool or b.is_bool:
         _fail_mix(a, b, "cast the bool first: x.astype(...) turns True into 1.")
-    _fail_mix(
-        a,
-        b,
-        "cast the integers to a float type first; the array API leaves this mix undefined.",
-    )
+    _fail_mix(a, b, "cast the integers to a float type first; the array API leaves this mix undefined.")
 
 
 def _fail_mix(a: DType, b: DType, help: str) -> Any:
@@ -441,12 +402,7 @@ class IntInfo(NamedTuple):
 
 
 # (exponent bits, mantissa bits without the hidden one)
-_FLOAT_LAYOUT = {
-    "float16": (5, 10),
-    "bfloat16": (8, 7),
-    "float32": (8, 23),
-    "float64": (11, 52),
-}
+_FLOAT_LAYOUT = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "float64": (11, 52)}
 
 
 def finfo(dtype: Any) -> FloatInfo:
@@ -457,24 +413,12 @@ def finfo(dtype: Any) -> FloatInfo:
     """
     row = of(dtype)
     if not row.is_float:
-        errors.fail(
-            errors.DTypeError,
-            f"finfo: {row} is not a float type",
-            help="iinfo takes integers.",
-        )
+        errors.fail(errors.DTypeError, f"finfo: {row} is not a float type", help="iinfo takes integers.")
     exponent, mantissa = _FLOAT_LAYOUT[row.name]
     bias = 2 ** (exponent - 1) - 1
     largest = (2.0 - 2.0**-mantissa) * 2.0**bias
     normal = 2.0 ** (1 - bias)
-    return FloatInfo(
-        row.bits,
-        2.0**-mantissa,
-        largest,
-        -largest,
-        normal,
-        normal * 2.0**-mantissa,
-        row,
-    )
+    return FloatInfo(row.bits, 2.0**-mantissa, largest, -largest, normal, normal * 2.0**-mantissa, row)
 
 
 def iinfo(dtype: Any) -> IntInfo:
@@ -485,11 +429,7 @@ def iinfo(dtype: Any) -> IntInfo:
     """
     row = of(dtype)
     if not row.is_integer:
-        errors.fail(
-            errors.DTypeError,
-            f"iinfo: {row} is not an integer type",
-            help="finfo takes floats.",
-        )
+        errors.fail(errors.DTypeError, f"iinfo: {row} is not an integer type", help="finfo takes floats.")
     if row.kind == "uint":
         return IntInfo(row.bits, 0, 2**row.bits - 1, row)
     return IntInfo(row.bits, -(2 ** (row.bits - 1)), 2 ** (row.bits - 1) - 1, row)

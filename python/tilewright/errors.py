@@ -51,9 +51,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # Models are written with the public API like any user's model: their lines are the ones worth showing.
 _PACKAGE_USERS = (_PACKAGE + "models" + os.sep,)
 # Standard-library trampolines that sit between a decorated entry point and its caller.
-_TRAMPOLINES = frozenset(
-    {functools.__file__, os.path.join(os.path.dirname(os.__file__), "contextlib.py")}
-)
+_TRAMPOLINES = frozenset({functools.__file__, os.path.join(os.path.dirname(os.__file__), "contextlib.py")})
 
 
 # ---- where: the user's line ---------------------------------------------------------------------------
@@ -78,19 +76,13 @@ class SourceLocation:
     text: str = ""
 
     def __str__(self) -> str:
-        return ":".join(
-            [_display_path(self.file), *(str(n) for n in (self.line, self.column) if n)]
-        )
+        return ":".join([_display_path(self.file), *(str(n) for n in (self.line, self.column) if n)])
 
     def render(self) -> str:
         """Return the ``-->`` and ``|`` lines of an error message."""
         where = f"  --> {self}"
         if self.function:
-            where += (
-                "   at top level"
-                if self.function == "<module>"
-                else f"   in {self.function}()"
-            )
+            where += "   at top level" if self.function == "<module>" else f"   in {self.function}()"
         text = self.text or linecache.getline(self.file, self.line).strip()
         return f"{where}\n   |  {text}" if text else where
 
@@ -115,26 +107,18 @@ def is_user_file(filename: str) -> bool:
     numpy = sys.modules.get("numpy")
     root = getattr(numpy, "__file__", None)
     # np.linalg.norm(traced) reaches us through NumPy's own Python: the line above is the user's.
-    return not (
-        root and path.startswith(os.path.dirname(os.path.abspath(root)) + os.sep)
-    )
+    return not (root and path.startswith(os.path.dirname(os.path.abspath(root)) + os.sep))
 
 
 @functools.lru_cache(maxsize=16384)
 def _locate(code: CodeType, lasti: int) -> SourceLocation:
-    position = next(
-        itertools.islice(code.co_positions(), max(lasti, 0) // 2, None), (None,) * 4
-    )
+    position = next(itertools.islice(code.co_positions(), max(lasti, 0) // 2, None), (None,) * 4)
     line, column = position[0] or code.co_firstlineno, position[2]
     text = linecache.getline(code.co_filename, line).strip()
-    return SourceLocation(
-        code.co_filename, line, 0 if column is None else column + 1, code.co_name, text
-    )
+    return SourceLocation(code.co_filename, line, 0 if column is None else column + 1, code.co_name, text)
 
 
-def user_locations(
-    frame: FrameType | None = None, limit: int = 16
-) -> Iterator[SourceLocation]:
+def user_locations(frame: FrameType | None = None, limit: int = 16) -> Iterator[SourceLocation]:
     """Yield the places of the user's call stack, innermost first.
 
     Args:
@@ -151,9 +135,7 @@ def user_locations(
 
 def user_location(frame: FrameType | None = None) -> SourceLocation | None:
     """Return the innermost place in the user's code, or None when no caller is the user's."""
-    return next(
-        user_locations(frame if frame is not None else sys._getframe(1), limit=1), None
-    )
+    return next(user_locations(frame if frame is not None else sys._getframe(1), limit=1), None)
 
 
 # ---- what: the family ---------------------------------------------------------------------------------
@@ -171,13 +153,7 @@ class TilewrightError(Exception):
         loc: the user's place (a :class:`SourceLocation`), or None.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        help: str | None = None,
-        loc: SourceLocation | None = None,
-    ):
+    def __init__(self, message: str, *, help: str | None = None, loc: SourceLocation | None = None):
         super().__init__(message)
         self.message = message
         self.help = help

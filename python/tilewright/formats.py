@@ -32,16 +32,7 @@ import numpy as np
 from . import dtypes, errors
 from .dtypes import DType
 
-__all__ = [
-    "FORMATS",
-    "Format",
-    "by_name",
-    "dequantize",
-    "join",
-    "plane_specs",
-    "quantize",
-    "split",
-]
+__all__ = ["FORMATS", "Format", "by_name", "dequantize", "join", "plane_specs", "quantize", "split"]
 
 Planes = dict[str, np.ndarray]
 GROUP = 32
@@ -85,27 +76,14 @@ def _record(*fields: tuple) -> np.dtype:
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
-        Format(
-            "q4_0", 4, 32, _record(("d", "<f2"), ("qs", "u1", 16)), dtypes.float16, None
-        ),
-        Format(
-            "q4_1",
-            4,
-            32,
-            _record(("d", "<f2"), ("m", "<f2"), ("qs", "u1", 16)),
-            dtypes.float16,
-            "mins",
-        ),
-        Format(
-            "q8_0", 8, 32, _record(("d", "<f2"), ("qs", "i1", 32)), dtypes.float16, None
-        ),
+        Format("q4_0", 4, 32, _record(("d", "<f2"), ("qs", "u1", 16)), dtypes.float16, None),
+        Format("q4_1", 4, 32, _record(("d", "<f2"), ("m", "<f2"), ("qs", "u1", 16)), dtypes.float16, "mins"),
+        Format("q8_0", 8, 32, _record(("d", "<f2"), ("qs", "i1", 32)), dtypes.float16, None),
         Format(
             "q4_k",
             4,
             256,
-            _record(
-                ("d", "<f2"), ("dmin", "<f2"), ("sc", "u1", 12), ("qs", "u1", (4, 32))
-            ),
+            _record(("d", "<f2"), ("dmin", "<f2"), ("sc", "u1", 12), ("qs", "u1", (4, 32))),
             dtypes.float32,
             "mins",
         ),
@@ -125,15 +103,8 @@ def by_name(name: str | Format) -> Format:
         return name
     found = FORMATS.get(name)
     if found is None:
-        hint = (
-            errors.did_you_mean(str(name), FORMATS)
-            or "formats: " + ", ".join(FORMATS) + "."
-        )
-        errors.fail(
-            errors.UnsupportedOpError,
-            f"quantisation: unknown format {name!r}",
-            help=hint,
-        )
+        hint = errors.did_you_mean(str(name), FORMATS) or "formats: " + ", ".join(FORMATS) + "."
+        errors.fail(errors.UnsupportedOpError, f"quantisation: unknown format {name!r}", help=hint)
     return found
 
 
@@ -152,10 +123,7 @@ def _columns(fmt: Format, shape: tuple[int, ...], group: int | None = None) -> i
 
 
 def plane_specs(
-    fmt: str | Format,
-    shape: tuple[int, ...],
-    scales: DType | None = None,
-    group: str | int = "channel",
+    fmt: str | Format, shape: tuple[int, ...], scales: DType | None = None, group: str | int = "channel"
 ) -> dict[str, tuple[tuple[int, ...], DType]]:
     """Return ``{plane: (shape, dtype)}`` of a weight.
 
@@ -172,26 +140,15 @@ def plane_specs(
     rows = shape[:-1]
     if fmt.is_block:
         groups = _columns(fmt, shape) // GROUP
-        storage = (
-            (*rows, groups, GROUP * fmt.bits // 8),
-            dtypes.int8 if fmt.bits == 8 else dtypes.uint8,
-        )
+        storage = ((*rows, groups, GROUP * fmt.bits // 8), dtypes.int8 if fmt.bits == 8 else dtypes.uint8)
         assert fmt.scales is not None
         specs = {"storage": storage, "scales": ((*rows, groups), fmt.scales)}
         if fmt.third:
             specs[fmt.third] = ((*rows, groups), fmt.scales)
         return specs
     columns = _columns(fmt, shape, group if isinstance(group, int) else None)
-    storage = (
-        (shape, dtypes.int8) if fmt.bits == 8 else ((*rows, columns // 2), dtypes.uint8)
-    )
-    scale_shape = (
-        ()
-        if group == "tensor"
-        else rows
-        if group == "channel"
-        else (*rows, columns // int(group))
-    )
+    storage = (shape, dtypes.int8) if fmt.bits == 8 else ((*rows, columns // 2), dtypes.uint8)
+    scale_shape = () if group == "tensor" else rows if group == "channel" else (*rows, columns // int(group))
     return {
         "storage": storage,
         "scales": (scale_shape, scales or dtypes.float32),
@@ -222,9 +179,7 @@ def split(fmt: str | Format, raw: Any, shape: tuple[int, ...]) -> Planes:
         errors.fail(errors.UnsupportedOpError, f"{fmt.name}: has no raw block layout")
     columns = _columns(fmt, shape)
     data = (
-        np.frombuffer(raw, np.uint8)
-        if isinstance(raw, (bytes, bytearray, memoryview))
-        else np.asarray(raw)
+        np.frombuffer(raw, np.uint8) if isinstance(raw, (bytes, bytearray, memoryview)) else np.asarray(raw)
     )
     data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
     rows = int(np.prod(shape[:-1], dtype=np.int64))
@@ -237,10 +192,7 @@ def split(fmt: str | Format, raw: Any, shape: tuple[int, ...]) -> Planes:
     blocks = data.view(fmt.raw).reshape(*shape[:-1], columns // fmt.block)
     if fmt.name == "q4_k":
         return _split_q4_k(blocks)
-    planes = {
-        "storage": np.ascontiguousarray(blocks["qs"]),
-        "scales": np.ascontiguousarray(blocks["d"]),
-    }
+    planes = {"storage": np.ascontiguousarray(blocks["qs"]), "scales": np.ascontiguousarray(blocks["d"])}
     if fmt.third:
         planes[fmt.third] = np.ascontiguousarray(blocks["m"])
     return planes
@@ -271,12 +223,7 @@ def _unpack_six_bits(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pack_six_bits(scales: np.ndarray, mins: np.ndarray) -> np.ndarray:
-    lo_s, hi_s, lo_m, hi_m = (
-        scales[..., :4],
-        scales[..., 4:],
-        mins[..., :4],
-        mins[..., 4:],
-    )
+    lo_s, hi_s, lo_m, hi_m = (scales[..., :4], scales[..., 4:], mins[..., :4], mins[..., 4:])
     d = lo_s | ((hi_s & 48) << 2)
     m = lo_m | ((hi_m & 48) << 2)
     return np.concatenate([d, m, (hi_s & 15) | ((hi_m & 15) << 4)], axis=-1)
@@ -304,10 +251,7 @@ def join(fmt: str | Format, planes: Planes) -> np.ndarray:
     """
     fmt = by_name(fmt)
     if fmt.raw is None or fmt.name == "q4_k":
-        errors.fail(
-            errors.UnsupportedOpError,
-            f"{fmt.name}: planes cannot be joined into raw blocks",
-        )
+        errors.fail(errors.UnsupportedOpError, f"{fmt.name}: planes cannot be joined into raw blocks")
     blocks = np.empty(planes["scales"].shape, fmt.raw)
     blocks["qs"], blocks["d"] = planes["storage"], planes["scales"]
     if fmt.third:
@@ -365,9 +309,7 @@ def _spread(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return values
     if values.ndim == len(shape) - 1:
         return values[..., None]
-    return np.repeat(
-        values, shape[-1] // values.shape[-1] if values.shape[-1] else 1, axis=-1
-    )
+    return np.repeat(values, shape[-1] // values.shape[-1] if values.shape[-1] else 1, axis=-1)
 
 
 def pack_int4(q: np.ndarray) -> np.ndarray:
@@ -379,9 +321,7 @@ def pack_int4(q: np.ndarray) -> np.ndarray:
 def unpack_int4(packed: np.ndarray) -> np.ndarray:
     """Unpack bytes ``[..., K / 2]`` into signed int8 ``[..., K]``."""
     signed = packed.view(np.int8)
-    pairs = np.stack(
-        [(signed << 4) >> 4, signed >> 4], axis=-1
-    )  # arithmetic shifts carry the sign
+    pairs = np.stack([(signed << 4) >> 4, signed >> 4], axis=-1)  # arithmetic shifts carry the sign
     return pairs.reshape(*packed.shape[:-1], packed.shape[-1] * 2)
 
 
@@ -389,11 +329,7 @@ def unpack_int4(packed: np.ndarray) -> np.ndarray:
 
 
 def quantize(
-    fmt: str | Format,
-    x: np.ndarray,
-    *,
-    group: str | int = "channel",
-    symmetric: bool = True,
+    fmt: str | Format, x: np.ndarray, *, group: str | int = "channel", symmetric: bool = True
 ) -> Planes:
     """Quantise weights by rounding to nearest.
 
@@ -414,9 +350,7 @@ def quantize(
     if fmt.is_block:
         columns = _columns(fmt, x.shape)
         groups = x.astype(np.float32).reshape(*x.shape[:-1], columns // GROUP, GROUP)
-        return {"q4_0": _q4_0, "q4_1": _q4_1, "q8_0": _q8_0, "q4_k": _q4_k}[fmt.name](
-            groups
-        )
+        return {"q4_0": _q4_0, "q4_1": _q4_1, "q8_0": _q8_0, "q4_k": _q4_k}[fmt.name](groups)
     return _quantize_int(fmt, x, group, symmetric)
 
 
@@ -482,39 +416,25 @@ def _q4_k(x: np.ndarray) -> Planes:
     return split("q4_k", q4_k_blocks(x.reshape(shape)), shape)
 
 
-def _quantize_int(
-    fmt: Format, x: np.ndarray, group: str | int, symmetric: bool
-) -> Planes:
+def _quantize_int(fmt: Format, x: np.ndarray, group: str | int, symmetric: bool) -> Planes:
     columns = _columns(fmt, x.shape, group if isinstance(group, int) else None)
     qmax = 127 if fmt.bits == 8 else 7
     if group == "tensor":
         rows = x.reshape(1, x.size)
     else:
-        rows = x.reshape(
-            *x.shape[:-1], -1, columns if group == "channel" else int(group)
-        )
+        width = columns if group == "channel" else int(group)
+        rows = x.reshape(*x.shape[:-1], columns // width if width else 0, width)
     scale_shape = plane_specs(fmt, x.shape, group=group)["scales"][0]
     rows = rows.astype(np.float32)
     if symmetric:
         d = np.abs(rows).max(axis=-1, initial=0, keepdims=True) / np.float32(qmax)
         zero = np.zeros_like(d)
     else:
-        low, high = (
-            rows.min(axis=-1, initial=0, keepdims=True),
-            rows.max(axis=-1, initial=0, keepdims=True),
-        )
+        low, high = (rows.min(axis=-1, initial=0, keepdims=True), rows.max(axis=-1, initial=0, keepdims=True))
         d = (high - low) / np.float32(2 * qmax + 1)
         zero = np.rint(-low * _inverse(d)) - (qmax + 1)
-    q = (
-        np.rint(rows * _inverse(d) + zero)
-        .clip(-qmax - 1, qmax)
-        .astype(np.int8)
-        .reshape(x.shape)
-    )
-    planes = {
-        "storage": q if fmt.bits == 8 else pack_int4(q),
-        "scales": d.reshape(scale_shape),
-    }
+    q = np.rint(rows * _inverse(d) + zero).clip(-qmax - 1, qmax).astype(np.int8).reshape(x.shape)
+    planes = {"storage": q if fmt.bits == 8 else pack_int4(q), "scales": d.reshape(scale_shape)}
     if not symmetric:
         planes["zeros"] = zero.astype(np.int8).reshape(scale_shape)
     return planes

@@ -32,11 +32,7 @@ def test_row_agrees_with_the_array_object(dtype):
 
 
 def test_names_are_unique():
-    assert (
-        len({d.name for d in dtypes.ALL})
-        == len(dtypes.ALL)
-        == len({d.mlir for d in dtypes.ALL})
-    )
+    assert len({d.name for d in dtypes.ALL}) == len(dtypes.ALL) == len({d.mlir for d in dtypes.ALL})
 
 
 def test_numpy_accepts_a_row_as_dtype():
@@ -47,22 +43,13 @@ def test_numpy_accepts_a_row_as_dtype():
 def test_rows_compare_with_what_users_write():
     assert dtypes.float32 == "float32" and dtypes.float32 == np.float32
     assert dtypes.float32 == np.dtype("float32")
-    assert (
-        dtypes.float32 != np.float64 and dtypes.float32 != "f32" and dtypes.float32 != 3
-    )
+    assert dtypes.float32 != np.float64 and dtypes.float32 != "f32" and dtypes.float32 != 3
     assert len({dtypes.float32, dtypes.by_name("float32")}) == 1
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [
-        (True, "bool"),
-        (3, "int64"),
-        (2.5, "float32"),
-        (bool, "bool"),
-        (int, "int64"),
-        (float, "float32"),
-    ],
+    [(True, "bool"), (3, "int64"), (2.5, "float32"), (bool, "bool"), (int, "int64"), (float, "float32")],
 )
 def test_of_python_numbers(value, expected):
     assert dtypes.of(value).name == expected
@@ -70,9 +57,7 @@ def test_of_python_numbers(value, expected):
 
 def test_of_foreign_dtype_objects_by_module():
     """A torch dtype is known by its text, so that torch need not be installed."""
-    Dtype = type(
-        "dtype", (), {"__module__": "torch", "__str__": lambda self: "torch.bfloat16"}
-    )
+    Dtype = type("dtype", (), {"__module__": "torch", "__str__": lambda self: "torch.bfloat16"})
     Tensor = type("Tensor", (), {"__module__": "torch", "dtype": Dtype()})
     assert dtypes.of(Dtype()) is dtypes.bfloat16
     assert dtypes.of(Tensor()) is dtypes.bfloat16
@@ -101,9 +86,7 @@ def test_unknown_dtype_says_so(value, phrase):
     assert info.value.loc.file == __file__
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), list(itertools.product(INTEGERS, INTEGERS)), ids=str
-)
+@pytest.mark.parametrize(("a", "b"), list(itertools.product(INTEGERS, INTEGERS)), ids=str)
 def test_integer_promotion_is_numpys_but_for_uint64(a, b):
     numpy = np.promote_types(a.numpy, b.numpy)
     if numpy.kind == "f":
@@ -123,8 +106,7 @@ FLOAT_TABLE = {
 
 
 @pytest.mark.parametrize(
-    ("a", "b"),
-    list(itertools.combinations(["float16", "bfloat16", "float32", "float64"], 2)),
+    ("a", "b"), list(itertools.combinations(["float16", "bfloat16", "float32", "float64"], 2))
 )
 def test_float_promotion(a, b):
     expected = FLOAT_TABLE.get((a, b)) or FLOAT_TABLE.get((b, a))
@@ -138,15 +120,8 @@ def test_float_promotion(a, b):
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [
-        *itertools.product(INTEGERS, FLOATS),
-        *((dtypes.bool_, d) for d in INTEGERS + FLOATS),
-    ]
-    + [
-        (dtypes.int4, dtypes.int8),
-        (dtypes.uint4, dtypes.float32),
-        (dtypes.int4, dtypes.uint4),
-    ],
+    [*itertools.product(INTEGERS, FLOATS), *((dtypes.bool_, d) for d in INTEGERS + FLOATS)]
+    + [(dtypes.int4, dtypes.int8), (dtypes.uint4, dtypes.float32), (dtypes.int4, dtypes.uint4)],
     ids=str,
 )
 def test_undefined_mixes_are_errors(a, b):
@@ -205,11 +180,7 @@ def test_finfo_agrees_with_ml_dtypes(dtype):
 @pytest.mark.parametrize("dtype", [d for d in dtypes.ALL if d.is_integer], ids=str)
 def test_iinfo_agrees_with_ml_dtypes(dtype):
     ours, theirs = dtypes.iinfo(dtype), ml_dtypes.iinfo(dtype.numpy)
-    assert (ours.bits, ours.min, ours.max) == (
-        dtype.bits,
-        int(theirs.min),
-        int(theirs.max),
-    )
+    assert (ours.bits, ours.min, ours.max) == (dtype.bits, int(theirs.min), int(theirs.max))
 
 
 def test_limits_of_the_wrong_kind():
@@ -259,11 +230,5 @@ def test_accumulator(dtype, expected):
 def test_table_does_not_import_ml_dtypes():
     code = "import sys, tilewright as tw; tw.float32.numpy; print('ml_dtypes' in sys.modules)"
     env = {"PYTHONPATH": dtypes.__file__.rsplit("/", 2)[0]}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=env,
-        check=True,
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.strip() == "False"

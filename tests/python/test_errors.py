@@ -17,8 +17,7 @@ from tilewright import errors
 CLASSES = [
     value
     for value in vars(errors).values()
-    if isinstance(value, type)
-    and issubclass(value, (errors.TilewrightError, errors.CacheWarning))
+    if isinstance(value, type) and issubclass(value, (errors.TilewrightError, errors.CacheWarning))
 ]
 
 BUILTINS = {
@@ -49,13 +48,9 @@ def test_class_has_public_name_and_docs_paragraph(cls):
 
 
 def test_message_has_the_documented_form():
-    loc = errors.SourceLocation(
-        "model.py", 41, 9, "block", "return rms_norm(h, self.w_attn) @ self.wq"
-    )
+    loc = errors.SourceLocation("model.py", 41, 9, "block", "return rms_norm(h, self.w_attn) @ self.wq")
     error = errors.ShapeError(
-        "rms_norm: weight has shape [128], expected [256]",
-        help="slice the weight.",
-        loc=loc,
+        "rms_norm: weight has shape [128], expected [256]", help="slice the weight.", loc=loc
     )
     assert str(error) == (
         "rms_norm: weight has shape [128], expected [256]\n"
@@ -67,8 +62,7 @@ def test_message_has_the_documented_form():
 
 def test_fail_finds_this_line_and_column():
     with pytest.raises(errors.DTypeError) as info:
-        x = 1
-        errors.fail(errors.DTypeError, "add: no")
+        x = 1; errors.fail(errors.DTypeError, "add: no")  # fmt: skip
     loc = info.value.loc
     assert loc.file == __file__
     assert loc.function == "test_fail_finds_this_line_and_column"
@@ -101,28 +95,16 @@ def test_lowering_error_shows_stage_pass_op_reason_and_command():
         command="tw-opt r.mlir",
     )
     text = str(error)
-    for part in (
-        "stage: tiled",
-        "pass: tw-tile-and-fuse",
-        "op: linalg.matmul",
-        "reason: no config",
-    ):
+    for part in ("stage: tiled", "pass: tw-tile-and-fuse", "op: linalg.matmul", "reason: no config"):
         assert part in text
     assert "reproducer: /tmp/r.mlir" in text and "run: tw-opt r.mlir" in text
 
 
 def test_errors_survive_pickle():
     loc = errors.SourceLocation("m.py", 3, 1, "f", "f(x)")
-    error = pickle.loads(
-        pickle.dumps(errors.LoweringError("m", help="h", loc=loc, stage="vector"))
-    )
+    error = pickle.loads(pickle.dumps(errors.LoweringError("m", help="h", loc=loc, stage="vector")))
     assert type(error) is errors.LoweringError
-    assert (error.message, error.help, error.loc, error.stage) == (
-        "m",
-        "h",
-        loc,
-        "vector",
-    )
+    assert (error.message, error.help, error.loc, error.stage) == ("m", "h", loc, "vector")
 
 
 def run_script(tmp_path, source, *args):
@@ -132,11 +114,7 @@ def run_script(tmp_path, source, *args):
     root = os.path.dirname(os.path.dirname(errors.__file__))
     env = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run(
-        [sys.executable, str(script), *args],
-        env=env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
+        [sys.executable, str(script), *args], env=env, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 1, done.stderr
     return done.stderr
@@ -223,10 +201,7 @@ def test_trim_keeps_signature_and_result():
         return x * by
 
     assert scale(3, by=5) == 15
-    assert scale.__doc__ == "Scale." and list(inspect.signature(scale).parameters) == [
-        "x",
-        "by",
-    ]
+    assert scale.__doc__ == "Scale." and list(inspect.signature(scale).parameters) == ["x", "by"]
 
 
 def test_reraised_error_has_user_frames_once():
@@ -248,15 +223,10 @@ def test_warning_points_at_the_users_line():
         warnings.simplefilter("always")
         errors.warn(errors.CacheWarning, "cache: corrupt entry", help="nothing to do.")
     assert seen[0].filename == __file__
-    assert "corrupt entry" in str(seen[0].message) and "help: nothing" in str(
-        seen[0].message
-    )
+    assert "corrupt entry" in str(seen[0].message) and "help: nothing" in str(seen[0].message)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("sofmax", "did you mean 'softmax'?"), ("zzz", None)],
-)
+@pytest.mark.parametrize(("name", "expected"), [("sofmax", "did you mean 'softmax'?"), ("zzz", None)])
 def test_did_you_mean(name, expected):
     assert errors.did_you_mean(name, ["softmax", "exp"]) == expected
 
@@ -273,7 +243,4 @@ def test_user_locations_are_innermost_first():
         return list(errors.user_locations(limit=2))
 
     places = inner()
-    assert [place.function for place in places] == [
-        "inner",
-        "test_user_locations_are_innermost_first",
-    ]
+    assert [place.function for place in places] == ["inner", "test_user_locations_are_innermost_first"]

@@ -26,9 +26,7 @@ def ggml_type(name):
 def random_raw(rng, fmt, shape):
     """Random bytes in every field, with finite scales."""
     fmt = formats.by_name(fmt)
-    blocks = np.frombuffer(
-        rng.bytes(int(np.prod(shape)) // fmt.block * fmt.raw.itemsize), fmt.raw
-    ).copy()
+    blocks = np.frombuffer(rng.bytes(int(np.prod(shape)) // fmt.block * fmt.raw.itemsize), fmt.raw).copy()
     for field in {"d", "m", "dmin"} & set(fmt.raw.names):
         blocks[field] = rng.standard_normal(blocks.shape)
     row = fmt.row_bytes(shape[-1])
@@ -45,16 +43,12 @@ def test_dequantize_equals_gguf(rng, name, shape):
     ours = formats.dequantize(name, *planes.values(), dtype=np.float32)
     assert ours.shape == shape
     if ours.size:
-        theirs = gguf.quants.dequantize(
-            raw.reshape(-1, raw.shape[-1]), ggml_type(name)
-        ).reshape(shape)
+        theirs = gguf.quants.dequantize(raw.reshape(-1, raw.shape[-1]), ggml_type(name)).reshape(shape)
         np.testing.assert_array_equal(ours, theirs)
         wide = formats.dequantize(name, *planes.values())
         assert wide.dtype == np.float64
         # d*q, then ±m: two roundings in float32.
-        bound = 2 * np.abs(wide).max() + 2 * np.abs(
-            planes.get("mins", np.zeros(1))
-        ).max().astype(np.float64)
+        bound = 2 * np.abs(wide).max() + 2 * np.abs(planes.get("mins", np.zeros(1))).max().astype(np.float64)
         assert np.abs(wide - ours).max() <= bound * 2.0**-23
 
 
@@ -70,9 +64,7 @@ def test_quantize_equals_gguf_bit_for_bit(rng, name):
 @pytest.mark.parametrize("name", ["q4_0", "q4_1", "q8_0"])
 def test_join_inverts_split(rng, name):
     raw = random_raw(rng, name, (4, 256))
-    np.testing.assert_array_equal(
-        formats.join(name, formats.split(name, raw, (4, 256))), raw
-    )
+    np.testing.assert_array_equal(formats.join(name, formats.split(name, raw, (4, 256))), raw)
 
 
 def test_split_takes_bytes_and_memoryview(rng):
@@ -90,16 +82,10 @@ def test_q4_k_quantises_within_its_steps(rng):
     back = formats.dequantize("q4_k", *planes.values(), dtype=np.float32)
     np.testing.assert_array_equal(back[0, :256], 0)
     groups = np.abs(back - x).reshape(3, 2, 8, 32)
-    span = np.maximum(x.reshape(3, 2, 8, 32).max(-1), 0) - np.minimum(
-        x.reshape(3, 2, 8, 32).min(-1), 0
-    )
+    span = np.maximum(x.reshape(3, 2, 8, 32).max(-1), 0) - np.minimum(x.reshape(3, 2, 8, 32).min(-1), 0)
     # half a step of the weight, plus 15 half-steps of its 6-bit scale, plus half a step of its 6-bit min
     step = span / 15
-    bound = (
-        step / 2
-        + 15 * step.max(-1, keepdims=True) / 126
-        + span.max(-1, keepdims=True) / 126
-    )
+    bound = step / 2 + 15 * step.max(-1, keepdims=True) / 126 + span.max(-1, keepdims=True) / 126
     assert (groups.max(-1) <= bound * 1.01).all()
     raw = formats.q4_k_blocks(x)
     np.testing.assert_array_equal(gguf.quants.dequantize(raw, ggml_type("q4_k")), back)
@@ -109,9 +95,7 @@ def test_q4_k_quantises_within_its_steps(rng):
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("name", ["int8", "int4"])
 def test_integer_formats_stay_within_half_a_step(rng, name, symmetric, group):
-    x = (rng.standard_normal((6, 64)) * rng.uniform(0.1, 10, (6, 1)) + 0.5).astype(
-        np.float32
-    )
+    x = (rng.standard_normal((6, 64)) * rng.uniform(0.1, 10, (6, 1)) + 0.5).astype(np.float32)
     planes = formats.quantize(name, x, group=group, symmetric=symmetric)
     assert list(planes) == ["storage", "scales"] + ([] if symmetric else ["zeros"])
     specs = formats.plane_specs(name, x.shape, group=group)
@@ -153,9 +137,7 @@ def test_quantize_empty_rows(name):
 def test_mistakes_are_named():
     with pytest.raises(UnsupportedOpError, match="did you mean 'q4_k'"):
         formats.by_name("q4_K_m")
-    with pytest.raises(
-        ShapeError, match=r"last dim of \[2, 33\] is not a multiple of 32"
-    ):
+    with pytest.raises(ShapeError, match=r"last dim of \[2, 33\] is not a multiple of 32"):
         formats.split("q4_0", b"", (2, 33))
     with pytest.raises(FormatError, match="3 bytes for a weight of shape"):
         formats.split("q8_0", b"abc", (1, 32))
