@@ -7,6 +7,7 @@
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
+#include "Transforms/Vectorize/Vectorize.h"
 
 void tilewright::registerTilewrightPasses() {
   registerChooseLayoutsPass();
@@ -16,4 +17,5 @@ void tilewright::registerTilewrightPasses() {
   registerMaterializeSlicesPass();
   registerPeelPass();
   registerTileAndFusePass();
+  registerVectorizePass();
 }
