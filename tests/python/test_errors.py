@@ -62,8 +62,7 @@ def test_message_has_the_documented_form():
 
 def test_fail_finds_this_line_and_column():
     with pytest.raises(errors.DTypeError) as info:
-        x = 1
-        errors.fail(errors.DTypeError, "add: no")
+        x = 1; errors.fail(errors.DTypeError, "add: no")  # fmt: skip
     loc = info.value.loc
     assert loc.file == __file__
     assert loc.function == "test_fail_finds_this_line_and_column"
@@ -227,10 +226,7 @@ def test_warning_points_at_the_users_line():
     assert "corrupt entry" in str(seen[0].message) and "help: nothing" in str(seen[0].message)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("sofmax", "did you mean 'softmax'?"), ("zzz", None)],
-)
+@pytest.mark.parametrize(("name", "expected"), [("sofmax", "did you mean 'softmax'?"), ("zzz", None)])
 def test_did_you_mean(name, expected):
     assert errors.did_you_mean(name, ["softmax", "exp"]) == expected
 
