@@ -110,12 +110,24 @@ def _symbols(module: Any) -> dict[str, dict[str, Any]]:
     return symbols
 
 
-def _loads(kernels: Any, described: dict[str, Any]) -> list[dict[str, Any]]:
+def _loads(kernels: Any, described: dict[str, Any], traced: Any) -> list[dict[str, Any]]:
+    from ._mlir import ir
+
+    # Raw weights are checked against the types they were traced with, which know unsigned integers.
+    types, _ = _signature(traced)
+    taken: dict[str, list[dict[str, Any]]] = {}
+    host = _function(kernels, "main")
+    for position in range(len(_signature(host)[0])):
+        attributes = _attributes(host, "arg_attrs", position)
+        if "tw.packed_by" in attributes:
+            sources = [ir.IntegerAttr(source).value for source in attributes["tw.sources"]]
+            taken.setdefault(_text(attributes["tw.packed_by"]), [_tensor(types[source]) for source in sources])
     entries = []
     for name, function in described.items():
         _, results = _signature(function)
         key = hashlib.sha256(str(function).encode() + _callees(kernels, function)).hexdigest()
-        entries.append({"entry": f"tw_{name}", "shapes": f"tw_{name}_shapes", "key": key, "output": _tensor(results[0])})
+        entries.append({"entry": f"tw_{name}", "shapes": f"tw_{name}_shapes", "key": key, "args": taken.get(name, []),
+                        "output": _tensor(results[0])})
     return entries
 
 
@@ -171,7 +183,7 @@ def build_manifest(traced: Any, kernels: Any, final: Any, target: Any, report: A
         "args": args,
         "outputs": _outputs(main, final),
         "symbols": _symbols(traced),
-        "loads": _loads(kernels, loads),
+        "loads": _loads(kernels, loads, main),
         "scratch": None,
         "locations": _locations(final),
         "seconds": report.seconds,
