@@ -6,6 +6,7 @@
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
+#include "Transforms/Vectorize/Vectorize.h"
 
 void tilewright::registerTilewrightPasses() {
   registerFormKernelsPass();
@@ -14,4 +15,5 @@ void tilewright::registerTilewrightPasses() {
   registerMaterializeSlicesPass();
   registerPeelPass();
   registerTileAndFusePass();
+  registerVectorizePass();
 }
