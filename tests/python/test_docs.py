@@ -88,7 +88,7 @@ def test_code_in_page_runs(page, tmp_path, monkeypatch):
     for module in needs(page):
         pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TILEWRIGHT_DOCS", str(ROOT))
+    monkeypatch.setenv("REPOSITORY", str(ROOT))
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
     namespace: dict = {"__name__": "__main__"}
     printed = None
