@@ -1,5 +1,6 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
+#include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
@@ -9,6 +10,7 @@
 #include "Transforms/Vectorize/Vectorize.h"
 
 void tilewright::registerTilewrightPasses() {
+  registerChooseLayoutsPass();
   registerFormKernelsPass();
   registerFuseElementwisePass();
   registerMakeShapesPass();

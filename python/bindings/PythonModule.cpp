@@ -11,5 +11,9 @@ NB_MODULE(_tilewright, m) {
   m.def(
       "register_dialects", [](MlirDialectRegistry registry) { twRegisterDialects(registry); }, nb::arg("registry"),
       "Add every dialect, extension and external model that the pipelines use to a registry.");
+  m.def(
+      "clone_module",
+      [](MlirModule module) { return mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(module))); },
+      nb::arg("module"), "Copy a module within its context.");
   m.def("register_passes", &twRegisterPasses, "Register all passes under their command line names.");
 }
