@@ -166,7 +166,10 @@ def _contraction(kernel: KernelFacts, main: OpFacts, machine: Machine) -> list[C
         elif op is main:
             config = Config((), (), _column_loop(main), vector, per_row, "vector", "computed per register tile of the root")
         elif "tw.panel" in op.attributes:
-            inner = tuple(1 if i == 1 else 0 for i in range(len(op.loops)))
+            # A panel is written group by group: long loops stay loops, short ones (the nibbles of a byte) are unrolled.
+            inner = tuple(
+                1 if 0 < i < len(op.loops) - 1 and (r is None or r > 4) else 0 for i, r in enumerate(op.ranges)
+            )
             config = _vectorised(op, machine, 2, tile=inner)
         else:
             config = _vectorised(op, machine, per_row, tile=())
