@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from . import interop
+from . import failures, interop
 
 __all__ = ["bind", "packed_count", "weight_names"]
 
@@ -66,6 +66,7 @@ def bind(executable: Any, weights: Mapping[str, Any]) -> Any:
             (array,) = sources
             arrays[index] = array if _is_dense(array) else np.ascontiguousarray(array).reshape(array.shape)
         else:
+            _check(manifest["loads"][spec["packed_by"]], _sources(manifest, spec), sources)
             arrays[index] = _packed(executable, spec["packed_by"], sources)
     return executable.bind_arrays(arrays)
 
@@ -74,6 +75,21 @@ def _sources(manifest: dict[str, Any], spec: dict[str, Any]) -> list[str]:
     if spec.get("packed_by") is not None and spec.get("sources"):
         return list(spec["sources"])
     return [spec.get("weight") or spec["name"]]
+
+
+def _check(load: dict[str, Any], names: list[str], sources: list[np.ndarray]) -> None:
+    """Compare raw weights with what their load entry takes, to name the weight that differs."""
+    for name, spec, array in zip(names, load.get("args") or (), sources, strict=False):
+        shape = spec["shape"]
+        fits = len(shape) == array.ndim and all(
+            w is None or w == s for w, s in zip(shape, array.shape, strict=True)
+        )
+        if array.dtype.name != spec["dtype"] or not fits:
+            errors.fail(
+                errors.ShapeError if array.dtype.name == spec["dtype"] else errors.DTypeError,
+                f"bind: weight '{name}' compiled for {failures.spell_spec(spec)}, "
+                f"bound to {failures.spell_value(array)}",
+            )
 
 
 def _is_dense(array: np.ndarray) -> bool:
