@@ -100,7 +100,9 @@ def test_runtime_knows_no_compiler():
 
 
 #: Rooms that build, rewrite or describe IR; everything else reaches the compiler through them.
-COMPILER_ROOMS = {"values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "pipeline", "manifest", "targets"}
+COMPILER_ROOMS = {
+    "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "pipeline", "manifest", "targets",
+}  # fmt: skip
 
 
 def test_bindings_stay_behind_the_compiler():
