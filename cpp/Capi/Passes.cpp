@@ -1,4 +1,4 @@
-//===- Passes.cpp - One line per pass folder ---------------------------------===//
+//===- Passes.cpp - One line per pass folder ------------------------------===//
 #include "Capi/Registration.h"
 #include "Stages/VerifyStage.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"

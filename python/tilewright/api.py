@@ -170,7 +170,8 @@ class Jitted:
             hash(key)
         except TypeError as error:
             errors.fail(
-                errors.ArgumentError, f"{self._name}: a static argument is not hashable ({error})",
+                errors.ArgumentError,
+                f"{self._name}: a static argument is not hashable ({error})",
                 help="static arguments are part of the key of compiled code: pass tuples instead of lists",
             )
         return key
@@ -180,9 +181,13 @@ class Jitted:
         if self._options.dynamic:
             return tuple(_all_dynamic(s) for s in specs), "first call"
         alike = [
-            k for k in same
+            k
+            for k in same
             if len(k.specs) == len(specs)
-            and all(a.dtype == b.dtype and len(a.shape) == len(b.shape) for a, b in zip(k.specs, specs, strict=True))
+            and all(
+                a.dtype == b.dtype and len(a.shape) == len(b.shape)
+                for a, b in zip(k.specs, specs, strict=True)
+            )
         ]
         if not same:
             return specs, "the arguments have another structure or other static values"
@@ -215,8 +220,14 @@ class Jitted:
 
         o = self._options
         result = trace.trace(
-            self._fn, args, kwargs, static_argnums=o.static_argnums, static_argnames=o.static_argnames,
-            donate_argnums=o.donate_argnums, weight_argnums=o.weight_argnums, name=self._name,
+            self._fn,
+            args,
+            kwargs,
+            static_argnums=o.static_argnums,
+            static_argnames=o.static_argnames,
+            donate_argnums=o.donate_argnums,
+            weight_argnums=o.weight_argnums,
+            name=self._name,
         )
         moving, named = self._dynamic_part(args, kwargs, drop_weights=True)
         result.input_tree = pytree.flatten((moving, named))[1]
@@ -282,8 +293,12 @@ class _BoundMethod:
         key = id(self._function)
         if key not in table:
             shifted = _Options(
-                *(tuple(i - 1 for i in argnums if i > 0) if isinstance(argnums, tuple) and kind.endswith("argnums") else argnums
-                  for kind, argnums in vars(self._function._options).items())
+                *(
+                    tuple(i - 1 for i in argnums if i > 0)
+                    if isinstance(argnums, tuple) and kind.endswith("argnums")
+                    else argnums
+                    for kind, argnums in vars(self._function._options).items()
+                )
             )
             table[key] = Jitted(functools.partial(self._function._fn, self._instance), shifted)
             table[key]._name = self._function._name
@@ -308,7 +323,9 @@ def _admits(known: Spec, given: Spec) -> bool:
 
 
 def _all_dynamic(spec: Spec) -> Spec:
-    return Spec(tuple(s if s in (0, 1) or not isinstance(s, int) else None for s in spec.shape), spec.dtype, spec.weak)
+    return Spec(
+        tuple(s if s in (0, 1) or not isinstance(s, int) else None for s in spec.shape), spec.dtype, spec.weak
+    )
 
 
 def inspect_signature(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -364,8 +381,13 @@ def jit(
         24.0
     """
     options = _Options(
-        _as_tuple(static_argnums), _as_tuple(static_argnames), _as_tuple(donate_argnums), _as_tuple(weight_argnums),
-        dynamic, target, name,
+        _as_tuple(static_argnums),
+        _as_tuple(static_argnames),
+        _as_tuple(donate_argnums),
+        _as_tuple(weight_argnums),
+        dynamic,
+        target,
+        name,
     )
     if fn is None:
         return lambda function: jit_with(function, options)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from . import cache, config, errors, pipeline, pytree, stages
 from .explain import cost, explain, memory
 
@@ -171,7 +170,8 @@ class Compiled:
             leaves, _ = pytree.flatten(weights)
             if len(leaves) != len(names):
                 errors.fail(
-                    errors.ArgumentError, f"bind: {len(leaves)} weights given, the program has {len(names)}",
+                    errors.ArgumentError,
+                    f"bind: {len(leaves)} weights given, the program has {len(names)}",
                     help="pass the tree that the function was traced with",
                 )
             by_name = dict(zip(names, leaves, strict=True))
@@ -356,5 +356,3 @@ def _compile(traced: Traced, target: str, report: pipeline.Report) -> tuple[byte
         sections = {"object": code, "manifest": json.dumps(manifest).encode()}
         store.put(key, sections, components, label=traced.name)
     return code, manifest
-
-

@@ -22,15 +22,22 @@ class InterpretedProgram:
         float64: Keep floats in float64 and round nothing: the oracle of the tests.
     """
 
-    def __init__(self, target: Any, traced: Any, bound: Mapping[int, Any] | None = None, float64: bool = False):
+    def __init__(
+        self, target: Any, traced: Any, bound: Mapping[int, Any] | None = None, float64: bool = False
+    ):
         self._target, self._traced, self._bound, self._float64 = target, traced, dict(bound or {}), float64
 
     @property
     def manifest(self) -> dict[str, Any]:
         """The arguments; there are no kernels."""
         args = [
-            {"name": a.name, "dtype": a.spec.dtype.name, "kind": "input" if a.kind == "input" else "weight",
-             "shape": [s if isinstance(s, int) else None for s in a.spec.shape], "packed_by": None}
+            {
+                "name": a.name,
+                "dtype": a.spec.dtype.name,
+                "kind": "input" if a.kind == "input" else "weight",
+                "shape": [s if isinstance(s, int) else None for s in a.spec.shape],
+                "packed_by": None,
+            }
             for a in self._traced.result.arguments
         ]
         return {"target": "interp", "args": args, "outputs": [], "kernels": [], "loads": []}
@@ -50,7 +57,9 @@ class InterpretedProgram:
         arguments, rest = self._traced.result.arguments, iter(leaves)
         expected = len(arguments) - len(self._bound)
         if len(leaves) != expected:
-            errors.fail(errors.ArgumentError, f"{self._traced.name}: takes {expected} arrays, got {len(leaves)}")
+            errors.fail(
+                errors.ArgumentError, f"{self._traced.name}: takes {expected} arrays, got {len(leaves)}"
+            )
         values = []
         for index, argument in enumerate(arguments):
             value = self._bound[index] if index in self._bound else next(rest)
