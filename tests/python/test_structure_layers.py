@@ -119,7 +119,7 @@ def test_targets_are_found_not_imported():
         assert not importers, f"targets.{target} is imported by {sorted(importers)}"
 
 
-PUBLIC_ROOMS = {"", "frontends", "models", "nn", "numpy", "errors", "dtypes", "formats", "runtime", "config"}
+PUBLIC_ROOMS = {"", "frontends", "models", "nn", "numpy", "errors", "dtypes", "formats", "runtime", "config", "cache"}
 
 
 @pytest.mark.parametrize(
