@@ -1,8 +1,8 @@
-//===- Registration.cpp - The dialects, models and passes that exist here -===//
+//===- Registration.cpp - The dialects, models and passes that exist here ---===//
 //
 // In:  nothing. Out: a registry that can parse and lower every stage.
-// The set is selected by hand instead of registerAll*: what no pipeline uses
-// (SPIR-V, ROCm, TOSA, sparse tensors …) would make the wheel a tenth larger.
+// The set is selected by hand instead of registerAll*: what no pipeline uses (SPIR-V, ROCm, TOSA, sparse tensors …) would
+// make the wheel a tenth larger.
 //===----------------------------------------------------------------------===//
 #include "Capi/Registration.h"
 #include "Capi/Tilewright.h"
@@ -11,6 +11,7 @@
 #include "mlir/CAPI/IR.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Affine/IR/ValueBoundsOpInterfaceImpl.h"
 #include "mlir/Dialect/Affine/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/IR/ValueBoundsOpInterfaceImpl.h"
@@ -67,18 +68,15 @@
 using namespace mlir;
 
 void tilewright::registerDialects(DialectRegistry &registry) {
-  registry.insert<tw::TwDialect, affine::AffineDialect, arith::ArithDialect,
-                  bufferization::BufferizationDialect, cf::ControlFlowDialect,
-                  DLTIDialect, func::FuncDialect, index::IndexDialect,
-                  linalg::LinalgDialect, LLVM::LLVMDialect, math::MathDialect,
-                  memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
-                  ub::UBDialect, vector::VectorDialect,
-                  x86vector::X86VectorDialect>();
+  registry.insert<tw::TwDialect, affine::AffineDialect, arith::ArithDialect, bufferization::BufferizationDialect,
+                  cf::ControlFlowDialect, DLTIDialect, func::FuncDialect, index::IndexDialect, linalg::LinalgDialect,
+                  LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
+                  ub::UBDialect, vector::VectorDialect, x86vector::X86VectorDialect>();
+  affine::registerValueBoundsOpInterfaceExternalModels(registry);
   arith::registerBufferDeallocationOpInterfaceExternalModels(registry);
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   arith::registerValueBoundsOpInterfaceExternalModels(registry);
-  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(
-      registry);
+  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(registry);
   cf::registerBufferizableOpInterfaceExternalModels(registry);
   func::registerInlinerExtension(registry);
   linalg::registerAllDialectInterfaceImplementations(registry);
@@ -135,9 +133,7 @@ void tilewright::registerPasses() {
   (void)once;
 }
 
-void twRegisterDialects(MlirDialectRegistry registry) {
-  tilewright::registerDialects(*unwrap(registry));
-}
+void twRegisterDialects(MlirDialectRegistry registry) { tilewright::registerDialects(*unwrap(registry)); }
 
 void twRegisterPasses(void) { tilewright::registerPasses(); }
 
@@ -150,6 +146,5 @@ int twOptMain(int argc, char **argv) {
   tilewright::registerPasses();
   DialectRegistry registry;
   tilewright::registerDialects(registry);
-  return asMainReturnCode(
-      MlirOptMain(argc, argv, "Tilewright's optimiser driver\n", registry));
+  return asMainReturnCode(MlirOptMain(argc, argv, "Tilewright's optimiser driver\n", registry));
 }
