@@ -1,17 +1,29 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
+#include "Targets/Cpu/Cpu.h"
+#include "Transforms/Bufferize/Bufferize.h"
+#include "Transforms/CarryBuffers/CarryBuffers.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
+#include "Transforms/OutputsToArguments/OutputsToArguments.h"
 #include "Transforms/Peel/Peel.h"
+#include "Transforms/PlanMemory/PlanMemory.h"
+#include "Transforms/StoreBools/StoreBools.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
 
 void tilewright::registerTilewrightPasses() {
+  registerBufferizePass();
+  registerCarryBuffersPass();
+  registerCpuPasses();
   registerFormKernelsPass();
   registerFuseElementwisePass();
   registerMakeShapesPass();
   registerMaterializeSlicesPass();
+  registerOutputsToArgumentsPass();
   registerPeelPass();
+  registerPlanMemoryPass();
+  registerStoreBoolsPass();
   registerTileAndFusePass();
 }
