@@ -1,8 +1,10 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
+#include "Stages/VerifyStage.h"
 #include "Targets/Cpu/Cpu.h"
 #include "Transforms/Bufferize/Bufferize.h"
 #include "Transforms/CarryBuffers/CarryBuffers.h"
+#include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
@@ -12,10 +14,12 @@
 #include "Transforms/PlanMemory/PlanMemory.h"
 #include "Transforms/StoreBools/StoreBools.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
+#include "Transforms/Vectorize/Vectorize.h"
 
 void tilewright::registerTilewrightPasses() {
   registerBufferizePass();
   registerCarryBuffersPass();
+  registerChooseLayoutsPass();
   registerCpuPasses();
   registerFormKernelsPass();
   registerFuseElementwisePass();
@@ -26,4 +30,6 @@ void tilewright::registerTilewrightPasses() {
   registerPlanMemoryPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();
+  registerVectorizePass();
+  registerVerifyStagePass();
 }

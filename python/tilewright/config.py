@@ -6,7 +6,6 @@ Nothing else in the package reads the environment. `tilewright config` prints th
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from . import errors
 
-__all__ = ["Config", "Setting", "current", "describe", "override", "parse", "reload"]
+__all__ = ["Config", "Setting", "current", "describe", "override", "parse", "parse_size", "reload"]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -43,7 +42,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lstrip("+") for part in text.split(",") if part.strip().lstrip("+"))
 
 
-def _bytes(text: str) -> int:
+def parse_size(text: str) -> int:
+    """Read a size such as `500M` or `2G` in bytes; raise ValueError for anything else."""
     units = {"k": 10, "m": 20, "g": 30, "t": 40}
     number = text.strip().lower().removesuffix("b")
     shift = units.get(number[-1:], 0)
@@ -80,7 +80,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TILEWRIGHT_DUMP", "dump", _path, "folder that gets the IR after each stage"),
     Setting("TILEWRIGHT_CACHE", "cache", _flag, "0 turns the disk cache off"),
     Setting("TILEWRIGHT_CACHE_DIR", "cache_dir", _path, "folder of the disk cache"),
-    Setting("TILEWRIGHT_CACHE_SIZE", "cache_size", _bytes, "size at which old cache entries go, such as 2G"),
+    Setting(
+        "TILEWRIGHT_CACHE_SIZE", "cache_size", parse_size, "size at which old cache entries go, such as 2G"
+    ),
     Setting("TILEWRIGHT_DISABLE_JIT", "disable_jit", _flag, "1 runs every function with the NumPy reference"),
     Setting("OMP_NUM_THREADS", "num_threads", _threads, "threads of compiled code, as for OpenMP programs"),
     Setting("TILEWRIGHT_NUM_THREADS", "num_threads", _threads, "threads of compiled code"),
@@ -154,33 +156,33 @@ def parse(environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     known = [setting.variable for setting in SETTINGS]
     for name in sorted(environ):
         if name.startswith("TILEWRIGHT_") and name not in known:
-            hint = errors.did_you_mean(name, known) or "`tilewright config` lists the variables."
+            # Without the common prefix, which would make every name look close.
+            short = {k.removeprefix("TILEWRIGHT_"): k for k in known}
+            close = errors.did_you_mean(name.removeprefix("TILEWRIGHT_"), short)
+            hint = close and close.replace("mean '", "mean 'TILEWRIGHT_")
+            hint = hint or "`tilewright config` lists the variables."
             complaints.append(f"unknown environment variable {name}; {hint}")
     return Config(**values), complaints
 
 
-@functools.cache
+_settings: Config | None = None
+
+
 def current() -> Config:
     """Return the settings of this process, read once; warns about what it does not understand."""
-    settings, complaints = parse(os.environ)
-    for complaint in complaints:
-        errors.warn(UserWarning, complaint)
-    return settings
+    global _settings
+    if _settings is None:
+        _settings, complaints = parse(os.environ)
+        for complaint in complaints:
+            errors.warn(UserWarning, complaint)
+    return _settings
 
 
 def reload() -> Config:
     """Read the environment again."""
-    _forget()
+    global _settings
+    _settings = None
     return current()
-
-
-_read_environment = current
-
-
-def _forget() -> None:
-    global current
-    current = _read_environment
-    _read_environment.cache_clear()
 
 
 class override:
@@ -196,15 +198,14 @@ class override:
         self._changes = changes
 
     def __enter__(self) -> Config:
-        global current
-        self._before = current
-        settings = dataclasses.replace(current(), **self._changes)
-        current = functools.cache(lambda: settings)
-        return settings
+        global _settings
+        self._before = current()
+        _settings = dataclasses.replace(self._before, **self._changes)
+        return _settings
 
     def __exit__(self, *_: object) -> None:
-        global current
-        current = self._before
+        global _settings
+        _settings = self._before
 
 
 def describe() -> Iterator[tuple[str, Any, str]]:

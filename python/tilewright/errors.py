@@ -315,7 +315,6 @@ class CacheWarning(UserWarning):
 
 CacheWarning.__module__ = "tilewright"
 
-_E = TypeVar("_E", bound=TilewrightError)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 

@@ -123,7 +123,10 @@ private:
     SmallVector<utils::IteratorType> kinds = producer.getIteratorTypesArray();
     for (auto [w, r] : llvm::zip_equal(written.getResults(), read.getResults())) {
       auto wd = dyn_cast<AffineDimExpr>(w);
-      auto rd = dyn_cast<AffineDimExpr>(r);
+      // A panel number runs along the loop of the columns it holds.
+      auto quotient = dyn_cast<AffineBinaryOpExpr>(r);
+      bool isPanel = quotient && quotient.getKind() == AffineExprKind::FloorDiv;
+      auto rd = dyn_cast<AffineDimExpr>(isPanel ? quotient.getLHS() : r);
       if (wd && rd && kinds[wd.getPosition()] == utils::IteratorType::parallel)
         map[wd.getPosition()] = consumerLoops[rd.getPosition()];
     }

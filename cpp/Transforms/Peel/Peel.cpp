@@ -8,13 +8,9 @@
 //===----------------------------------------------------------------------===//
 #include "Transforms/Peel/Peel.h"
 
-#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Transforms/Transforms.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_PEELPASS
@@ -44,18 +40,6 @@ struct Peel : tilewright::impl::PeelPassBase<Peel> {
       // A loop that divides evenly has nothing to split; that is the good case and no failure.
       (void)scf::peelForLoopAndSimplifyBounds(rewriter, loop, remainder);
     }
-    RewritePatternSet patterns(context);
-    tensor::ExtractSliceOp::getCanonicalizationPatterns(patterns, context);
-    tensor::InsertSliceOp::getCanonicalizationPatterns(patterns, context);
-    tensor::EmptyOp::getCanonicalizationPatterns(patterns, context);
-    tensor::DimOp::getCanonicalizationPatterns(patterns, context);
-    tensor::CastOp::getCanonicalizationPatterns(patterns, context);
-    affine::AffineMinOp::getCanonicalizationPatterns(patterns, context);
-    affine::AffineApplyOp::getCanonicalizationPatterns(patterns, context);
-    scf::ForOp::getCanonicalizationPatterns(patterns, context);
-    context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
-    if (failed(applyPatternsGreedily(function, std::move(patterns))))
-      signalPassFailure();
   }
 };
 

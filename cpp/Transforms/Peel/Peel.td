@@ -9,7 +9,7 @@ def PeelPass : Pass<"tw-peel", "::mlir::func::FuncOp"> {
   let description = [{
     After it, tiles in the main loops have static sizes, so their code needs no masks.
   }];
-  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::affine::AffineDialect"];
+  let dependentDialects = ["::mlir::scf::SCFDialect"];
 }
 
 #endif // TW_TRANSFORMS_PEEL_TD

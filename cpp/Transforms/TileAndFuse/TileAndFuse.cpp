@@ -17,6 +17,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Tensor/Transforms/Transforms.h"
 #include "mlir/IR/Iterators.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -69,6 +70,28 @@ FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op, Arr
   return tiledRoot;
 }
 
+/// The producers of `root` that have no tiles of their own and serve nobody else.
+llvm::SmallPtrSet<Operation *, 8> producersWithoutTiles(Operation *root) {
+  llvm::SmallPtrSet<Operation *, 8> found;
+  SmallVector<Operation *> worklist{root};
+  while (!worklist.empty()) {
+    for (Value operand : worklist.pop_back_val()->getOperands()) {
+      Operation *producer = operand.getDefiningOp();
+      tw::ConfigAttr config = producer ? configOf(producer) : tw::ConfigAttr();
+      if (!config || anyTile(config.getTile()) || found.contains(producer))
+        continue;
+      bool onlyHere = llvm::all_of(producer->getUsers(), [&](Operation *user) {
+        return user == root || found.contains(user) || isa<tensor::DimOp>(user);
+      });
+      if (!onlyHere)
+        continue;
+      found.insert(producer);
+      worklist.push_back(producer);
+    }
+  }
+  return found;
+}
+
 /// Folds sizes and erases what tiling left without a use.
 LogicalResult cleanUp(func::FuncOp function) {
   MLIRContext *context = function.getContext();
@@ -83,6 +106,8 @@ LogicalResult cleanUp(func::FuncOp function) {
   affine::AffineApplyOp::getCanonicalizationPatterns(patterns, context);
   scf::ForOp::getCanonicalizationPatterns(patterns, context);
   scf::ForallOp::getCanonicalizationPatterns(patterns, context);
+  // A temporary is as large as the tile that fills it.
+  tensor::populateFoldTensorEmptyPatterns(patterns, /*foldSingleUseOnly=*/false);
   context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
   return applyPatternsGreedily(function, std::move(patterns));
 }
@@ -124,14 +149,10 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
       if (!next)
         return success();
       next->setAttr(kTiled, rewriter.getUnitAttr());
-      auto hasNoTiles = [](Operation *producer) {
-        if (isa<linalg::FillOp>(producer))
-          return true;
-        tw::ConfigAttr config = configOf(producer);
-        return config && !anyTile(config.getTile()) && producer->hasOneUse();
-      };
+      llvm::SmallPtrSet<Operation *, 8> fused = producersWithoutTiles(next);
       SmallVector<int64_t> sizes(configOf(next).getTile());
-      if (failed(tileAndFuse(rewriter, next, sizes, /*parallel=*/false, hasNoTiles)))
+      if (failed(tileAndFuse(rewriter, next, sizes, /*parallel=*/false,
+                             [&](Operation *producer) { return fused.contains(producer); })))
         return next->emitError("cannot be tiled into register tiles");
     }
   }

@@ -1,0 +1,1 @@
+"""Whole models: what the kernels are for."""
