@@ -29,13 +29,11 @@ def _reduction(op: str, fn, axis, **options) -> Case:
         return np.asarray(fn(x, axis=axis, **kept))
 
     name = {"reduce_max": "max", "reduce_min": "min"}.get(op, op)
-    dtype = {"dtype": None}
     run = {
         # The array API sums small integers in 64 bits: asking for the input's dtype keeps the operation alone.
         "sum": lambda x: tw.sum(x, axis=axis, dtype=x.dtype),
         "prod": lambda x: tw.prod(x, axis=axis, dtype=x.dtype),
     }.get(op, lambda x: getattr(tw, name)(x, axis=axis))
-    del dtype
     return Case(op, run, expect, length=length, label=f"axis-{axis}".replace(" ", ""), **options)
 
 
@@ -111,7 +109,9 @@ SHAPES: list[Case] = [
 
 
 def _product(run, expect, inputs, k, label, dtypes=(*FLOATS, "int32", "uint8", "int64"), **options) -> Case:
-    return Case("dot_general", run, expect, inputs, dtypes=dtypes, length=k, magnitude=True, label=label, **options)
+    return Case(
+        "dot_general", run, expect, inputs, dtypes=dtypes, length=k, magnitude=True, label=label, **options
+    )
 
 
 CONTRACTIONS: list[Case] = [
@@ -146,7 +146,13 @@ CONTRACTIONS: list[Case] = [
 def _conv(x, w, strides=1, dilations=1, padding=0, groups=1):
     n = x.ndim - 2
     return ref["conv"](
-        x, w, strides=[strides] * n, dilations=[dilations] * n, low=[padding] * n, high=[padding] * n, groups=groups
+        x,
+        w,
+        strides=[strides] * n,
+        dilations=[dilations] * n,
+        low=[padding] * n,
+        high=[padding] * n,
+        groups=groups,
     )
 
 

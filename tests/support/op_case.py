@@ -16,7 +16,15 @@ INTEGERS = SIGNED + UNSIGNED
 NUMBERS = FLOATS + INTEGERS
 
 #: Sizes for the letters of a case in order of appearance: one, none, odd, aligned, one below and above a tile.
-FAMILIES = ((1, 1, 1, 1), (0, 5, 3, 2), (5, 0, 2, 3), (17, 3, 5, 2), (16, 64, 16, 4), (15, 65, 7, 3), (64, 63, 33, 1))
+FAMILIES = (
+    (1, 1, 1, 1),
+    (0, 5, 3, 2),
+    (5, 0, 2, 3),
+    (17, 3, 5, 2),
+    (16, 64, 16, 4),
+    (15, 65, 7, 3),
+    (64, 63, 33, 1),
+)
 
 
 @dataclass(frozen=True)
