@@ -1,5 +1,6 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
+#include "Stages/VerifyStage.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
@@ -17,5 +18,6 @@ void tilewright::registerTilewrightPasses() {
   registerMaterializeSlicesPass();
   registerPeelPass();
   registerTileAndFusePass();
+  registerVerifyStagePass();
   registerVectorizePass();
 }

@@ -49,7 +49,9 @@ def main() -> None:
     import transformers
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.BertModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = transformers.BertModel.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
     limit = json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"]
     rows = []
     with torch.no_grad():

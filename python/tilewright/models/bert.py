@@ -72,7 +72,9 @@ class BertConfig:
         if not isinstance(eps, float) or not 0 <= eps < 1:
             raise FormatError(f"{name}: 'layer_norm_eps' is {eps!r}, expected a small number")
         if activation not in _ACTIVATIONS:
-            raise FormatError(f"{name}: 'hidden_act' is {activation!r}; supported are {', '.join(_ACTIVATIONS)}")
+            raise FormatError(
+                f"{name}: 'hidden_act' is {activation!r}; supported are {', '.join(_ACTIVATIONS)}"
+            )
         config = cls(
             size("num_hidden_layers"),
             size("hidden_size"),

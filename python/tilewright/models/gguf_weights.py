@@ -54,7 +54,9 @@ def llama_names(config: LlamaConfig, file: GGUFFile) -> dict[str, Any]:
     unused = sorted(set(file.tensors) - used)
     if unused:
         # A tensor nobody reads is a variant of the architecture that would compute something else.
-        raise FormatError(f"{file.path}: tensor '{unused[0]}' is not part of the supported Llama architecture")
+        raise FormatError(
+            f"{file.path}: tensor '{unused[0]}' is not part of the supported Llama architecture"
+        )
     return tree
 
 

@@ -72,9 +72,13 @@ class LlamaConfig:
             eps=read.number("attention.layer_norm_rms_epsilon"),
         )
         if config.heads % config.kv_heads:
-            raise read.fail("attention.head_count_kv", f"{config.kv_heads} does not divide {config.heads} heads")
+            raise read.fail(
+                "attention.head_count_kv", f"{config.kv_heads} does not divide {config.heads} heads"
+            )
         if config.rotary % 2 or config.rotary > config.head_dim:
-            raise read.fail("rope.dimension_count", f"{config.rotary} is odd or exceeds the head's {head_dim}")
+            raise read.fail(
+                "rope.dimension_count", f"{config.rotary} is odd or exceeds the head's {head_dim}"
+            )
         if not 0 <= config.eps < 1:
             raise read.fail("attention.layer_norm_rms_epsilon", f"{config.eps} is no small positive number")
         if file.metadata.optional("llama.expert_count", int, 0):

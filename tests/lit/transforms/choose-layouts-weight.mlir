@@ -6,10 +6,10 @@
 #b = affine_map<(m, n, k) -> (n, k)>
 #c = affine_map<(m, n, k) -> (m, n)>
 
-// CHECK-DAG:   #[[P:.*]] = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2, d1 mod 32)>
+// CHECK-DAG:   #[[$P:.*]] = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2, d1 mod 32)>
 // CHECK-LABEL: func.func @main
 // CHECK-SAME:    %[[A:[a-z0-9]*]]: tensor<?x64xf32>, %{{.*}}: tensor<?x100xf32>, %[[W:[a-z0-9]*]]: tensor<4x64x32xf32> {tw.name = "w", tw.packed_by = "load_0", tw.sources = [1], tw.weight = "w"}
-// CHECK:         linalg.generic {indexing_maps = [#{{.*}}, #[[P]], #{{.*}}]
+// CHECK:         linalg.generic {indexing_maps = [#{{.*}}, #[[$P]], #{{.*}}]
 // CHECK-SAME:      ins(%[[A]], %[[W]]
 // CHECK-LABEL: func.func @load_0
 // CHECK-SAME:    (%{{.*}}: tensor<100x64xf32>) -> tensor<4x64x32xf32> attributes {tw.load}

@@ -41,6 +41,17 @@ class InterpTarget:
         with module.context:
             return Evaluator(module, ir, wide=float64).call("main", args)
 
+    def executable(self, traced: Any, *, float64: bool = False) -> Any:
+        """Return a program that is called like compiled code.
+
+        Args:
+            traced: a ``tilewright.programs.Traced``.
+            float64: keep every float in float64.
+        """
+        from .executable import InterpretedProgram
+
+        return InterpretedProgram(self, traced, float64=float64)
+
     def attribute(self) -> str:
         """Return the ``#tw.target`` attribute as text."""
         return '#tw.target<kind = "interp", cpu = "", features = "", facts = {}>'
