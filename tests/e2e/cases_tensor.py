@@ -64,12 +64,12 @@ REDUCTIONS: list[Case] = [
         for op, fn in (("argmax", np.argmax), ("argmin", np.argmin)) for axis in (0, 1, 2)
     ),
     *(
-        Case("cumsum", lambda x, a=axis: tw.cumulative_sum(x, axis=a, dtype=x.dtype),
+        Case("cumsum", lambda x, a=axis: tw.cumsum(x, axis=a, dtype=x.dtype),
              lambda x, a=axis: np.cumsum(x, axis=a, dtype=x.dtype), (In("m n"),), dtypes=SOME,
              length=lambda s, a=axis: s["mn"[a]], scale=64.0, label=f"axis-{axis}")
         for axis in (0, 1)
     ),
-    Case("cumprod", lambda x: tw.cumulative_prod(x, axis=1, dtype=x.dtype),
+    Case("cumprod", lambda x: tw.cumprod(x, axis=1, dtype=x.dtype),
          lambda x: np.cumprod(x, axis=1, dtype=x.dtype), (In("m n", 0.8, 1.2),), dtypes=SOME,
          length=lambda s: s["n"], magnitude=True),
 ]  # fmt: skip
@@ -79,7 +79,7 @@ SHAPES: list[Case] = [
          (In("3 1"),), dtypes=ANY, sizes=((),)),
     Case("broadcast", lambda x, y: x + y, lambda x, y: x + y, (In("m 1"), In("1 7")), dtypes=SOME,
          label="implicit", scale=4.0),
-    Case("transpose", lambda x: tw.permute_dims(x, (2, 0, 1)), lambda x: np.transpose(x, (2, 0, 1)),
+    Case("transpose", lambda x: tw.transpose(x, (2, 0, 1)), lambda x: np.transpose(x, (2, 0, 1)),
          (In("m n 5"),), dtypes=ANY),
     Case("reshape", lambda x: tw.reshape(x, (-1, 2)), lambda x: x.reshape(-1, 2), (In("m 4"),), dtypes=ANY),
     Case("reshape", lambda x: tw.reshape(x, (x.shape[0] * x.shape[1], 3)),
@@ -108,6 +108,24 @@ SHAPES: list[Case] = [
 ]  # fmt: skip
 
 
+UPDATES: list[Case] = [
+    *(
+        Case("scatter",
+             lambda x, i, u, a=axis, k=kind: tw.scatter(x, i, u, axis=a, kind=k),
+             lambda x, i, u, a=axis, k=kind: ref["scatter"](x, i, u, axis=a, kind=k),
+             (In("5 n 6", -9, 9), In("k", -7, 7, dtype="int64"), In(dims, -9, 9)), dtypes=SOME, scale=64.0,
+             label=f"{kind}-axis-{axis}")
+        for kind in ("set", "add", "max", "min") for axis, dims in ((0, "k n 6"), (2, "5 n k"))
+    ),
+    Case("update_slice", lambda x, u, i: tw.update_slice(x, u, (i, 0)),
+         lambda x, u, i: ref["update_slice"](x, u, (int(i), 0)),
+         (In("17 n", -9, 9), In("3 n", -9, 9), In("", -4, 20, dtype="int64")), dtypes=ANY),
+    Case("slice", lambda x, i: tw.dynamic_slice(x, (0, i), (x.shape[0], 3)),
+         lambda x, i: ref["slice"](x, (0, int(i)), (x.shape[0], 3), (1, 1)),
+         (In("m 9"), In("", -4, 12, dtype="int32")), dtypes=ANY, label="dynamic"),
+]  # fmt: skip
+
+
 def _product(run, expect, inputs, k, label, dtypes=(*FLOATS, "int32", "uint8", "int64"), **options) -> Case:
     return Case(
         "dot_general", run, expect, inputs, dtypes=dtypes, length=k, magnitude=True, label=label, **options
@@ -130,12 +148,12 @@ CONTRACTIONS: list[Case] = [
              dtypes=FLOATS, length=lambda s, r=rank: 4 * 3**r, magnitude=True,
              sizes=((1, 7, 7), (0, 7, 8), (2, 16, 9), (3, 17, 15)), label=f"{rank}d-{label}")
         for rank, label, options in (
-            (1, "plain", {}), (2, "plain", {}), (2, "strides", {"strides": 2, "padding": 1}),
-            (2, "groups", {"groups": 2, "dilations": 2, "padding": 1}),
+            (1, "plain", {}), (2, "plain", {}), (2, "strides", {"stride": 2, "padding": 1}),
+            (2, "groups", {"groups": 2, "dilation": 2, "padding": 1}),
         )
     ),
     *(
-        Case("pool", lambda x, k=kind: getattr(tw, f"{k}_pool")(x, window=3, strides=2),
+        Case("pool", lambda x, k=kind: getattr(tw, f"{k}_pool")(x, window=3, stride=2),
              lambda x, k=kind: _pool(x, k), (In("b 3 h w", -9, 9),), dtypes=FLOATS, length=lambda s: 9,
              magnitude=kind == "avg", sizes=((1, 7, 7), (0, 7, 8), (2, 16, 9), (3, 17, 15)), label=kind)
         for kind in ("max", "avg")
@@ -143,7 +161,7 @@ CONTRACTIONS: list[Case] = [
 ]  # fmt: skip
 
 
-def _conv(x, w, strides=1, dilations=1, padding=0, groups=1):
+def _conv(x, w, stride=1, dilation=1, padding=0, groups=1):
     n = x.ndim - 2
     return ref["conv"](
         x,
@@ -202,5 +220,5 @@ NN: list[Case] = [
          sizes=((1, 1), (16, 64), (15, 17)), label="masked"),
 ]  # fmt: skip
 
-CASES = [*REDUCTIONS, *SHAPES, *CONTRACTIONS, *NN]
+CASES = [*REDUCTIONS, *SHAPES, *UPDATES, *CONTRACTIONS, *NN]
 __all__ = ["CASES", "INTEGERS"]

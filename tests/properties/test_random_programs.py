@@ -55,7 +55,7 @@ def apply(name, x, y):
     if name in UNARY:
         return getattr(tw, name)(x)
     if name == "transpose":
-        return tw.permute_dims(x, (1, 0))
+        return tw.transpose(x, (1, 0))
     if name in ("sum_keep", "max_keep", "mean_keep"):
         return getattr(tw, name.removesuffix("_keep"))(x, axis=-1, keepdims=True) * 0.25
     if name == "slice_tail":
@@ -67,9 +67,9 @@ def apply(name, x, y):
     if name == "rms_norm":
         return x * tw.rsqrt(tw.mean(x * x, axis=-1, keepdims=True) + 1e-3)
     if name == "cumsum":
-        return tw.cumulative_sum(x, axis=1) * 0.25
+        return tw.cumsum(x, axis=1) * 0.25
     if name == "matmul_t":
-        return x @ tw.permute_dims(y, (1, 0)) * 0.25 if same(x.shape[1], y.shape[1]) else x
+        return x @ tw.transpose(y, (1, 0)) * 0.25 if same(x.shape[1], y.shape[1]) else x
     if name == "concat":
         return tw.concat([x, y], axis=1) if same(x.shape[0], y.shape[0]) else x
     if not fits(x.shape, y.shape):

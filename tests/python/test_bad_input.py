@@ -60,7 +60,7 @@ def concat_of_different_rows():
 
 @table.row(tw.ShapeError, "no permutation")
 def transpose_by_no_permutation():
-    tw.jit(lambda a: tw.permute_dims(a, (0, 0)))(ones(4, 8))
+    tw.jit(lambda a: tw.transpose(a, (0, 0)))(ones(4, 8))
 
 
 @table.row(tw.ShapeError, "out of range for axis 0")
