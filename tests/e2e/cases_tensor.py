@@ -166,8 +166,8 @@ def _conv(x, w, stride=1, dilation=1, padding=0, groups=1):
     return ref["conv"](
         x,
         w,
-        strides=[strides] * n,
-        dilations=[dilations] * n,
+        strides=[stride] * n,
+        dilations=[dilation] * n,
         low=[padding] * n,
         high=[padding] * n,
         groups=groups,
