@@ -94,10 +94,13 @@ bool allocate(int64_t bytes, Block &block) {
   if (bytes >= keepFrom && takeKept(bytes, block))
     return true;
   if (bytes >= hugeFrom) {
-    int64_t size = (bytes + hugePage - 1) & ~(hugePage - 1);
-    block = {std::aligned_alloc(hugePage, static_cast<size_t>(size)), size};
-    if (block.memory)
-      madvise(block.memory, static_cast<size_t>(size), MADV_HUGEPAGE);
+    void *memory = nullptr;
+    if (posix_memalign(&memory, hugePage, static_cast<size_t>(bytes)))
+      return false;
+    // Only whole huge pages: the last one would hold up to 2 MB of nothing.
+    madvise(memory, static_cast<size_t>(bytes & ~(hugePage - 1)),
+            MADV_HUGEPAGE);
+    block = {memory, bytes};
   } else {
     block = {std::malloc(static_cast<size_t>(bytes + boundary(bytes))), bytes};
   }

@@ -59,6 +59,17 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return (value,) if isinstance(value, (int, str)) else tuple(value)
 
 
+_watched: list[Jitted] | None = None
+
+
+def watch_functions() -> list[Jitted]:
+    """Return a list that every function jitted from now on is added to; `tilewright explain` reads it."""
+    global _watched
+    if _watched is None:
+        _watched = []
+    return _watched
+
+
 class Jitted:
     """A function that is compiled when it is called; made by `jit`.
 
@@ -76,6 +87,8 @@ class Jitted:
         self._misses = 0
         self._dispatch: Any = None
         self._name = options.name or getattr(fn, "__name__", "function")
+        if _watched is not None:
+            _watched.append(self)
 
     # -- calling ----------------------------------------------------------------------------------------------
 

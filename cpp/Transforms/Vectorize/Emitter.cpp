@@ -94,7 +94,7 @@ SmallVector<Point> Emitter::pointsOf(const Indices &index, ArrayRef<Slot> slots)
 void Emitter::splitReductions(SmallVectorImpl<unsigned> &rolled, SmallVectorImpl<unsigned> &unrolled) {
   int64_t copies = 1;
   for (unsigned loop : nest.reductions) {
-    bool small = nest.isStatic(loop) && nest.sizes[loop] <= kMaxUnrolledTrips &&
+    bool small = nest.isStatic(loop) && nest.sizes[loop] > 0 && nest.sizes[loop] <= kMaxUnrolledTrips &&
                  copies * nest.sizes[loop] <= 2 * kMaxUnrolledTrips;
     if (small)
       copies *= nest.sizes[loop];
@@ -152,7 +152,7 @@ Values Emitter::emit() {
 void Emitter::chooseTile() {
   int64_t laneSize = nest.sizes[nest.lane];
   bool staticLanes = !nest.laneIsReduction && nest.isStatic(nest.lane);
-  int64_t laneVectors = staticLanes ? llvm::divideCeil(laneSize, nest.lanes) : nest.unroll;
+  int64_t laneVectors = staticLanes ? std::max<int64_t>(1, llvm::divideCeil(laneSize, nest.lanes)) : nest.unroll;
   bool reduces = nest.laneIsReduction || !nest.reductions.empty();
   // A tile that fits the registers is unrolled whole, so that its consumer finds it there. What does not fit is unrolled
   // for its accumulators only.

@@ -34,9 +34,8 @@ def run(options: argparse.Namespace) -> int:
         sys.argv, sys.path[:] = before
     shown = 0
     for function in jitted:
-        text = function.explain()
-        if text:
-            print(f"\n== {function.__name__}\n{text}")
+        if function.cache_info().currsize:
+            print(f"\n{function.explain()}")
             shown += 1
     if not shown:
         raise errors.ArgumentError(f"{options.script}: compiled no function with tw.jit")

@@ -150,8 +150,7 @@ def load_weights(config: BertConfig, file: SafetensorsFile) -> dict[str, Any]:
 
 def _dense(x: Any, weight: Mapping[str, Any]) -> Any:
     """Return `x @ weight.T + bias` for `x` [B, S, I]."""
-    y = x @ weight["weight"].T
-    return y + tw.numpy.broadcast_to(weight["bias"], y.shape)
+    return tw.linear(x, weight["weight"], weight["bias"])
 
 
 def _norm(config: BertConfig, x: Any, weight: Mapping[str, Any]) -> Any:
@@ -198,7 +197,7 @@ def hidden_states(config: BertConfig, weights: Mapping[str, Any], ids: Any, mask
     # The lowest float, not -inf: a sentence without tokens must not turn its whole row into NaN.
     lowest = float(np.finfo(np.float32).min)
     bias = (1.0 - mask.astype("float32")) * lowest
-    bias = tw.numpy.broadcast_to(tw.numpy.reshape(bias, (batch, 1, 1, length)), (batch, 1, length, length))
+    bias = tw.numpy.reshape(bias, (batch, 1, 1, length))
     for layer in weights["layers"]:
         x = _norm(config, x + _attention(config, layer, x, bias), layer["norm"])
         inner = _activate(config, _dense(x, layer["up"]))

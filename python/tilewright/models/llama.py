@@ -21,17 +21,6 @@ from .llama_config import LlamaConfig
 Cache = list[tuple[Any, Any]]
 
 
-def embed(table: Any, tokens: Any) -> Any:
-    """Return rows of the embedding table `[V, E]`, plain or quantised, as float32 `[S, E]`."""
-    return tw.nn.embedding(tokens, table)
-
-
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """Return `x @ weight.T + bias`; `x` [S, I], `weight` [O, I] plain or quantised, `bias` [O] or None."""
-    y = x @ weight.T
-    return y if bias is None else y + tw.numpy.broadcast_to(bias, y.shape)
-
-
 def rotate(x: Any, cos: Any, sin: Any, rotary: int) -> Any:
     """Apply the rotary embedding to `x` [.., S, D]; only the first `rotary` dims of each head turn.
 
@@ -64,7 +53,7 @@ def attention(
     length = x.shape[0]
 
     def heads(name: str, count: int, width: int) -> Any:
-        y = linear(x, layer[name], layer.get(name + "_bias"))
+        y = tw.linear(x, layer[name], layer.get(name + "_bias"))
         return tw.numpy.permute_dims(tw.numpy.reshape(y, (length, count, width)), (1, 0, 2))
 
     q = rotate(heads("attn_q", config.heads, config.head_dim), *rope, config.rotary)
@@ -74,12 +63,13 @@ def attention(
     values = tw.update_slice(cache[1], v, (0, seen - length, 0))
     y = tw.nn.attention(q[None], keys[None, :, :seen], values[None, :, :seen], causal=True)
     y = tw.numpy.reshape(tw.numpy.permute_dims(y[0], (1, 0, 2)), (length, config.heads * config.value_dim))
-    return linear(y, layer["attn_output"]), (keys, values)
+    return tw.linear(y, layer["attn_output"]), (keys, values)
 
 
 def feed_forward(layer: Mapping[str, Any], x: Any) -> Any:
     """Return the gated MLP (SwiGLU) of `x` [S, E]."""
-    return linear(tw.nn.silu(linear(x, layer["ffn_gate"])) * linear(x, layer["ffn_up"]), layer["ffn_down"])
+    gate = tw.nn.silu(tw.linear(x, layer["ffn_gate"]))
+    return tw.linear(gate * tw.linear(x, layer["ffn_up"]), layer["ffn_down"])
 
 
 def forward(
@@ -104,7 +94,7 @@ def forward(
         The normalised hidden states `[S, E]` and the updated cache.
     """
     seen = positions.shape[0]
-    x = embed(weights["token_embd"], tokens)
+    x = tw.nn.embedding(tokens, weights["token_embd"])
     updated: Cache = []
     for layer, entry in zip(weights["layers"], cache, strict=True):
         normed = tw.nn.rms_norm(x, layer["attn_norm"], eps=config.eps)
@@ -117,7 +107,7 @@ def forward(
 
 def head(weights: Mapping[str, Any], x: Any) -> Any:
     """Return logits `[S, V]` of hidden states `[S, E]`; tied models use the embedding table."""
-    return linear(x, weights["output"] if "output" in weights else weights["token_embd"])
+    return tw.linear(x, weights["output"] if "output" in weights else weights["token_embd"])
 
 
 def next_logits(config: LlamaConfig, weights: Any, rope: Any, cache: Any, tokens: Any, positions: Any) -> Any:
