@@ -1,10 +1,12 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
+#include "Conversion/TwToLinalg/TwToLinalg.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
+#include "Transforms/Normalize/Normalize.h"
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
 #include "Transforms/Vectorize/Vectorize.h"
@@ -15,7 +17,9 @@ void tilewright::registerTilewrightPasses() {
   registerFuseElementwisePass();
   registerMakeShapesPass();
   registerMaterializeSlicesPass();
+  registerNormalizePass();
   registerPeelPass();
   registerTileAndFusePass();
+  registerTwToLinalgPass();
   registerVectorizePass();
 }
