@@ -90,8 +90,9 @@ demo: install $(VENV)/.models ## compile SmolLM2-135M and stream text from it
 bench: install ## the benchmark suite against every installed peer (ARGS="matmul_f32_1024 --json")
 	$(PY) -m benchmarks $(ARGS)
 
-docs: install ## generate the op, pass and stage reference, and check links and code
+docs: install ## generate the reference, check all code in the docs, render docs/_build
 	$(PY) docs/generate.py
+	$(PY) docs/site.py
 	$(PY) -m pytest -q tests/python/test_docs.py
 
 format: $(VENV)/.requirements ## format Python and C++

@@ -39,6 +39,8 @@ def takes_part(workload: Workload, system: str) -> bool:
         "onnxruntime": "onnx_graph",
         "llama_cpp": "llama_cpp",
     }[system]
+    if system == "torch" and workload.torch_call is not None:
+        return True
     return getattr(workload, attribute) is not None
 
 
@@ -73,6 +75,8 @@ def _torch_inputs(inputs: tuple, threads: int) -> tuple[Any, list]:
 
 def _torch(workload: Workload, inputs: tuple, threads: int) -> Call:
     torch, tensors = _torch_inputs(inputs, threads)
+    if workload.torch_call is not None:
+        return workload.torch_call(torch, *inputs)
     expression = workload.torch_expression
     assert expression is not None
 

@@ -47,6 +47,7 @@ class Workload:
     # A family overrides those of the peers that can run it; see systems.py for what is passed.
     numpy_expression: Callable[..., Any] | None = None
     torch_expression: Callable[..., Any] | None = None
+    torch_call: Callable[..., Any] | None = None  # (torch, *inputs) → call, for models
     jax_expression: Callable[..., Any] | None = None
     numba_kernel: Callable[..., Any] | None = None
     onnx_graph: Callable[..., Any] | None = None

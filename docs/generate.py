@@ -118,10 +118,9 @@ def errors_page() -> str:
         "Each class derives from `TilewrightError` and from the builtin that users already catch.\n",
     ]
     for name, thing in sorted(vars(errors).items()):
-        if isinstance(thing, type) and issubclass(thing, (errors.TilewrightError, Warning)):
-            if thing.__module__ == errors.__name__:
-                bases = ", ".join(f"`{base.__name__}`" for base in thing.__bases__)
-                parts.append(f"## {name}\n\nBases: {bases}\n\n{inspect.getdoc(thing) or ''}\n")
+        if isinstance(thing, type) and issubclass(thing, (errors.TilewrightError, UserWarning)):
+            bases = ", ".join(f"`{base.__name__}`" for base in thing.__bases__)
+            parts.append(f"## {name}\n\nBases: {bases}\n\n{inspect.getdoc(thing) or ''}\n")
     parts.append("Source: `python/tilewright/errors.py`.\n")
     return "\n".join(parts)
 

@@ -1,6 +1,7 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
 #include "Conversion/TwToLinalg/TwToLinalg.h"
+#include "Stages/VerifyStage.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
@@ -21,5 +22,6 @@ void tilewright::registerTilewrightPasses() {
   registerPeelPass();
   registerTileAndFusePass();
   registerTwToLinalgPass();
+  registerVerifyStagePass();
   registerVectorizePass();
 }

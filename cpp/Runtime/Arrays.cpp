@@ -3,6 +3,8 @@
 
 #include "Arrays.h"
 
+#include "Memory.h"
+
 #include <cstring>
 #include <unordered_map>
 
@@ -177,13 +179,32 @@ bool storeFloat(double value, ScalarType type, void *storage) {
 
 namespace tilewright {
 
-PyObject *newArray(PyObject *descr, int rank, const int64_t *dims) {
+PyObject *newArray(PyObject *descr, int64_t itemSize, int rank,
+                   const int64_t *dims) {
   static_assert(sizeof(Py_intptr_t) == sizeof(int64_t));
+  int64_t bytes = itemSize;
+  for (int i = 0; i < rank; ++i)
+    if (dims[i] < 0 || __builtin_mul_overflow(bytes, dims[i], &bytes)) {
+      PyErr_SetString(PyExc_ValueError, "an output is too large");
+      return nullptr;
+    }
+  const auto &api = numpyApi();
+  const auto *sizes = reinterpret_cast<const Py_intptr_t *>(dims);
+  PyObject *owner = nullptr;
+  void *data = nullptr;
+  if (bytes >= ownMemoryBytes && !(owner = newMemory(bytes, data)))
+    return nullptr;
   Py_INCREF(descr); // the call below steals it
-  return numpyApi().PyArray_NewFromDescr_(
-      numpyApi().PyArray_Type_, descr, rank,
-      reinterpret_cast<const Py_intptr_t *>(dims), nullptr, nullptr, 0,
-      nullptr);
+  PyObject *array = api.PyArray_NewFromDescr_(
+      api.PyArray_Type_, descr, rank, sizes, nullptr, data,
+      owner ? py::detail::npy_api::NPY_ARRAY_WRITEABLE_ : 0, nullptr);
+  if (!owner)
+    return array;
+  if (!array)
+    Py_DECREF(owner);
+  else if (api.PyArray_SetBaseObject_(array, owner) < 0) // steals the owner
+    Py_CLEAR(array);
+  return array;
 }
 
 PyObject *denseCopy(PyObject *array) {

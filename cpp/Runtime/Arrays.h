@@ -74,7 +74,8 @@ inline bool sameDtype(PyObject *descr, PyObject *other) {
 }
 
 /// A new dense array with uninitialised elements, or null and an exception.
-PyObject *newArray(PyObject *descr, int rank, const int64_t *dims);
+PyObject *newArray(PyObject *descr, int64_t itemSize, int rank,
+                   const int64_t *dims);
 
 /// A dense copy of `array` in row-major order.
 PyObject *denseCopy(PyObject *array);

@@ -312,7 +312,7 @@ Outcome Executable::makeOutputs(Call &call) {
     } else {
       if (!code->shapes)
         std::copy(slot.shape, slot.shape + slot.rank, dims);
-      PyObject *array = newArray(slot.descr, slot.rank, dims);
+      PyObject *array = newArray(slot.descr, slot.itemSize, slot.rank, dims);
       if (!array)
         return Outcome::Failed;
       call.outputs[call.outputsMade++] = array;
@@ -445,7 +445,7 @@ py::object Executable::runLoad(size_t index,
   if (status != TW_OK)
     throwStatus(status, -1);
   auto packed = py::reinterpret_steal<py::object>(
-      newArray(slot.descr, slot.rank, dims.data()));
+      newArray(slot.descr, slot.itemSize, slot.rank, dims.data()));
   if (!packed)
     throw py::error_already_set();
   std::vector<int64_t> outStrides(slot.rank);

@@ -1,6 +1,7 @@
 //===- Module.cpp - The Python module `tilewright._runtime`
 //----------------===//
 
+#include "Memory.h"
 #include "Objects.h"
 #include "Symbols.h"
 #include "ThreadPool.h"
@@ -31,6 +32,7 @@ double measureForkJoin(int rounds) {
 PYBIND11_MODULE(_runtime, module) {
   module.doc() = "Loads and calls native code compiled by Tilewright.";
   module.attr("ABI_VERSION") = TW_ABI_VERSION;
+  initMemory();
   addExecutableType(module);
   addDispatcherType(module);
 
@@ -39,6 +41,8 @@ PYBIND11_MODULE(_runtime, module) {
       "set_num_threads", &setNumThreads, py::arg("count"),
       py::call_guard<py::gil_scoped_release>(),
       "Sets the number of threads; 0 is the default (affinity, cgroup quota).");
+  module.def("release_memory", &releaseKeptMemory,
+             "Gives back memory kept for later outputs; returns the bytes.");
   module.def("available_processors", &availableProcessors,
              "Processors that affinity and the cgroup's quota leave.");
   module.def("set_spin_microseconds", &setSpinMicroseconds,

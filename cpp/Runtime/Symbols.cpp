@@ -94,9 +94,25 @@ uint16_t floatToBfloat(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
 }
 
+template <typename Float> Float integerPower(Float base, int exponent) {
+  Float result = 1;
+  for (unsigned left = exponent < 0 ? 0u - static_cast<unsigned>(exponent)
+                                    : static_cast<unsigned>(exponent);
+       left; left >>= 1, base *= base)
+    if (left & 1)
+      result *= base;
+  return exponent < 0 ? 1 / result : result;
+}
+
 } // namespace
 
 extern "C" {
+float tw__powisf2(float base, int exponent) {
+  return integerPower(base, exponent);
+}
+double tw__powidf2(double base, int exponent) {
+  return integerPower(base, exponent);
+}
 float tw__extendhfsf2(Half half) { return halfToFloat(bitsOf(half)); }
 double tw__extendhfdf2(Half half) { return halfToFloat(bitsOf(half)); }
 Half tw__truncsfhf2(float value) { return fromBits(floatToHalf(value)); }

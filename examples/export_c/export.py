@@ -16,4 +16,4 @@ def axpy(x, y):
 
 n = tw.Dim("n", min=1)
 compiled = axpy.trace(tw.spec((n,), "float32"), tw.spec((n,), "float32")).lower().compile()
-compiled.export(sys.argv[1] if len(sys.argv) > 1 else "out", name="axpy")
+compiled.export(sys.argv[1] if len(sys.argv) > 1 else "out")

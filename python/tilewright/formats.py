@@ -9,12 +9,13 @@ format   storage                    scales              mins                weig
 q4_0     uint8 [N, G, 16]           float16 [N, G]      –                   ``d * (q - 8)``
 q4_1     uint8 [N, G, 16]           float16 [N, G]      float16 [N, G]      ``d * q + m``
 q8_0     int8 [N, G, 32]            float16 [N, G]      –                   ``d * q``
-q4_k     uint8 [N, G, 16]           float32 [N, G]      float32 [N, G]      ``d * q - m``
+q4_k     uint8 [N, G / 2, 32]       float32 [N, G]      float32 [N, G]      ``d * q - m``
 int8     int8 [N, K]                see below           zeros, optional     ``d * (q - zero)``
 int4     uint8 [N, K / 2]           see below           zeros, optional     ``d * (q - zero)``
 =======  =========================  ==================  ==================  =======================
 
-Byte ``j`` of a 16-byte group holds weight ``j`` in its low and weight ``j + 16`` in its high nibble. int4 holds
+Byte ``j`` of a 16-byte group holds weight ``j`` in its low and weight ``j + 16`` in its high nibble; byte ``j`` of a
+32-byte pair of groups (q4_k) holds weight ``j`` of the first, low, and of the second, high. int4 holds
 two neighbours per byte, low nibble first, as signed values. The scales of int8 and int4 say how fine they
 are: ``[]`` per tensor, ``[N]`` per channel (row), ``[N, K / group]`` per group; zero points are int8 of the same
 shape. All leading dims stand for N.
@@ -140,7 +141,9 @@ def plane_specs(
     rows = shape[:-1]
     if fmt.is_block:
         groups = _columns(fmt, shape) // GROUP
-        storage = ((*rows, groups, GROUP * fmt.bits // 8), dtypes.int8 if fmt.bits == 8 else dtypes.uint8)
+        shapes = {"q8_0": (groups, GROUP), "q4_k": (groups // 2, GROUP)}
+        inner = shapes.get(fmt.name, (groups, GROUP // 2))
+        storage = ((*rows, *inner), dtypes.int8 if fmt.bits == 8 else dtypes.uint8)
         assert fmt.scales is not None
         specs = {"storage": storage, "scales": ((*rows, groups), fmt.scales)}
         if fmt.third:
@@ -202,15 +205,11 @@ def _split_q4_k(blocks: np.ndarray) -> Planes:
     sc, mn = _unpack_six_bits(blocks["sc"])
     scales = blocks["d"][..., None].astype(np.float32) * sc.astype(np.float32)
     mins = blocks["dmin"][..., None].astype(np.float32) * mn.astype(np.float32)
-    # Each 32 bytes hold two groups: one in the low, one in the high nibbles.
-    qs = blocks["qs"]
-    groups = np.stack([qs & 15, qs >> 4], axis=-2).reshape(*qs.shape[:-2], 8, GROUP)
-    lead = blocks.shape[:-1]
-    flat = (*lead, blocks.shape[-1] * 8)
+    lead, groups = blocks.shape[:-1], blocks.shape[-1] * 8
     return {
-        "storage": _pack_halves(groups).reshape(*flat, 16),
-        "scales": scales.reshape(flat),
-        "mins": mins.reshape(flat),
+        "storage": np.ascontiguousarray(blocks["qs"]).reshape(*lead, groups // 2, GROUP),
+        "scales": scales.reshape(*lead, groups),
+        "mins": mins.reshape(*lead, groups),
     }
 
 
@@ -235,6 +234,7 @@ def _pack_halves(q: np.ndarray) -> np.ndarray:
 
 
 def _unpack_halves(packed: np.ndarray) -> np.ndarray:
+    """Unpack bytes ``[..., n]`` into ``[..., 2 n]``: the low nibbles, then the high ones."""
     return np.concatenate([packed & 15, packed >> 4], axis=-1)
 
 
@@ -285,6 +285,7 @@ def dequantize(
     scales = np.asarray(scales).astype(dtype)
     if fmt.is_block:
         q = storage if fmt.bits == 8 else _unpack_halves(storage)
+        q = q.reshape(*scales.shape, GROUP)
         w = q.astype(dtype)
         d = scales[..., None]
         if fmt.name == "q4_0":

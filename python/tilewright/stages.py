@@ -49,6 +49,7 @@ STAGES: tuple[Stage, ...] = (
             Pass("func.func(tw-materialize-slices)", "moved data is written where it goes before fusion looks at it"),
             Pass("func.func(tw-fuse-elementwise)", "chains become single loop nests"),
             Pass("tw-choose-layouts", "what contractions read is settled, so it can be packed"),
+            Pass("func.func(tw-materialize-slices)", "packing pads the last panel"),
             Pass("canonicalize", "drops reshapes that packing made superfluous"),
             Pass("cse", "operands that were packed twice are packed once"),
         ),

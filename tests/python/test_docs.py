@@ -1,9 +1,10 @@
 """Every fenced block of code in the documentation runs.
 
 `python` blocks of one page run top to bottom in one namespace, in a folder of their own; a `text` block after the
-comment `<!-- prints -->` shows what the block before it prints. `mlir` blocks must parse with tw-opt.
-`<!-- file: NAME -->` before a block writes it to NAME in that folder instead of running it. `sh` blocks after
-`<!-- run -->` are run by bash. Blocks in other languages are prose.
+comment `<!-- prints -->` shows what the block before it prints (`...` stands for anything). `mlir` blocks must parse
+with tw-opt, and `<!-- tw-opt: FLAGS -->` before one gives it flags. `<!-- file: NAME -->` before a block writes it to
+NAME in that folder instead of running it, `<!-- from: FILE -->` says that it stands in a file of this repository, and
+`sh` blocks after `<!-- run -->` are run by bash. Blocks in other languages are prose.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib.util
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -96,6 +98,9 @@ def test_code_in_page_runs(page, tmp_path, monkeypatch):
         where = f"{page.relative_to(ROOT)}:{block.line}"
         if block.note.startswith("file:"):
             (tmp_path / block.note.removeprefix("file:").strip()).write_text(block.body)
+        elif block.note.startswith("from:"):
+            source = (ROOT / block.note.removeprefix("from:").strip()).read_text(encoding="utf-8")
+            assert block.body.strip() in source, f"{where} is not what {block.note} holds"
         elif block.language == "python":
             printed = run_python(page, block, namespace)
         elif block.language == "text" and block.note == "prints":
@@ -104,10 +109,13 @@ def test_code_in_page_runs(page, tmp_path, monkeypatch):
                 f"{where} shows\n{block.body}\nbut the block before prints\n{printed}"
             )
         elif block.language == "mlir":
-            done = subprocess.run(
-                [tw_opt(), "-"], input=block.body, capture_output=True, text=True, timeout=60
+            flags = (
+                shlex.split(block.note.removeprefix("tw-opt:")) if block.note.startswith("tw-opt:") else []
             )
-            assert done.returncode == 0, f"{where} does not parse:\n{done.stderr}"
+            command = [tw_opt(), *flags]
+            done = subprocess.run(command, input=block.body, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, f"{where}: tw-opt refuses:\n{done.stderr}"
+            printed = done.stdout
         elif block.language == "sh" and block.note == "run":
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", block.body],

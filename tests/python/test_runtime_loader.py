@@ -185,3 +185,18 @@ def test_every_undefined_symbol_is_listed_for_objects():
     text = (ro.ABI_DIR / "Symbols.def").read_text()
     for name in _runtime.allowed_symbols():
         assert f"({name})" in text
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "dtype"), [("__powisf2", "float", "float32"), ("__powidf2", "double", "float64")]
+)
+def test_integer_powers(function, kind, dtype):
+    source = f"""extern {kind} {function}({kind}, int);
+      int32_t tw_main(const TwRt *r, const TwArg *in, const TwArg *out, void *s) {{
+        for (int k = -5; k <= 5; ++k)
+          (({kind} *)out[0].data)[k + 5] = {function}(*({kind} *)in[0].data, k);
+        return 0; }}"""
+    run = runtime.Executable(
+        ro.compile_c(source), ro.manifest([ro.arg("x", [], dtype)], [ro.out([11], dtype)])
+    )
+    np.testing.assert_allclose(run(1.5), 1.5 ** np.arange(-5.0, 6.0), rtol=1e-6)

@@ -220,6 +220,10 @@ void Outliner::outline(KernelGroup &group) {
   }
 
   OpBuilder outside(root);
+  // Every call gets a buffer of its own: one empty tensor written twice would have to be copied apart later.
+  for (Value &operand : operands)
+    if (auto empty = operand.getDefiningOp<tensor::EmptyOp>())
+      operand = outside.clone(*empty)->getResult(0);
   auto call = func::CallOp::create(outside, location, entry->second, root->getResultTypes(), operands);
   SmallVector<Attribute> reasons;
   for (linalg::LinalgOp op : group.ops)

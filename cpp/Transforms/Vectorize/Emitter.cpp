@@ -25,6 +25,8 @@ static constexpr int64_t kMaxOuterPoints = 16;
 static constexpr int64_t kMaxUnrolledTrips = 4;
 /// Two FMA units of four cycles latency are busy with so many independent accumulators.
 static constexpr int64_t kWantedAccumulators = 8;
+/// Rows that are taken together where their number is not known.
+static constexpr int64_t kBlockedRows = 4;
 
 Emitter::Emitter(RewriterBase &b, const Nest &nest)
     : b(b), loc(nest.op->getLoc()), math(b, loc), nest(nest), op(nest.op) {}
@@ -79,10 +81,13 @@ SmallVector<Indices> Emitter::combinations(ArrayRef<unsigned> loops, const Indic
 SmallVector<Point> Emitter::pointsOf(const Indices &index, ArrayRef<Slot> slots) {
   SmallVector<Point> points;
   for (const Indices &outer : combinations(unrolledOuter, index))
-    for (const Slot &slot : slots) {
-      points.push_back({outer, slot.width, slot.mask});
-      points.back().index[nest.lane] = slot.base;
-    }
+    for (int64_t row = 0; row < blockRows; ++row)
+      for (const Slot &slot : slots) {
+        points.push_back({outer, slot.width, slot.mask});
+        points.back().index[nest.lane] = slot.base;
+        if (blockedOuter)
+          points.back().index[*blockedOuter] = math.add(outer[*blockedOuter], math.constant(row));
+      }
   return points;
 }
 
@@ -98,12 +103,6 @@ void Emitter::splitReductions(SmallVectorImpl<unsigned> &rolled, SmallVectorImpl
 }
 
 Values Emitter::emit() {
-  for (unsigned i = 0, e = nest.sizes.size(); i != e; ++i) {
-    auto [operand, dim] = nest.sizeSource[i];
-    loopSizes.push_back(nest.isStatic(i)
-                            ? math.constant(nest.sizes[i])
-                            : OpFoldResult(tensor::DimOp::create(b, loc, op->getOperand(operand), dim).getResult()));
-  }
   Values tensors(op.getDpsInits());
   for (auto [i, init] : llvm::enumerate(tensors)) {
     initScalars.push_back(nullptr);
@@ -111,23 +110,55 @@ Values Emitter::emit() {
     if (auto fill = init.getDefiningOp<linalg::FillOp>()) {
       initScalars.back() = fill.getInputs()[0];
       // Every element is written below, so a fill that nobody else reads has nothing left to do.
-      if (init.hasOneUse() && op.getMatchingIndexingMap(outputOperand(i)).isProjectedPermutation())
+      auto readers = llvm::make_filter_range(init.getUsers(), [](Operation *user) { return !isa<tensor::DimOp>(user); });
+      if (llvm::hasSingleElement(readers) && op.getMatchingIndexingMap(outputOperand(i)).isProjectedPermutation())
         init = fill.getOutputs()[0];
     } else if (matchPattern(init, m_Constant(&splat)) && splat.isSplat()) {
       initScalars.back() = arith::ConstantOp::create(b, loc, splat.getSplatValue<TypedAttr>());
     }
   }
+  for (unsigned i = 0, e = nest.sizes.size(); i != e; ++i) {
+    auto [operand, dim] = nest.sizeSource[i];
+    Value source = op->getOperand(operand);
+    while (auto fill = source.getDefiningOp<linalg::FillOp>())
+      source = fill.getOutputs()[0];
+    loopSizes.push_back(nest.isStatic(i) ? math.constant(nest.sizes[i])
+                                         : OpFoldResult(tensor::DimOp::create(b, loc, source, dim).getResult()));
+  }
+  chooseTile();
 
-  // The register tile takes small static loops from the inside; it keeps whole only if it fits the registers with its lanes.
+  Indices index(nest.sizes.size(), math.constant(0));
+  auto inside = [&](const Indices &here, Values carried) {
+    return nest.laneIsReduction ? reduceLanes(here, carried) : lanes(here, carried);
+  };
+  return loopNest(loopedOuter, index, tensors, [&](const Indices &here, Values carried) -> Values {
+    if (!blockedOuter)
+      return inside(here, carried);
+    // As many rows at a time as give enough accumulators, then one at a time.
+    OpFoldResult extent = size(*blockedOuter), mainEnd = math.roundDown(extent, kBlockedRows);
+    auto rows = [&](int64_t count) {
+      return [&, count](OpFoldResult row, Values inner) {
+        Indices at(here);
+        at[*blockedOuter] = row;
+        blockRows = count;
+        return inside(at, inner);
+      };
+    };
+    carried = loop(math.constant(0), mainEnd, kBlockedRows, carried, rows(kBlockedRows));
+    return loop(mainEnd, extent, 1, carried, rows(1));
+  });
+}
+
+void Emitter::chooseTile() {
   int64_t laneSize = nest.sizes[nest.lane];
-  int64_t laneVectors = nest.laneIsReduction || ShapedType::isDynamic(laneSize) ? nest.unroll
-                                                                                : llvm::divideCeil(laneSize, nest.lanes);
+  bool staticLanes = !nest.laneIsReduction && nest.isStatic(nest.lane);
+  int64_t laneVectors = staticLanes ? llvm::divideCeil(laneSize, nest.lanes) : nest.unroll;
   bool reduces = nest.laneIsReduction || !nest.reductions.empty();
-  int64_t maxPoints = kMaxOuterPoints;
-  if (laneVectors <= kMaxTileVectors)
-    maxPoints = std::max(reduces ? kMaxOuterPoints : int64_t(1), kMaxTileVectors / laneVectors);
-  else if (!reduces)
-    maxPoints = 1;
+  // A tile that fits the registers is unrolled whole, so that its consumer finds it there. What does not fit is unrolled
+  // for its accumulators only.
+  int64_t maxPoints = reduces ? kMaxOuterPoints : 1;
+  if (staticLanes && laneVectors <= kMaxTileVectors)
+    maxPoints = std::max(maxPoints, kMaxTileVectors / laneVectors);
   for (unsigned loop : llvm::reverse(nest.outer)) {
     if (nest.isStatic(loop) && outerPoints * nest.sizes[loop] <= maxPoints && nest.sizes[loop] > 0) {
       outerPoints *= nest.sizes[loop];
@@ -136,17 +167,18 @@ Values Emitter::emit() {
       loopedOuter.insert(loopedOuter.begin(), loop);
     }
   }
-
-  Indices index(nest.sizes.size(), math.constant(0));
-  return loopNest(loopedOuter, index, tensors, [&](const Indices &here, Values carried) {
-    return nest.laneIsReduction ? reduceLanes(here, carried) : lanes(here, carried);
-  });
+  int64_t vectors = outerPoints * std::min(laneVectors, nest.unroll);
+  if (reduces && !nest.laneIsReduction && !loopedOuter.empty() && vectors < kWantedAccumulators &&
+      outerPoints * laneVectors * kBlockedRows <= kMaxTileVectors) {
+    blockedOuter = loopedOuter.back();
+    loopedOuter.pop_back();
+  }
 }
 
 Values Emitter::lanes(const Indices &index, Values tensors) {
   OpFoldResult extent = size(nest.lane);
   int64_t laneSize = nest.sizes[nest.lane], V = nest.lanes;
-  if (nest.isStatic(nest.lane) && outerPoints * llvm::divideCeil(laneSize, V) <= kMaxTileVectors) {
+  if (nest.isStatic(nest.lane) && outerPoints * blockRows * llvm::divideCeil(laneSize, V) <= kMaxTileVectors) {
     SmallVector<Slot> slots;
     for (int64_t base = 0; base + V <= laneSize; base += V)
       slots.push_back({math.constant(base), V, nullptr});
@@ -163,9 +195,10 @@ Values Emitter::lanes(const Indices &index, Values tensors) {
       tensors = block(index, slots, tensors);
     return rest != 0 && !restInBlock ? tail(index, math.constant(from), tensors) : tensors;
   }
-  // Reductions hold one accumulator per point, so wide register tiles keep fewer vectors in flight along the lanes.
-  int64_t U = nest.reductions.empty() ? nest.unroll
-                                      : std::max<int64_t>(1, std::min(nest.unroll, kMaxTileVectors / outerPoints));
+  // Reductions hold one accumulator per point: where there are enough of them, one vector along the lanes will do.
+  int64_t U = nest.unroll, points = outerPoints * blockRows;
+  if (!nest.reductions.empty())
+    U = std::min(U, points >= kWantedAccumulators ? 1 : kMaxTileVectors / points);
   OpFoldResult mainEnd = math.roundDown(extent, V * U), vectorEnd = math.roundDown(extent, V);
   tensors = loop(math.constant(0), mainEnd, V * U, tensors, [&](OpFoldResult base, Values inner) {
     SmallVector<Slot> slots;

@@ -58,6 +58,7 @@ private:
   using PointStep = std::function<Values(const Indices &, Values)>;
 
   // Loops.
+  void chooseTile();
   Values loop(mlir::OpFoldResult lo, mlir::OpFoldResult hi, int64_t step, Values carried, const LoopBody &body);
   Values loopNest(llvm::ArrayRef<unsigned> loops, Indices index, Values carried, const PointStep &step);
   Values lanes(const Indices &index, Values tensors);
@@ -101,6 +102,8 @@ private:
   Indices loopSizes;
   llvm::SmallVector<unsigned> unrolledOuter, loopedOuter;
   int64_t outerPoints = 1;
+  std::optional<unsigned> blockedOuter; // a loop of unknown size that is taken `blockRows` at a time
+  int64_t blockRows = 1;
   Values initScalars; // per output: the value that fills the initial tensor, or null
 };
 

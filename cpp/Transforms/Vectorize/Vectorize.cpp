@@ -69,7 +69,7 @@ void hoistInvariants(func::FuncOp func) {
     moveLoopInvariantCode(
         loop.getLoopRegions(), [&](Value v, Region *) { return loop.isDefinedOutsideOfLoop(v); },
         [](Operation *op, Region *) {
-          bool makesTensor = llvm::any_of(op->getResultTypes(), [](Type t) { return isa<ShapedType>(t) && !isa<VectorType>(t); });
+          bool makesTensor = llvm::any_of(op->getResultTypes(), [](Type t) { return isa<TensorType>(t); });
           return !makesTensor && op->getNumRegions() == 0 && isMemoryEffectFree(op) && isSpeculatable(op);
         },
         [&](Operation *op, Region *) { loop.moveOutOfLoop(op); });

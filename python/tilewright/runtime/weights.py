@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import errors
-from . import interop
+from . import failures, interop
 
-__all__ = ["bind", "packed_count", "weight_names"]
+__all__ = ["bind", "bind_all", "packed_count", "weight_names"]
 
 _lock = threading.RLock()  # a weak reference may die while its own thread holds the lock
 # key → (packed array, owners of the sources' memory); all weak
@@ -49,31 +49,78 @@ def bind(executable: Any, weights: Mapping[str, Any]) -> Any:
         ArgumentError: a weight is missing.
         ShapeError, DTypeError: a weight differs from what the program was compiled for.
     """
-    manifest = executable.manifest
+    return bind_all([executable], weights)[0]
+
+
+def bind_all(executables: Sequence[Any], weights: Mapping[str, Any]) -> list[Any]:
+    """Bind the same weights to several executables, as `bind` does to one.
+
+    Each name is looked up once for all of them and one weight is finished before the next: a mapping that makes arrays
+    on demand never needs to hold more than one, and what the executables pack alike they share.
+
+    Args:
+        executables: the programs of one model.
+        weights: arrays by weight name.
+
+    Returns:
+        The bound executables, in order.
+
+    Raises:
+        As `bind`.
+    """
+    jobs: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    for which, executable in enumerate(executables):
+        _require_names(executable, weights)
+        bound = executable.bound_arrays()
+        for index, spec in enumerate(executable.manifest["args"]):
+            if spec.get("kind") == "weight" and index not in bound:
+                jobs.setdefault(tuple(_sources(executable.manifest, spec)), []).append((which, index))
+    arrays: list[dict[int, np.ndarray]] = [{} for _ in executables]
+    for names, users in jobs.items():
+        sources = [interop.to_numpy(weights[name]) for name in names]
+        for which, index in users:
+            arrays[which][index] = _prepared(executables[which], index, names, sources)
+    return [executable.bind_arrays(found) for executable, found in zip(executables, arrays, strict=True)]
+
+
+def _require_names(executable: Any, weights: Mapping[str, Any]) -> None:
     missing = [name for name in weight_names(executable) if name not in weights]
     if missing:
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         hint = errors.did_you_mean(missing[0], weights)
         names = ", ".join(repr(name) for name in missing[:8])
         errors.fail(errors.ArgumentError, f"bind: missing weights {names}{more}", help=hint)
-    arrays: dict[int, np.ndarray] = {}
-    bound = executable.bound_arrays()
-    for index, spec in enumerate(manifest["args"]):
-        if spec.get("kind") != "weight" or index in bound:
-            continue
-        sources = [interop.to_numpy(weights[name]) for name in _sources(manifest, spec)]
-        if spec.get("packed_by") is None:
-            (array,) = sources
-            arrays[index] = array if _is_dense(array) else np.ascontiguousarray(array).reshape(array.shape)
-        else:
-            arrays[index] = _packed(executable, spec["packed_by"], sources)
-    return executable.bind_arrays(arrays)
+
+
+def _prepared(executable: Any, index: int, names: Sequence[str], sources: list[np.ndarray]) -> np.ndarray:
+    """Return what is bound to one argument: the array itself where it is dense, or what packing makes of it."""
+    load = executable.manifest["args"][index].get("packed_by")
+    if load is None:
+        (array,) = sources
+        return array if _is_dense(array) else np.ascontiguousarray(array).reshape(array.shape)
+    _check(executable.manifest["loads"][load], list(names), sources)
+    return _packed(executable, load, sources)
 
 
 def _sources(manifest: dict[str, Any], spec: dict[str, Any]) -> list[str]:
     if spec.get("packed_by") is not None and spec.get("sources"):
         return list(spec["sources"])
     return [spec.get("weight") or spec["name"]]
+
+
+def _check(load: dict[str, Any], names: list[str], sources: list[np.ndarray]) -> None:
+    """Compare raw weights with what their load entry takes, to name the weight that differs."""
+    for name, spec, array in zip(names, load.get("args") or (), sources, strict=False):
+        shape = spec["shape"]
+        fits = len(shape) == array.ndim and all(
+            w is None or w == s for w, s in zip(shape, array.shape, strict=True)
+        )
+        if array.dtype.name != spec["dtype"] or not fits:
+            errors.fail(
+                errors.ShapeError if array.dtype.name == spec["dtype"] else errors.DTypeError,
+                f"bind: weight '{name}' compiled for {failures.spell_spec(spec)}, "
+                f"bound to {failures.spell_value(array)}",
+            )
 
 
 def _is_dense(array: np.ndarray) -> bool:

@@ -69,6 +69,12 @@ class CpuTarget:
 
         return _tilewright.emit_object(module, self.cpu, self.features, opt_level)
 
+    def assembly(self, module: Any, opt_level: int) -> str:
+        """Return the assembly of a module at stage `llvm`."""
+        from ..._mlir._mlir_libs import _tilewright
+
+        return _tilewright.emit_assembly(module, self.cpu, self.features, opt_level).decode()
+
     def key(self) -> dict[str, str]:
         return {"target": self.name, "cpu": self.cpu, "features": self.features, "facts": repr(self.machine)}
 
