@@ -1,5 +1,6 @@
 //===- Passes.cpp - One line per pass folder ------------------------------===//
 #include "Capi/Registration.h"
+#include "Conversion/TwToLinalg/TwToLinalg.h"
 #include "Stages/VerifyStage.h"
 #include "Targets/Cpu/Cpu.h"
 #include "Transforms/Bufferize/Bufferize.h"
@@ -9,7 +10,11 @@
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
+<<<<<<< HEAD
 #include "Transforms/OutputsToArguments/OutputsToArguments.h"
+=======
+#include "Transforms/Normalize/Normalize.h"
+>>>>>>> dialect
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
 #include "Transforms/StoreBools/StoreBools.h"
@@ -25,11 +30,20 @@ void tilewright::registerTilewrightPasses() {
   registerFuseElementwisePass();
   registerMakeShapesPass();
   registerMaterializeSlicesPass();
+<<<<<<< HEAD
   registerOutputsToArgumentsPass();
+=======
+  registerNormalizePass();
+>>>>>>> dialect
   registerPeelPass();
   registerPlanMemoryPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();
+<<<<<<< HEAD
+=======
+  registerTwToLinalgPass();
+  registerVerifyStagePass();
+>>>>>>> dialect
   registerVectorizePass();
   registerVerifyStagePass();
 }
