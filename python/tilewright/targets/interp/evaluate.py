@@ -216,9 +216,9 @@ class Evaluator:
         keywords = self._attributes(op)
         # '?' of the scales is the number of rows
         rows = [operands[0].shape[0]] * kind.rank
-        return self._reference(
-            "quantize", operands, {**keywords, "scales_shape": attributes.shape_of(kind, rows)}
-        )
+        keywords["scales_shape"] = attributes.shape_of(kind, rows)
+        keywords["scales_dtype"] = attributes.element_dtype(kind).numpy
+        return self._reference("quantize", operands, keywords)
 
     # ---- control flow ---------------------------------------------------------------------------------
 
