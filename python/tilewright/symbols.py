@@ -8,7 +8,7 @@ A symbol that is a multiple of k enters as k times its k-th part, which makes `n
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 from . import errors
 from .specs import Dim
@@ -58,12 +58,14 @@ class SymDim:
         'float32[2*n, 32]'
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "key", "terms")
     __array_ufunc__ = None  # NumPy arrays then leave the operator to us
 
     def __init__(self, terms: dict[Monomial, int]):
         self.terms = terms
-        self._hash = hash(frozenset(terms.items()))
+        # Identity for dicts: `==` may be undecidable, the normal form is not.
+        self.key = frozenset(terms.items())
+        self._hash = hash(self.key)
 
     def __hash__(self) -> int:
         return self._hash
@@ -136,7 +138,7 @@ class SymDim:
         lo, hi = bounds(self - other)
         if lo > 0 or (hi is not None and hi < 0):
             return False
-        raise _undecided(self, "==", other)
+        _undecided(self, "==", other)
 
     def __ne__(self, other: Any) -> bool:
         return not self == other
@@ -157,12 +159,12 @@ class SymDim:
         return self != 0
 
     def __index__(self) -> int:
-        raise _no_value(self, "int()")
+        _no_value(self, "int()")
 
     __int__ = __index__
 
     def __float__(self) -> float:
-        raise _no_value(self, "float()")
+        _no_value(self, "float()")
 
     def __repr__(self) -> str:
         parts = []
@@ -282,7 +284,7 @@ def _divide(a: Any, b: Any) -> tuple[Size, Size]:
     """Floor-divide: exact where every coefficient divides, an opaque atom for the rest."""
     if isinstance(b, int):
         if b == 0:
-            raise errors.fail(errors.ShapeError, f"division of the size {a} by zero")
+            errors.fail(errors.ShapeError, f"division of the size {a} by zero")
         exact = {mono: c // b for mono, c in (_terms(a) or {}).items() if c % b == 0}
         rest = _normal({mono: c % b for mono, c in (_terms(a) or {}).items()})
         floor = _normal({mono: c // b for mono, c in (_terms(a) or {}).items()})
@@ -353,25 +355,25 @@ def _traced(op: str, a: Any, b: Any) -> Any:
 
 def _ordered(a: SymDim, sign: str, b: Any, difference: Any, least: int) -> bool:
     if difference is NotImplemented:
-        raise _undecided(a, sign, b)
+        _undecided(a, sign, b)
     lo, hi = bounds(difference)
     if lo >= least:
         return True
     if hi is not None and hi < least:
         return False
-    raise _undecided(a, sign, b)
+    _undecided(a, sign, b)
 
 
-def _undecided(a: Any, sign: str, b: Any) -> errors.TilewrightError:
-    return errors.fail(
+def _undecided(a: Any, sign: str, b: Any) -> NoReturn:
+    errors.fail(
         errors.TracerError,
         f"the answer of `{a} {sign} {b}` depends on a size that is only known at the call",
         help="branch on it with tw.cond, bound it with tw.Dim(name, min=..., max=...), or make the size static.",
     )
 
 
-def _no_value(a: SymDim, what: str) -> errors.TilewrightError:
-    return errors.fail(
+def _no_value(a: SymDim, what: str) -> NoReturn:
+    errors.fail(
         errors.TracerError,
         f"{what} of the size {a}: its value is only known at the call",
         help="use it in shapes and arithmetic as it is, or make the size static.",

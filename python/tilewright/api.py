@@ -1,0 +1,390 @@
+"""`tw.jit`: a Python function as a compiled one, one program per signature, dynamic where sizes turn out to vary."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from . import errors, pytree, values
+from .ops import core as ops_core
+from .programs import Compiled, Lowered, Traced
+from .runtime import Dispatcher
+from .signatures import Family, Leaf, Variant, leaves_of
+from .specs import Spec
+
+__all__ = ["CacheInfo", "Function", "jit"]
+
+_log = logging.getLogger("tilewright.recompiles")
+
+
+class CacheInfo(NamedTuple):
+    """What `fn.cache_info()` tells.
+
+    Attributes:
+        hits: calls that found their program.
+        misses: calls that had to make one.
+        currsize: programs in memory.
+        reasons: why each but the first was made, in plain words.
+    """
+
+    hits: int
+    misses: int
+    currsize: int
+    reasons: tuple[str, ...]
+
+
+class Function(Dispatcher):
+    """What `tw.jit` returns; called like the function itself.
+
+    `trace(*args)`, `lower(*args)` and `compile(*args)` take arrays or specs and return `Traced`, `Lowered` and
+    `Compiled`; `cache_info()` tells what was compiled and why, `clear_cache()` forgets it.
+    """
+
+    def __init__(self, fn: Callable[..., Any], options: _Options):
+        super().__init__(self._miss, options.static_positions, options.static_names)
+        self._fn = fn
+        self._options = options
+        self._families: dict[Any, Family] = {}
+        self._misses = 0
+        self._slow_hits = 0
+        self._reasons: list[str] = []
+        functools.update_wrapper(self, fn)
+
+    # -- stages -----------------------------------------------------------------------------------------------
+    @errors.trim_traceback
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """Trace for arrays or specs, and return the program before any target is chosen."""
+        call = self._read(args, kwargs)
+        return Traced(self._trace(call, [leaf.spec for leaf in call.leaves]), self._options.target)
+
+    @errors.trim_traceback
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace, and choose the target of this function."""
+        return self.trace(*args, **kwargs).lower()
+
+    @errors.trim_traceback
+    def compile(self, *args: Any, **kwargs: Any) -> Compiled:
+        """Trace, lower and compile."""
+        return self.lower(*args, **kwargs).compile()
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """Say how the function is compiled: for these arguments, or for all that it was called with."""
+        if args or kwargs:
+            return self.compile(*args, **kwargs).explain()
+        variants = [v for family in self._families.values() for v in family.variants]
+        if not variants:
+            return f"{self._options.name}: not compiled yet; call it, or pass arguments to explain()"
+        parts = [v.compiled.explain() for v in variants]
+        return "\n\n".join([*parts, *(f"recompiled: {reason}" for reason in self._reasons)])
+
+    def cache_info(self) -> CacheInfo:
+        """Return counts of hits, misses and programs, and the reason of each recompilation."""
+        size = sum(len(family.variants) for family in self._families.values())
+        return CacheInfo(self.hits + self._slow_hits, self._misses, size, tuple(self._reasons))
+
+    def clear_cache(self) -> None:
+        """Forget all programs of this function (those on disk stay)."""
+        self._families.clear()
+        self.clear()
+
+    # -- calls ------------------------------------------------------------------------------------------------
+    def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Answer a call that no program in the native table fits."""
+        if values.current() is not None:
+            return self._fn(*args, **kwargs)
+        call = self._read(args, kwargs)
+        family = self._families.get(call.key)
+        if family is None:
+            family = self._families[call.key] = Family(self._options.dynamic)
+        shapes = [leaf.spec.shape for leaf in call.leaves]
+        variant = family.find(shapes)
+        if variant is None:
+            variant = self._compile_variant(call, family, shapes)
+        else:
+            self._slow_hits += 1
+        compiled = variant.compiled
+        if call.has_weights:
+            inputs = [leaf.value for leaf in call.leaves if not leaf.weight]
+            return pytree.unflatten(compiled.out_tree, variant.bound(call.leaves).call_tuple(*inputs))
+        unflatten = functools.partial(pytree.unflatten, compiled.out_tree)
+        if isinstance(compiled.executable, _native()) and not variant.added and call.plain:
+            variant.added = self.add(args, kwargs, compiled.executable, _trivial(compiled.out_tree) or unflatten)
+        return unflatten(compiled.executable.call_tuple(*[leaf.value for leaf in call.leaves]))
+
+    def _compile_variant(self, call: _Call, family: Family, shapes: list[Any]) -> Variant:
+        self._misses += 1
+        names = [leaf.name for leaf in call.leaves]
+        pattern, reason = family.plan(shapes, names)
+        first = len(self._families) == 1 and not family.variants
+        if not first:
+            self._note(reason or self._new_reason(call))
+        try:
+            compiled = self._compile_for(call, pattern)
+        except (errors.ShapeError, errors.TracerError) as problem:
+            if pattern == [tuple(shape) for shape in shapes]:
+                raise
+            # The function needs to know the size; then each size has a program of its own.
+            self._note(f"static for {_shapes(shapes, names)}: {problem.message}")
+            pattern = [tuple(shape) for shape in shapes]
+            compiled = self._compile_for(call, pattern)
+        return family.add(pattern, compiled)
+
+    def _compile_for(self, call: _Call, pattern: list[Any]) -> Compiled:
+        specs = [leaf.spec.with_shape(shape) for leaf, shape in zip(call.leaves, pattern, strict=True)]
+        return Lowered(self._trace(call, specs), self._options.target).compile()
+
+    def _note(self, reason: str) -> None:
+        self._reasons.append(reason)
+        _log.info("%s: recompiled: %s", self._options.name, reason)
+
+    def _new_reason(self, call: _Call) -> str:
+        others = [key for key in self._families if key != call.key]
+        for index, text in ((0, "another structure of arguments"), (1, "another value of a static argument"),
+                            (2, "another dtype, rank or kind of number")):  # fmt: skip
+            if all(key[index] != call.key[index] for key in others):
+                return f"{text}: {', '.join(f'{leaf.name}: {leaf.spec}' for leaf in call.leaves)}"
+        return "a new combination of structure, static arguments and dtypes"
+
+    # -- reading arguments ------------------------------------------------------------------------------------
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        options = self._options
+        names = options.names(len(args))
+        statics: dict[Any, Any] = {}
+        groups: list[tuple[Any, str]] = []
+        for i, value in enumerate(args):
+            if i in options.static_positions and not (i == 0 and options.has_self and type(value) in pytree._registry):
+                statics[i] = value
+            else:
+                groups.append((i, names[i]))
+        for key in sorted(kwargs):
+            if key in options.static_names:
+                statics[key] = kwargs[key]
+            else:
+                groups.append((key, key))
+        try:
+            static_key = tuple((place, type(value), value) for place, value in statics.items())
+            hash(static_key)
+        except TypeError as exc:
+            errors.fail(
+                errors.ArgumentError,
+                f"{options.name}: a static argument cannot be hashed: {exc}",
+                help="pass tuples instead of lists, frozen dataclasses instead of dicts.",
+            )
+        leaves: list[Leaf] = []
+        trees = []
+        for place, name in groups:
+            value = args[place] if isinstance(place, int) else kwargs[place]
+            found, tree = leaves_of(value, name, options.is_weight(place), options.is_donated(place))
+            leaves += found
+            trees.append((place, tree))
+        return _Call(args, kwargs, statics, static_key, leaves, trees)
+
+    def _trace(self, call: _Call, specs: list[Spec]) -> Any:
+        from .trace import Argument, trace
+
+        arguments = [
+            Argument(leaf.name, spec, leaf.weight, leaf.donate) for leaf, spec in zip(call.leaves, specs, strict=True)
+        ]
+        return trace(self._fn, arguments, lambda leaves: self._fn_with(call, leaves), call.in_tree, self._options.name)
+
+    def _fn_with(self, call: _Call, leaves: list[Any]) -> Any:
+        args, kwargs = call.rebuild(leaves)
+        return self._fn(*args, **kwargs)
+
+
+class _Call:
+    """The arguments of one call, taken apart."""
+
+    def __init__(self, args: Any, kwargs: Any, statics: dict[Any, Any], static_key: Any, leaves: Any, trees: Any):
+        self.args, self.kwargs, self.statics, self.leaves, self.trees = args, kwargs, statics, leaves, trees
+        positional = tuple(tree for place, tree in trees if isinstance(place, int))
+        named = [(place, tree) for place, tree in trees if not isinstance(place, int)]
+        keys = pytree.TreeDef("dict", tuple(tree for _, tree in named), tuple(key for key, _ in named))
+        self.in_tree = pytree.TreeDef("tuple", (pytree.TreeDef("tuple", positional), keys))
+        ranks = tuple((len(leaf.spec.shape), leaf.spec.dtype, leaf.spec.weak) for leaf in leaves)
+        self.key = (self.in_tree, static_key, ranks)
+        self.has_weights = any(leaf.weight for leaf in leaves)
+        self.plain = not any(isinstance(leaf.value, Spec) for leaf in leaves)
+
+    def rebuild(self, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Put values (and static arguments) where the arguments were."""
+        args: list[Any] = list(self.args)
+        kwargs = dict(self.kwargs)
+        position = 0
+        for place, tree in self.trees:
+            part = pytree.unflatten(tree, values[position : position + tree.leaf_count])
+            position += tree.leaf_count
+            if isinstance(place, int):
+                args[place] = part
+            else:
+                kwargs[place] = part
+        return args, kwargs
+
+
+class _Options:
+    """The arguments of `tw.jit`, brought into one form."""
+
+    def __init__(self, fn: Callable[..., Any], *, static_argnums: Any, static_argnames: Any, donate_argnums: Any,
+                 weight_argnums: Any, dynamic: bool | None, target: str | None, name: str | None):  # fmt: skip
+        self.name = name or getattr(fn, "__name__", None) or getattr(getattr(fn, "func", None), "__name__", "function")
+        self.dynamic, self.target = dynamic, target
+        try:
+            parameters = list(inspect.signature(fn).parameters.values())
+        except (TypeError, ValueError):
+            parameters = []
+        self.parameters = parameters
+        self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        known = {p.name for p in parameters}
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        static, names = set(self._places(static_argnums)), set(_listed(static_argnames))
+        for given in names:
+            if given not in known and not takes_any:
+                errors.fail(errors.ArgumentError, f"jit: {self.name} has no parameter {given!r} (static_argnames)",
+                            help=errors.did_you_mean(given, known))  # fmt: skip
+        self.has_self = bool(self.positional) and self.positional[0] == "self"
+        if self.has_self:
+            static.add(0)
+        static |= {self.positional.index(n) for n in names if n in self.positional}
+        names |= {self.positional[i] for i in static if i < len(self.positional)}
+        self.static_positions, self.static_names = tuple(sorted(static)), frozenset(names)
+        self.donated, self.weights = set(self._places(donate_argnums)), set(self._places(weight_argnums))
+
+    def _places(self, places: Any) -> list[int]:
+        result = []
+        for place in _listed(places):
+            count = len(self.positional)
+            if not isinstance(place, int) or not -max(count, 1) <= place:
+                errors.fail(errors.ArgumentError, f"jit: {self.name}: {place!r} is no position of an argument")
+            result.append(place + count if place < 0 else place)
+        return result
+
+    def names(self, count: int) -> list[str]:
+        """Names of positional arguments; those of `*args` are numbered."""
+        rest = next((p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL), "arg")
+        extra = range(count - len(self.positional))
+        return [*self.positional[:count], *(f"{rest}.{i}" for i in extra)]
+
+    def is_weight(self, place: Any) -> bool:
+        return self._among(place, self.weights)
+
+    def is_donated(self, place: Any) -> bool:
+        return self._among(place, self.donated)
+
+    def _among(self, place: Any, places: set[int]) -> bool:
+        if isinstance(place, str):
+            return place in self.positional and self.positional.index(place) in places
+        return place in places
+
+
+def _listed(x: Any) -> list[Any]:
+    return [] if x is None else list(x) if isinstance(x, Iterable) and not isinstance(x, str) else [x]
+
+
+@functools.cache
+def _native() -> Any:
+    from . import runtime
+
+    return runtime.Executable
+
+
+def _trivial(tree: pytree.TreeDef) -> Any:
+    """A cheap `unflatten` for a single result; None where the general one is needed."""
+    return _first if tree.kind == "leaf" else None
+
+
+def _first(outputs: tuple[Any, ...]) -> Any:
+    return outputs[0]
+
+
+def _shapes(shapes: list[Any], names: list[str]) -> str:
+    return ", ".join(f"{name}{list(shape)}" for name, shape in zip(names, shapes, strict=True))
+
+
+def jit(
+    fn: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Sequence[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    weight_argnums: int | Sequence[int] | None = None,
+    dynamic: bool | None = None,
+    target: str | None = None,
+    name: str | None = None,
+) -> Any:
+    """Compile a function of arrays; with or without parentheses, on functions and methods.
+
+    The first call traces and compiles; later ones run what fits their signature (structure, dtypes, shapes, static
+    arguments). The second value of a size makes that size dynamic.
+
+    Args:
+        fn: a function of arrays, numbers and trees of them.
+        static_argnums: positions of arguments that are Python values; hashable, one program for each.
+        static_argnames: the same by name.
+        donate_argnums: positions of arguments whose memory outputs may reuse; do not use them afterwards.
+        weight_argnums: positions of arguments that are weights: bound once per array, packed for the target.
+        dynamic: None as above; True makes all sizes dynamic at once, False none ever.
+        target: name of the target; None for the configured one.
+        name: for messages and logs; None for the function's.
+
+    Returns:
+        The compiled function, with `trace`, `lower`, `compile`, `explain`, `cache_info` and `clear_cache`.
+
+    Raises:
+        ArgumentError: the options do not fit the function.
+
+    Example:
+        >>> import numpy as np, tilewright as tw
+        >>> @tw.jit
+        ... def f(a, b):
+        ...     return (a @ b).sum()
+        >>> float(f(np.ones((2, 3), "f"), np.ones((3, 4), "f")))
+        24.0
+    """
+    if fn is None:
+        return functools.partial(
+            jit,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            weight_argnums=weight_argnums,
+            dynamic=dynamic,
+            target=target,
+            name=name,
+        )
+    if not callable(fn):
+        errors.fail(errors.ArgumentError, f"jit: expected a function, got {type(fn).__name__}")
+    options = _Options(fn, static_argnums=static_argnums, static_argnames=static_argnames,
+                       donate_argnums=donate_argnums, weight_argnums=weight_argnums, dynamic=dynamic,
+                       target=target, name=name)  # fmt: skip
+    return Function(fn, options)
+
+
+def _eager(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run one op on arrays: trace it alone, and let the reference compute it."""
+    from .interpreted import Interpreted
+    from .targets import base
+    from .trace import Argument, trace
+
+    flat, tree = pytree.flatten((args, kwargs))
+    places = [i for i, leaf in enumerate(flat) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
+    arguments = [Argument(f"arg{k}", Leaf.of(flat[i], f"arg{k}").spec) for k, i in enumerate(places)]
+
+    def call(tracers: list[Any]) -> Any:
+        filled = list(flat)
+        for i, tracer in zip(places, tracers, strict=True):
+            filled[i] = tracer
+        new_args, new_kwargs = pytree.unflatten(tree, filled)
+        return fn(*new_args, **new_kwargs)
+
+    in_tree = pytree.TreeDef("tuple", tuple(pytree.LEAF for _ in places))
+    program = trace(fn, arguments, call, in_tree, getattr(fn, "__name__", "op"))
+    executable: Any = Interpreted(program, base.find("interp"))
+    if program.constants:
+        executable = executable.bind(program.constants)
+    return pytree.unflatten(program.out_tree, executable.call_tuple(*[flat[i] for i in places]))
+
+
+ops_core.eager = _eager
