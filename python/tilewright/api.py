@@ -20,6 +20,17 @@ __all__ = ["CacheInfo", "Function", "jit"]
 _log = logging.getLogger("tilewright.recompiles")
 
 
+_watched: list[Function] | None = None
+
+
+def watch_functions() -> list[Function]:
+    """Return a list that every function jitted from now on is added to; `tilewright explain` reads it."""
+    global _watched
+    if _watched is None:
+        _watched = []
+    return _watched
+
+
 class CacheInfo(NamedTuple):
     """What `fn.cache_info()` tells.
 
@@ -40,7 +51,7 @@ class Function(Dispatcher):
     """What `tw.jit` returns; called like the function itself.
 
     `trace(*args)`, `lower(*args)` and `compile(*args)` take arrays or specs and return `Traced`, `Lowered` and
-    `Compiled`; `cache_info()` tells what was compiled and why, `clear_cache()` forgets it.
+    `Compiled`; `cache_info()` tells what was compiled and why, `cache_clear()` forgets it.
     """
 
     def __init__(self, fn: Callable[..., Any], options: _Options):
@@ -52,6 +63,8 @@ class Function(Dispatcher):
         self._slow_hits = 0
         self._reasons: list[str] = []
         functools.update_wrapper(self, fn)
+        if _watched is not None:
+            _watched.append(self)
 
     # -- stages -----------------------------------------------------------------------------------------------
     @errors.trim_traceback
@@ -85,7 +98,7 @@ class Function(Dispatcher):
         size = sum(len(family.variants) for family in self._families.values())
         return CacheInfo(self.hits + self._slow_hits, self._misses, size, tuple(self._reasons))
 
-    def clear_cache(self) -> None:
+    def cache_clear(self) -> None:
         """Forget all programs of this function (those on disk stay)."""
         self._families.clear()
         self.clear()
@@ -151,6 +164,7 @@ class Function(Dispatcher):
     # -- reading arguments ------------------------------------------------------------------------------------
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
         options = self._options
+        options.check(args, kwargs)
         names = options.names(len(args))
         statics: dict[Any, Any] = {}
         groups: list[tuple[Any, str]] = []
@@ -232,9 +246,11 @@ class _Options:
         self.name = name or getattr(fn, "__name__", None) or getattr(getattr(fn, "func", None), "__name__", "function")
         self.dynamic, self.target = dynamic, target
         try:
-            parameters = list(inspect.signature(fn).parameters.values())
+            signature: inspect.Signature | None = inspect.signature(fn)
         except (TypeError, ValueError):
-            parameters = []
+            signature = None
+        parameters = list(signature.parameters.values()) if signature is not None else []
+        self.signature = signature
         self.parameters = parameters
         self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         known = {p.name for p in parameters}
@@ -260,6 +276,15 @@ class _Options:
                 errors.fail(errors.ArgumentError, f"jit: {self.name}: {place!r} is no position of an argument")
             result.append(place + count if place < 0 else place)
         return result
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Hold a call against the signature, so that the error names the user's function and line."""
+        if self.signature is None:
+            return
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            errors.fail(errors.ArgumentError, f"{self.name}: {exc}", help=f"its signature is {self.name}{self.signature}")
 
     def names(self, count: int) -> list[str]:
         """Names of positional arguments; those of `*args` are numbered."""
@@ -330,7 +355,7 @@ def jit(
         name: for messages and logs; None for the function's.
 
     Returns:
-        The compiled function, with `trace`, `lower`, `compile`, `explain`, `cache_info` and `clear_cache`.
+        The compiled function, with `trace`, `lower`, `compile`, `explain`, `cache_info` and `cache_clear`.
 
     Raises:
         ArgumentError: the options do not fit the function.
@@ -356,6 +381,8 @@ def jit(
         )
     if not callable(fn):
         errors.fail(errors.ArgumentError, f"jit: expected a function, got {type(fn).__name__}")
+    if isinstance(fn, Function):
+        fn = fn._fn
     options = _Options(fn, static_argnums=static_argnums, static_argnames=static_argnames,
                        donate_argnums=donate_argnums, weight_argnums=weight_argnums, dynamic=dynamic,
                        target=target, name=name)  # fmt: skip
@@ -364,7 +391,6 @@ def jit(
 
 def _eager(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run one op on arrays: trace it alone, and let the reference compute it."""
-    from .interpreted import Interpreted
     from .targets import base
     from .trace import Argument, trace
 
@@ -381,7 +407,7 @@ def _eager(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 
     in_tree = pytree.TreeDef("tuple", tuple(pytree.LEAF for _ in places))
     program = trace(fn, arguments, call, in_tree, getattr(fn, "__name__", "op"))
-    executable: Any = Interpreted(program, base.find("interp"))
+    executable: Any = base.find("interp").executable(program)
     if program.constants:
         executable = executable.bind(program.constants)
     return pytree.unflatten(program.out_tree, executable.call_tuple(*[flat[i] for i in places]))

@@ -228,7 +228,9 @@ def of(value: Any) -> DType:
         inner = str(value).removeprefix("torch.")
     elif inner is not None and type(inner).__module__ == "torch":
         inner = str(inner).removeprefix("torch.")
-    found = _BY_NAME.get(inner) if isinstance(inner, str) else _from_numpy(inner) if inner is not None else None
+    found = (
+        _BY_NAME.get(inner) if isinstance(inner, str) else _from_numpy(inner) if inner is not None else None
+    )
     if found is None:
         shown = getattr(inner, "name", None) or (inner if inner is not None else type(value).__name__)
         errors.fail(

@@ -1,73 +1,136 @@
-"""Costs and explanations of compiled programs, read from their manifests."""
+"""Answers about compiled programs, from the manifest alone: what is in a kernel, what it costs, why it is as it is."""
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
-__all__ = ["costs", "render"]
+
+def _itemsize(dtype: str) -> int:
+    from . import dtypes
+
+    return dtypes.by_name(dtype).numpy.itemsize
 
 
-def _kernel_bytes(kernel: Mapping[str, Any]) -> int | None:
-    """Bytes of what a kernel reads from and writes to outside; each operand counts once."""
-    total = 0
+def _bytes(entry: Mapping[str, Any]) -> int | None:
+    shape = entry["shape"]
+    if any(size is None for size in shape):
+        return None
+    return prod(shape) * _itemsize(entry["dtype"])
+
+
+def _sum(values: list[int | None]) -> int | None:
+    return None if any(value is None for value in values) else sum(v for v in values if v is not None)
+
+
+def op_flops(op: Mapping[str, Any]) -> int | None:
+    """Scalar operations of one computation; None where a size is dynamic."""
+    if any(size is None for size in op["ranges"]):
+        return None
+    return prod(op["ranges"]) * op["flops"]
+
+
+def _operand_bytes(operand: Mapping[str, Any]) -> int | None:
+    if any(size is None for size in operand["shape"]):
+        return None
+    return prod(operand["shape"]) * max(operand["bits"], 8) // 8
+
+
+def kernel_flops(kernel: Mapping[str, Any]) -> int | None:
+    """Scalar operations of one call of a kernel."""
+    return _sum([op_flops(op) for op in kernel["ops"]])
+
+
+def kernel_bytes(kernel: Mapping[str, Any]) -> int | None:
+    """Bytes that one call of a kernel reads and writes at least: its root's output and every tensor read first."""
+    total: list[int | None] = []
     for op in kernel["ops"]:
-        for operand in op["operands"]:
-            if any(size is None for size in operand["shape"]):
-                return None
-            total += math.prod(operand["shape"]) * operand["bits"] // 8
-    return total
+        total += [_operand_bytes(o) for o in op["operands"] if not o["output"] and o["shape"]]
+    total += [_operand_bytes(o) for o in kernel["ops"][-1]["operands"] if o["output"]]
+    return _sum(total)
 
 
-def _kernel_flops(kernel: Mapping[str, Any]) -> int | None:
-    total = 0
+def cost(manifest: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return `flops` and `bytes accessed` of one call of a program; None where sizes are dynamic."""
+    kernels = [k for k in manifest.get("kernels", [])]
+    flops = _sum([None if (f := kernel_flops(k)) is None else f * k["calls"] for k in kernels])
+    moved = _sum([None if (b := kernel_bytes(k)) is None else b * k["calls"] for k in kernels])
+    return {"flops": flops, "bytes accessed": moved}
+
+
+def memory(manifest: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return bytes of arguments, weights, outputs and temporaries; None where sizes are dynamic."""
+    args = manifest["args"]
+    return {
+        "argument_size_in_bytes": _sum([_bytes(a) for a in args if a["kind"] == "input"]),
+        "weight_size_in_bytes": _sum([_bytes(a) for a in args if a["kind"] == "weight"]),
+        "output_size_in_bytes": _sum([_bytes(o) for o in manifest["outputs"] if o["alias"] is None]),
+        "temp_size_in_bytes": manifest.get("scratch"),
+    }
+
+
+def _count(value: float | None, unit: str) -> str:
+    if value is None:
+        return f"{unit} depend on dynamic sizes"
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.1f} {prefix}{unit}"
+    return f"{value:.0f} {unit}"
+
+
+_CONFIG = re.compile(r"workgroup = \[(.*?)\], tile = \[(.*?)\], lane = (-?\d+), vector = (\d+), unroll = (\d+), lowering = \"(\w+)\"")
+
+
+def _how(config: str) -> str:
+    match = _CONFIG.search(config)
+    if not match:
+        return config
+    workgroup, tile, lane, vector, unroll, lowering = match.groups()
+    parts = [f"threads take [{workgroup}]" if workgroup else "one thread"]
+    if tile:
+        parts.append(f"register tile [{tile}]")
+    parts.append(f"loop d{lane} in vectors of {vector} x {unroll}" if lowering == "vector" else "scalar loops")
+    return ", ".join(parts)
+
+
+def _kernel_lines(kernel: Mapping[str, Any]) -> list[str]:
+    flops, moved = kernel_flops(kernel), kernel_bytes(kernel)
+    lines = [f"{kernel['name']}: {len(kernel['ops'])} fused operations, called {kernel['calls']} times"]
+    if kernel["lines"]:
+        lines.append("  lines      " + ", ".join(kernel["lines"][:6]) + (" …" if len(kernel["lines"]) > 6 else ""))
+    intensity = f", {flops / moved:.2f} flops a byte" if flops and moved else ""
+    lines.append(f"  work       {_count(flops, 'flops')}, {_count(moved, 'bytes')}{intensity}")
     for op in kernel["ops"]:
-        if any(not isinstance(size, int) or size < 0 for size in op["ranges"]):
-            return None
-        total += op["flops"] * math.prod(op["ranges"])
-    return total
+        loops = " ".join(f"{'par' if k == 'parallel' else 'red'}:{'?' if r is None else r}"
+                         for k, r in zip(op["loops"], op["ranges"], strict=True))
+        lines.append(f"  {op['kind']:<15} [{loops}] {_how(op['config'])}")
+        if op["why"]:
+            lines.append(f"                  because {op['why']}")
+    lines += [f"  not fused  {reason}" for reason in kernel["unfused"]]
+    return lines
 
 
-def costs(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `flops` and `bytes accessed` of a call, and the same per kernel; None where sizes are dynamic."""
-    kernels = []
-    flops: int | None = 0
-    moved: int | None = 0
-    for kernel in manifest.get("kernels") or ():
-        f, b, calls = _kernel_flops(kernel), _kernel_bytes(kernel), max(kernel.get("calls") or 0, 1)
-        kernels.append({"name": kernel["name"], "calls": calls, "flops": f, "bytes accessed": b})
-        flops = None if f is None or flops is None else flops + f * calls
-        moved = None if b is None or moved is None else moved + b * calls
-    return {"flops": flops, "bytes accessed": moved, "kernels": kernels}
+def explain(name: str, manifest: Mapping[str, Any]) -> str:
+    """Say for each kernel what is in it, how it is tiled and why, and what was not fused and why.
 
+    Args:
+        name: The program's name.
+        manifest: Its manifest.
 
-def render(name: str, manifest: Mapping[str, Any]) -> str:
-    """Render, kernel by kernel: the user's lines, what was fused, the configuration and its reason, the costs."""
-    kernels = manifest.get("kernels") or ()
-    lines = [f"{name}: {len(kernels)} kernel{'' if len(kernels) == 1 else 's'} for target {manifest.get('target')}"]
-    if manifest.get("target") == "interp":
-        lines.append("  the NumPy reference runs the traced program op by op; nothing is fused.")
-    for kernel, cost in zip(kernels, costs(manifest)["kernels"], strict=True):
-        lines.append("")
-        lines.append(f"{kernel['name']}  (called {cost['calls']} time{'' if cost['calls'] == 1 else 's'} per run)")
-        for line in dict.fromkeys(kernel.get("lines") or ()):
-            lines.append(f"  from     {line}")
-        lines.append(f"  fused    {' + '.join(op['kind'] for op in kernel['ops'])}")
-        for op in kernel["ops"]:
-            loops = " x ".join("?" if not isinstance(r, int) or r < 0 else str(r) for r in op["ranges"])
-            lines.append(f"  {op['kind']:<8} loops {loops}: {op['config']}")
-            if op.get("why"):
-                lines.append(f"           because {op['why']}")
-        f, b = cost["flops"], cost["bytes accessed"]
-        if f is None or b is None:
-            lines.append("  cost     depends on sizes that are known at the call")
-        else:
-            intensity = f" = {f / b:.2f} flops per byte" if b else ""
-            lines.append(f"  cost     {f:,} flops, {b:,} bytes{intensity}")
-        for reason in kernel.get("unfused") or ():
-            lines.append(f"  apart    {reason}")
-    scratch = manifest.get("scratch")
-    lines.append("")
-    lines.append(f"scratch memory: {'depends on the sizes' if scratch is None else f'{scratch:,} bytes'}")
+    Returns:
+        Text for people.
+    """
+    kernels = manifest.get("kernels", [])
+    packed = [a for a in manifest["args"] if a.get("packed_by") is not None]
+    lines = [f"{name}: {len(kernels)} kernels, {sum(k['calls'] for k in kernels)} calls on {manifest.get('cpu', '?')}"]
+    if packed:
+        lines.append(f"{len(packed)} weights are packed once by {len(manifest['loads'])} load functions")
+    for kernel in kernels:
+        lines += ["", *_kernel_lines(kernel)]
+    if seconds := manifest.get("seconds"):
+        total = sum(seconds.values())
+        steps = ", ".join(f"{stage} {1e3 * s:.0f}" for stage, s in seconds.items())
+        lines += ["", f"compiled in {1e3 * total:.0f} ms: {steps}"]
     return "\n".join(lines)

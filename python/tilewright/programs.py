@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import json
-import math
+import logging
 import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from . import config, errors, pytree
+from . import config, errors, explain, pytree
 from .pytree import TreeDef
 
 if TYPE_CHECKING:
     from .trace import Argument, Output, Program
 
-__all__ = ["Compiled", "Lowered", "Traced", "load"]
+__all__ = ["Compiled", "Lowered", "Traced", "key_components", "load", "to_bytecode"]
+
+_log = logging.getLogger("tilewright.compile")
 
 
 class Traced:
@@ -142,9 +146,7 @@ class Lowered:
         """
         program = self.program
         if self.interprets:
-            from .interpreted import Interpreted
-
-            executable: Any = Interpreted(program, self._target)
+            executable: Any = self._target.executable(program)
         else:
             executable = _executable(program, self._target, self.target)
         if program.constants:
@@ -176,14 +178,32 @@ def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
     from ._mlir._mlir_libs import _tilewright
 
     options = pipeline.Options(target=name)
+    # `select` and the manifest are Python: what they decide is in the code, too.
     order = "\n".join(f"{stage.name}: {stages.pipeline_text(stage)}" for stage in stages.STAGES[1:])
     return {
         "program": _digest(program.as_text()),
         "pipeline": _digest(order),
+        "select": _python_digest(),
         "build": _tilewright.toolchain_build(),
         **target.key(),
         "opt_level": options.opt_level,
     }
+
+
+@functools.cache
+def _python_digest() -> str:
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted([*here.glob("targets/**/*.py"), here / "manifest.py", here / "stages.py"]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def to_bytecode(module: Any) -> bytes:
+    """Write a module as MLIR bytecode."""
+    file = io.BytesIO()
+    module.operation.write_bytecode(file)
+    return file.getvalue()
 
 
 def _digest(text: str) -> str:
@@ -207,7 +227,9 @@ def _executable(program: Program, target: Any, name: str) -> Any:
                 store.discard(key)
     from . import pipeline
 
+    started = time.perf_counter()
     code, manifest = pipeline.compile(program.module, target, _options(name))
+    _log.info("compiled %s in %.0f ms", program.name, 1e3 * (time.perf_counter() - started))
     text = json.dumps(manifest)
     if store is not None:
         store.put(key, {"object": code, "manifest": text.encode()}, components, program.name)
@@ -225,13 +247,15 @@ class Compiled:
     """
 
     def __init__(
-        self, executable: Any, in_tree: TreeDef | None, out_tree: TreeDef, name: str, lowered: Lowered | None = None
+        self, executable: Any, in_tree: TreeDef | None, out_tree: TreeDef, name: str, lowered: Lowered | None = None,
+        bytecode: bytes | None = None,
     ):
         self.executable = executable
         self.in_tree = in_tree
         self.out_tree = out_tree
         self.name = name
         self._lowered = lowered
+        self._bytecode = bytecode
 
     @errors.trim_traceback
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -302,34 +326,31 @@ class Compiled:
         Raises:
             ArgumentError: it was loaded from a file without the traced program.
         """
-        if self._lowered is None:
-            errors.fail(errors.ArgumentError, f"as_text: {self.name} was loaded from a file, compiled")
-        return self._lowered.as_text(stage, locations=locations)
+        lowered = self._lowered if self._lowered is not None else self._revived()
+        return lowered.as_text(stage, locations=locations)
 
-    def cost_analysis(self) -> dict[str, Any]:
-        """Return what a call costs: `flops`, `bytes accessed`, and `kernels`; None where sizes are dynamic."""
-        from .explain import costs
+    def _revived(self) -> Lowered:
+        from .mlir import mlir
+        from .trace import Program
 
-        return costs(self.manifest)
+        if not self._bytecode:
+            errors.fail(errors.ArgumentError, f"as_text: {self.name} was saved without its IR")
+        module = mlir().ir.Module.parse(self._bytecode, mlir().context)
+        tree = self.in_tree or self.out_tree
+        program = Program(self.name, module, [], [], tree, self.out_tree)
+        return Lowered(program, self.manifest.get("target"))
+
+    def cost_analysis(self) -> dict[str, float | None]:
+        """Return `flops` and `bytes accessed` of a call; None where sizes are dynamic."""
+        return explain.cost(self.manifest)
 
     def memory_analysis(self) -> dict[str, Any]:
         """Return bytes of arguments, weights, outputs and scratch memory; None where sizes are dynamic."""
-        manifest = self.manifest
-        inputs = [a for a in manifest["args"] if a["kind"] != "weight"]
-        weights = [a for a in manifest["args"] if a["kind"] == "weight"]
-        return {
-            "argument_bytes": _bytes(inputs),
-            "weight_bytes": _bytes(weights),
-            "output_bytes": _bytes([o for o in manifest["outputs"] if o.get("alias") is None]),
-            "aliased_bytes": _bytes([o for o in manifest["outputs"] if o.get("alias") is not None]),
-            "scratch_bytes": manifest.get("scratch"),
-        }
+        return explain.memory(self.manifest)
 
     def explain(self) -> str:
         """Say, kernel by kernel, what was fused, how it is tiled and why, and what it costs."""
-        from .explain import render
-
-        return render(self.name, self.manifest)
+        return explain.explain(self.name, self.manifest)
 
     @errors.trim_traceback
     def save(self, path: str | os.PathLike[str], *, include_weights: bool = True) -> None:
@@ -347,7 +368,9 @@ class Compiled:
             "in_tree": None if self.in_tree is None else self.in_tree.to_json(),
             "out_tree": self.out_tree.to_json(),
         }
-        bytecode = None if self._lowered is None else self._lowered.program.bytecode()
+        bytecode = self._bytecode
+        if self._lowered is not None:
+            bytecode = to_bytecode(self._lowered.program.module)
         program = artifact.Program(self.executable, bytecode, info)
         artifact.save(path, {"main": program}, include_weights=include_weights)
 
@@ -392,17 +415,6 @@ def _show(entry: Mapping[str, Any]) -> str:
     return f"{entry['name']}: {entry['dtype']}[{shape}]" if "name" in entry else f"{entry['dtype']}[{shape}]"
 
 
-def _bytes(entries: list[Any]) -> int | None:
-    from . import dtypes
-
-    total = 0
-    for entry in entries:
-        if any(size is None for size in entry["shape"]):
-            return None
-        total += math.prod(entry["shape"]) * dtypes.by_name(entry["dtype"]).itemsize
-    return total
-
-
 def load(path: str | os.PathLike[str]) -> Any:
     """Load a program that `compiled.save` wrote; needs no compiler.
 
@@ -432,11 +444,5 @@ def _load(path: str | os.PathLike[str]) -> Any:
         return loaded
     info = loaded.program_info["main"]
     in_tree = None if info["in_tree"] is None else TreeDef.from_json(info["in_tree"])
-    return Compiled(loaded["main"], in_tree, TreeDef.from_json(info["out_tree"]), str(info.get("name", "main")))
-
-
-def as_array(x: Any) -> np.ndarray:
-    """Convert an argument for the reference."""
-    from .runtime import interop
-
-    return interop.to_numpy(x) if not isinstance(x, (bool, int, float)) else np.asarray(x)
+    return Compiled(loaded["main"], in_tree, TreeDef.from_json(info["out_tree"]), str(info.get("name", "main")),
+                    bytecode=loaded.bytecode("main"))  # fmt: skip

@@ -101,6 +101,10 @@ class Scope:
         found = self.constants.get(key)
         if found is None:
             m = self.recorder.m
+            if self.parent is not None and isinstance(size, SymDim) and size.key not in self.sources:
+                value = self.use(self.parent.scalar(size))
+                found = self.constants[key] = Tracer(value, self, (), dtypes.int64, True)
+                return found
             value = self.make("tw.from_index", [self.index(size)], [m.tensor((), dtypes.int64)])
             found = self.constants[key] = Tracer(value, self, (), dtypes.int64, True)
         return found
@@ -125,8 +129,8 @@ class Scope:
         found = self.indices.get(atom)
         if found is None:
             if atom.dim is not None:
-                value, axis = self.recorder.symbol_sources[atom.name]
-                found = self.make("tw.dim", [value], [m.index], {"axis": m.attribute(axis)})
+                # The size itself is a dim of some argument of this block; its part is computed from that.
+                found = self.index(SymDim({(atom,): atom.dim.multiple_of}))
             else:
                 a, b = (self.index(arg) for arg in atom.args)
                 name = "arith.floordivsi" if atom.kind == "floordiv" else "arith.remsi"
@@ -156,7 +160,6 @@ class Recorder:
         self.main: Any = self.holder(ir.InsertionPoint(self.module.body), self.place)
         self.scope = self.root = Scope(self, self.main.regions[0].blocks.append(), None)
         self.dims: dict[str, tuple[Dim, Size]] = {}
-        self.symbol_sources: dict[str, tuple[Any, int]] = {}
         self.captured_arrays: dict[int, tuple[Any, np.ndarray, Tracer]] = {}
         self.alive = True
 

@@ -42,11 +42,12 @@ class Dim:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise errors.ArgumentError(f"Dim: the name must be a Python identifier, not {self.name!r}")
+            errors.fail(errors.ArgumentError, f"Dim: the name must be a Python identifier, not {self.name!r}")
         if self.min < 0 or self.multiple_of < 1 or (self.max is not None and self.max < self.min):
-            raise errors.ArgumentError(
+            errors.fail(
+                errors.ArgumentError,
                 f"Dim({self.name!r}): need 0 <= min <= max and multiple_of >= 1,"
-                f" got min={self.min}, max={self.max}, multiple_of={self.multiple_of}"
+                f" got min={self.min}, max={self.max}, multiple_of={self.multiple_of}",
             )
 
     def __repr__(self) -> str:
@@ -93,6 +94,7 @@ class Spec:
         return replace(self, shape=_shape(tuple(shape)))
 
 
+@errors.trim_traceback
 def spec(shape: Iterable[DimLike] | int, dtype: Any = "float32") -> Spec:
     """Describe a tensor argument by shape and dtype, for `fn.trace(...)` and `fn.compile(...)`.
 
@@ -105,7 +107,8 @@ def spec(shape: Iterable[DimLike] | int, dtype: Any = "float32") -> Spec:
         The description, hashable.
 
     Raises:
-        ArgumentError: a size is negative or of another type.
+        ShapeError: a size is negative.
+        ArgumentError: a size is of another type.
         DTypeError: the dtype is not supported.
 
     Example:
@@ -129,10 +132,10 @@ def _shape(shape: tuple[Any, ...]) -> tuple[int | Dim | None, ...]:
             try:
                 size = entry.__index__()
             except (AttributeError, TypeError):
-                raise errors.ArgumentError(
-                    f"spec: a size must be an int, a Dim, a str or None, not {entry!r}"
-                ) from None
+                errors.fail(
+                    errors.ArgumentError, f"spec: a size must be an int, a Dim, a str or None, not {entry!r}"
+                )
             if size < 0:
-                raise errors.ArgumentError(f"spec: a size must not be negative, got {size} in {shape}")
+                errors.fail(errors.ShapeError, f"spec: a size must not be negative, got {size} in {shape}")
             result.append(size)
     return tuple(result)

@@ -77,21 +77,12 @@ class Program:
         """Render the module, without the lines of the user's code unless asked for."""
         return self.module.operation.get_asm(enable_debug_info=locations)
 
-    def bytecode(self) -> bytes:
-        """Write the module as MLIR bytecode."""
-        import io
-
-        file = io.BytesIO()
-        self.module.operation.write_bytecode(file)
-        return file.getvalue()
-
 
 def describe(leaf: Any, name: str) -> Spec:
     """Return the spec of an argument: of a spec itself, an array or a Python number.
 
     Raises:
-        ArgumentError: it is none of these.
-        DTypeError: its dtype is not supported.
+        DTypeError: it is none of these, or its dtype is not supported.
     """
     if isinstance(leaf, Spec):
         return leaf
@@ -106,7 +97,7 @@ def describe(leaf: Any, name: str) -> Spec:
     shape, dtype = getattr(leaf, "shape", None), getattr(leaf, "dtype", None)
     if shape is None or dtype is None:
         errors.fail(
-            errors.ArgumentError,
+            errors.DTypeError,
             f"argument '{name}' is a {kind.__name__}, which is no array or number",
             help="pass arrays, mark it in static_argnums or static_argnames, or register its class with tw.register_pytree.",
         )
@@ -143,9 +134,6 @@ def add_input(recorder: Recorder, argument: Argument) -> tuple[Argument, Tracer]
     spec = Spec(tuple(dims), argument.spec.dtype, argument.spec.weak)
     argument = Argument(argument.name, spec, argument.weight, argument.donate)
     tracer = recorder.root.argument(tuple(sizes), spec.dtype, spec.weak)
-    for axis, dim in enumerate(dims):
-        if isinstance(dim, Dim):
-            recorder.symbol_sources.setdefault(dim.name, (tracer._value, axis))
     return argument, tracer
 
 
@@ -173,7 +161,7 @@ def finish(
     with values.activate(recorder):
         results = [as_tracer(name, x) for x in outputs]
         operands = [scope.use(t) for t in results]
-    m.create("func.return", results=[], operands=operands, loc=m.location(2), ip=scope.ip)
+    m.create("func.return", results=[], operands=operands, loc=recorder.place, ip=scope.ip)
     constants: dict[str, np.ndarray] = {}
     arguments = list(arguments)
     for i, (_, array, tracer) in enumerate(recorder.captured_arrays.values()):

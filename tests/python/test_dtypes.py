@@ -105,7 +105,9 @@ FLOAT_TABLE = {
 }
 
 
-@pytest.mark.parametrize(("a", "b"), list(itertools.combinations(["float16", "bfloat16", "float32", "float64"], 2)))
+@pytest.mark.parametrize(
+    ("a", "b"), list(itertools.combinations(["float16", "bfloat16", "float32", "float64"], 2))
+)
 def test_float_promotion(a, b):
     expected = FLOAT_TABLE.get((a, b)) or FLOAT_TABLE.get((b, a))
     for pair in ((a, b), (b, a)):
@@ -198,14 +200,28 @@ def test_limits_of_the_wrong_kind():
     ],
 )
 def test_isdtype(dtype, kinds):
-    every = {"bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating", "numeric"}
+    every = {
+        "bool",
+        "signed integer",
+        "unsigned integer",
+        "integral",
+        "real floating",
+        "complex floating",
+        "numeric",
+    }
     assert {kind for kind in every if dtypes.isdtype(dtype, kind)} == kinds
     assert dtypes.isdtype(dtype, dtype) and dtypes.isdtype(dtype, ("bool", "numeric"))
 
 
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [("float16", "float32"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32"), ("int64", "int64")],
+    [
+        ("float16", "float32"),
+        ("bfloat16", "float32"),
+        ("int8", "int32"),
+        ("uint8", "int32"),
+        ("int64", "int64"),
+    ],
 )
 def test_accumulator(dtype, expected):
     assert dtypes.accumulator(dtype).name == expected

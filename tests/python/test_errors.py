@@ -62,13 +62,18 @@ def test_message_has_the_documented_form():
 
 def test_fail_finds_this_line_and_column():
     with pytest.raises(errors.DTypeError) as info:
-        x = 1; errors.fail(errors.DTypeError, "add: no")
+        x = 1; errors.fail(errors.DTypeError, "add: no")  # fmt: skip
     loc = info.value.loc
     assert loc.file == __file__
     assert loc.function == "test_fail_finds_this_line_and_column"
     assert loc.text.startswith("x = 1; errors.fail(")
     assert loc.column == len("        x = 1; ") + 1
     assert x == 1
+
+
+def test_error_made_without_fail_knows_the_line_too():
+    error = errors.FormatError("file: bad")
+    assert error.loc.text == 'error = errors.FormatError("file: bad")'
 
 
 def test_fail_hides_the_context_but_keeps_a_cause():
@@ -154,12 +159,15 @@ INSIDE = """
 
 
 def test_traceback_shows_no_frame_of_the_package(tmp_path):
-    source = INSIDE + """
+    source = (
+        INSIDE
+        + """
     def model(x):
         return ours["op"](x)
 
     ours["jit"](model)
     """
+    )
     stderr = run_script(tmp_path, source)
     assert "imaginary.py" not in stderr and "errors.py" not in stderr
     assert stderr.count('File "') == 2  # the module and model()
@@ -169,17 +177,25 @@ def test_traceback_shows_no_frame_of_the_package(tmp_path):
 
 
 def test_traceback_of_the_users_own_error_is_trimmed_too(tmp_path):
-    stderr = run_script(tmp_path, INSIDE + """
+    stderr = run_script(
+        tmp_path,
+        INSIDE
+        + """
     ours["jit"](lambda x: {}["missing"])
-    """)
+    """,
+    )
     assert "KeyError: 'missing'" in stderr
     assert "imaginary.py" not in stderr and stderr.count('File "') == 2
 
 
 def test_traceback_of_a_bug_of_ours_stays_whole(tmp_path):
-    stderr = run_script(tmp_path, INSIDE + """
+    stderr = run_script(
+        tmp_path,
+        INSIDE
+        + """
     ours["broken"](3)
-    """)
+    """,
+    )
     assert "IndexError" in stderr and "imaginary.py" in stderr
 
 
@@ -215,10 +231,7 @@ def test_warning_points_at_the_users_line():
     assert "corrupt entry" in str(seen[0].message) and "help: nothing" in str(seen[0].message)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("sofmax", "did you mean 'softmax'?"), ("zzz", None)],
-)
+@pytest.mark.parametrize(("name", "expected"), [("sofmax", "did you mean 'softmax'?"), ("zzz", None)])
 def test_did_you_mean(name, expected):
     assert errors.did_you_mean(name, ["softmax", "exp"]) == expected
 

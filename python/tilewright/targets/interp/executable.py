@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes, errors
-from .specs import Dim
-from .trace import Argument, Program
+from ... import dtypes, errors
+from ...runtime import interop
+from ...specs import Dim
 
-__all__ = ["Interpreted"]
+if TYPE_CHECKING:
+    from ...trace import Argument, Program
+
+__all__ = ["InterpretedProgram"]
 
 
-class Interpreted:
+class InterpretedProgram:
     """A traced program that the NumPy reference runs.
 
     Args:
         program: what to run.
         target: the target, which has `run(module, arrays)`.
         bound: arrays of weights by position.
+        float64: keep floats in float64 and round nothing: the oracle of the tests.
     """
 
-    def __init__(self, program: Program, target: Any, bound: Mapping[int, np.ndarray] | None = None):
+    def __init__(
+        self, program: Program, target: Any, bound: Mapping[int, np.ndarray] | None = None, float64: bool = False
+    ):
         self._program = program
+        self._float64 = float64
         self._target = target
         self._bound = dict(bound or {})
         self.input_indices = tuple(i for i in range(len(program.arguments)) if i not in self._bound)
@@ -35,8 +42,6 @@ class Interpreted:
 
     def call_tuple(self, *args: Any) -> tuple[Any, ...]:
         """Run with the arguments that are not bound, and return all outputs."""
-        from .programs import as_array
-
         program = self._program
         if len(args) != len(self.input_indices):
             names = [program.arguments[i].name for i in self.input_indices]
@@ -47,23 +52,22 @@ class Interpreted:
         arrays = dict(self._bound)
         sizes: dict[str, tuple[int, str]] = {}
         for index, value in zip(self.input_indices, args, strict=True):
-            array = as_array(value)
+            array = _as_array(value)
             arrays[index] = _checked(program.arguments[index], array, sizes, isinstance(value, (bool, int, float)))
-        results = self._target.run(program.module, [arrays[i] for i in range(len(program.arguments))])
+        results = self._target.run(program.module, [arrays[i] for i in range(len(program.arguments))],
+                                   float64=self._float64)  # fmt: skip
         return tuple(results)
 
-    def bind(self, weights: Mapping[str, Any]) -> Interpreted:
+    def bind(self, weights: Mapping[str, Any]) -> InterpretedProgram:
         """Bind weights by name."""
-        from .programs import as_array
-
         bound = dict(self._bound)
         for i, argument in enumerate(self._program.arguments):
             if not argument.weight or i in bound:
                 continue
             if argument.name not in weights:
                 errors.fail(errors.ArgumentError, f"bind: weight '{argument.name}' is missing")
-            bound[i] = _checked(argument, as_array(weights[argument.name]), {}, False)
-        return Interpreted(self._program, self._target, bound)
+            bound[i] = _checked(argument, _as_array(weights[argument.name]), {}, False)
+        return InterpretedProgram(self._program, self._target, bound, self._float64)
 
     def bound_arrays(self) -> dict[int, np.ndarray]:
         """Return what is bound, by position."""
@@ -127,3 +131,7 @@ def _checked(argument: Argument, array: np.ndarray, sizes: dict[str, tuple[int, 
         if not fits:
             errors.fail(errors.ShapeError, f"argument '{argument.name}' compiled for {spec}, called with {shown}")
     return array
+
+
+def _as_array(x: Any) -> np.ndarray:
+    return np.asarray(x) if isinstance(x, (bool, int, float)) else interop.to_numpy(x)

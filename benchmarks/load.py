@@ -1,0 +1,43 @@
+"""Foreign CPU load: what other processes took of the machine while a round was timed.
+
+Times on a shared machine are noise: one busy foreign thread makes a two-thread system several times slower. A round in
+which others used more than `LIMIT` of a core says nothing about the system and is dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+
+LIMIT = 0.15  # cores
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def _machine_busy_s() -> float:
+    """Return the CPU seconds spent by the whole machine, stolen time included."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
+def _own_busy_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+@dataclass
+class Window:
+    """A stretch of time in which foreign load is measured: `with Window() as w: …; w.foreign`."""
+
+    foreign: float = 0.0  # cores, mean over the window
+
+    def __enter__(self) -> Window:
+        self._wall, self._machine, self._own = time.perf_counter(), _machine_busy_s(), _own_busy_s()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall = time.perf_counter() - self._wall
+        foreign = (_machine_busy_s() - self._machine) - (_own_busy_s() - self._own)
+        self.foreign = max(0.0, foreign / wall) if wall else 0.0

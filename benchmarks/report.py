@@ -1,0 +1,62 @@
+"""Prints results: JSON lines for programs, a table with ratios for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+
+from .runner import Result
+
+
+def json_line(result: Result) -> str:
+    """Return one result as a JSON object on one line."""
+    row = {
+        key: round(value, 9) if isinstance(value, float) else value
+        for key, value in dataclasses.asdict(result).items()
+    }
+    return json.dumps(row, allow_nan=False, default=str) if row["max_error"] != float("inf") else json.dumps(
+        {**row, "max_error": None}
+    )  # fmt: skip
+
+
+def ratio(result: Result, results: Iterable[Result]) -> float | None:
+    """Return how many times longer `result` took than Tilewright; None where either has no correct time."""
+    ours = next((r for r in results if r.system == "tilewright"), None)
+    if ours is None or not (ours.p50_ms and ours.correct and result.p50_ms and result.correct):
+        return None
+    return result.p50_ms / ours.p50_ms
+
+
+def _time(ms: float | None) -> str:
+    if ms is None:
+        return "–"
+    if ms < 0.1:
+        return f"{ms * 1e3:.3g} µs"
+    return f"{ms:.3g} ms" if ms < 1000 else f"{ms / 1000:.3g} s"
+
+
+HEADER = (
+    f"{'system':<15}{'threads':>8}{'p50':>10}{'p99':>10}{'vs tilewright':>15}{'of roof':>9}{'compile':>10}"
+    f"{'max error':>11}{'rounds':>8}"
+)
+
+
+def table(results: list[Result]) -> str:
+    """Return the results of one workload as text, the fastest correct system first."""
+    lines = [results[0].workload, HEADER]
+    for r in sorted(results, key=lambda r: (not r.correct, r.p50_ms if r.p50_ms else float("inf"))):
+        if r.error is not None:
+            lines.append(f"{r.system:<15}{r.threads:>8}  failed: {r.error}")
+            continue
+        times = ratio(r, results)
+        lines.append(
+            f"{r.system:<15}{r.threads:>8}{_time(r.p50_ms):>10}{_time(r.p99_ms):>10}"
+            f"{f'{times:.2f} ×' if times else '–':>15}"
+            f"{f'{r.roofline:.0%}' if r.roofline is not None else '–':>9}"
+            f"{_time(r.compile_s * 1e3) if r.compile_s is not None else '–':>10}"
+            f"{f'{r.max_error:.1e}' if r.max_error is not None else '–':>11}"
+            f"{r.rounds:>5}{f'(-{r.dropped_rounds})' if r.dropped_rounds else '':<5}"
+            f"{'' if r.correct else ' WRONG RESULT'}".rstrip()
+        )
+    return "\n".join(lines)

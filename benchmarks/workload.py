@@ -1,0 +1,94 @@
+"""What a workload is: fresh inputs, a float64 reference, and one way to run it per system.
+
+A family of workloads is a subclass; a size is an instance. A system takes part in a workload when the family states how
+to run it there: Tilewright through `tilewright`, peers through the `*_expression` methods that `systems.py` wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+Call = Callable[[], Any]
+
+
+class Workload:
+    """One named measurement.
+
+    Attributes:
+        name: the name on the command line, such as "matmul_f32_1024".
+        tolerance: largest accepted max|out − ref| / max|ref| against the float64 reference.
+        roof: the ceiling that bounds it, "f32" (multiply-adds), "dram" (bytes) or "none" (call cost).
+        flops, bytes: the work of one call; bytes count each input read once and each output written once.
+    """
+
+    tolerance = 1e-5
+    roof = "none"
+    flops = 0.0
+    bytes = 0.0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def inputs(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Draw the inputs of one run."""
+        raise NotImplementedError
+
+    def reference(self, *inputs: np.ndarray) -> np.ndarray | None:
+        """Return the expected output in float64, or None where `check` judges the result by other means."""
+        raise NotImplementedError
+
+    def tilewright(self, *inputs: np.ndarray) -> Call:
+        """Return the call that runs this workload on Tilewright."""
+        raise NotImplementedError
+
+    # A family overrides those of the peers that can run it; see systems.py for what is passed.
+    numpy_expression: Callable[..., Any] | None = None
+    torch_expression: Callable[..., Any] | None = None
+    torch_call: Callable[..., Any] | None = None  # (torch, *inputs) → call, for models
+    jax_expression: Callable[..., Any] | None = None
+    numba_kernel: Callable[..., Any] | None = None
+    onnx_graph: Callable[..., Any] | None = None
+    llama_cpp: Callable[..., Any] | None = None
+
+    def error(self, result: Any, reference: np.ndarray | None) -> float:
+        """Return max|result − reference| / max|reference|; infinity for a wrong shape or a NaN."""
+        if reference is None:
+            return 0.0
+        found = as_numpy(result)
+        if found.shape != reference.shape:
+            return float("inf")
+        if found.size == 0:
+            return 0.0
+        scale = float(np.max(np.abs(reference))) or 1.0
+        worst = float(np.max(np.abs(found.astype(np.float64) - reference))) / scale
+        return worst if np.isfinite(worst) else float("inf")
+
+
+def as_numpy(value: Any) -> np.ndarray:
+    """Return `value` (an array of any system, or a sequence holding one) as a NumPy array."""
+    if isinstance(value, (list, tuple)):
+        value = value[0]
+    if hasattr(value, "detach"):
+        value = value.detach().float() if str(value.dtype) == "torch.bfloat16" else value.detach()
+    return np.asarray(value)
+
+
+_REGISTRY: dict[str, Workload] = {}
+
+
+def register(workloads: Iterable[Workload]) -> None:
+    """Add workloads to the suite; a name stands for one workload."""
+    for workload in workloads:
+        if workload.name in _REGISTRY:
+            raise ValueError(f"benchmark {workload.name!r} is registered twice")
+        _REGISTRY[workload.name] = workload
+
+
+def all_workloads() -> dict[str, Workload]:
+    """Return the suite by name, in the order in which the families register."""
+    from . import workloads  # noqa: F401  (registers the families)
+
+    return _REGISTRY

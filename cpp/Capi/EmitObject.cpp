@@ -1,0 +1,149 @@
+//===- EmitObject.cpp - From the llvm dialect to bytes ------------------------===//
+//
+// In:  a module at stage llvm. Out: a position-independent object (or its assembly) for one CPU.
+// The only place that knows LLVM's optimiser and code generator.
+//===----------------------------------------------------------------------===//
+#include "Capi/EmitObject.h"
+
+#include "mlir/CAPI/IR.h"
+#include "mlir/CAPI/Support.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Target/LLVMIR/Export.h"
+
+#include "llvm/Analysis/TargetTransformInfo.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+
+#include <cstdlib>
+#include <cstring>
+
+using namespace mlir;
+
+namespace {
+
+char *copyOut(llvm::StringRef bytes) {
+  char *memory = static_cast<char *>(std::malloc(bytes.size() + 1));
+  std::memcpy(memory, bytes.data(), bytes.size());
+  memory[bytes.size()] = '\0';
+  return memory;
+}
+
+std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu, llvm::StringRef features, int optLevel,
+                                                       std::string &message) {
+  static const bool once = [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+    return true;
+  }();
+  (void)once;
+  llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
+  if (!target)
+    return nullptr;
+  static const llvm::CodeGenOptLevel levels[] = {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
+                                                 llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+      triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_, llvm::CodeModel::Small, levels[optLevel]));
+}
+
+void optimise(llvm::Module &module, llvm::TargetMachine &machine, int optLevel) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager sccs;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = tuning.SLPVectorization = optLevel > 1;
+  llvm::PassBuilder builder(&machine, tuning);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(sccs);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, sccs, modules);
+  static const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
+                                                   llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
+  llvm::ModulePassManager passes = optLevel == 0 ? builder.buildO0DefaultPipeline(levels[0])
+                                                 : builder.buildPerModuleDefaultPipeline(levels[optLevel]);
+  passes.run(module, modules);
+}
+
+} // namespace
+
+char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int optLevel, TwEmitKind kind, size_t *size,
+             char **error) {
+  *error = nullptr;
+  *size = 0;
+  optLevel = std::max(0, std::min(optLevel, 3));
+  std::string message;
+  auto machine = makeTargetMachine(unwrap(cpu), unwrap(features), optLevel, message);
+  if (!machine) {
+    *error = copyOut("no code generator for this machine: " + message);
+    return nullptr;
+  }
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> translated = translateModuleToLLVMIR(unwrap(module).getOperation(), context);
+  if (!translated) {
+    *error = copyOut("the module is not at stage llvm: it cannot be translated to LLVM IR");
+    return nullptr;
+  }
+  translated->setDataLayout(machine->createDataLayout());
+  translated->setTargetTriple(machine->getTargetTriple());
+  translated->setPICLevel(llvm::PICLevel::BigPIC);
+  for (llvm::Function &function : *translated) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", unwrap(cpu));
+    function.addFnAttr("target-features", unwrap(features));
+    // LLVM prefers 256-bit vectors on many CPUs with AVX-512; our loops are written for the width that select chose.
+    if (unwrap(features).contains("+avx512f"))
+      function.addFnAttr("prefer-vector-width", "512");
+  }
+  optimise(*translated, *machine, optLevel);
+
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  if (kind == TwEmitLLVMIR) {
+    translated->print(stream, nullptr);
+  } else {
+    llvm::legacy::PassManager codegen;
+    codegen.add(llvm::createTargetTransformInfoWrapperPass(machine->getTargetIRAnalysis()));
+    auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
+    if (machine->addPassesToEmitFile(codegen, stream, nullptr, file)) {
+      *error = copyOut("the code generator cannot emit this kind of file");
+      return nullptr;
+    }
+    codegen.run(*translated);
+  }
+  *size = bytes.size();
+  return copyOut(llvm::StringRef(bytes.data(), bytes.size()));
+}
+
+void twFree(char *bytes) { std::free(bytes); }
+
+char *twHostCpu(void) {
+  std::string features;
+  llvm::StringMap<bool> host = llvm::sys::getHostCPUFeatures();
+  llvm::SmallVector<llvm::StringRef> names;
+  for (auto &entry : host)
+    if (entry.second)
+      names.push_back(entry.first());
+  llvm::sort(names);
+  for (llvm::StringRef name : names)
+    features += (features.empty() ? "+" : ",+") + name.str();
+  return copyOut((llvm::sys::getHostCPUName() + "\n" + features).str());
+}
+
+const char *twToolchainBuild(void) { 
+  return "mlir-" LLVM_VERSION_STRING "+"
+#include "BuildId.inc"
+      ;
+}

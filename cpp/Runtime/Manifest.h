@@ -1,0 +1,61 @@
+//===- Manifest.h - What an object says about itself
+//-----------------------===//
+
+#ifndef TILEWRIGHT_RUNTIME_MANIFEST_H
+#define TILEWRIGHT_RUNTIME_MANIFEST_H
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tilewright {
+
+/// Any size at all, where the manifest says null.
+constexpr int64_t anySize = -1;
+
+struct ArraySpec {
+  std::string name;
+  std::string dtype;
+  std::vector<int64_t> shape; ///< anySize where only known at run time
+  std::vector<int> symbols; ///< per dim an index into Manifest::symbols, or -1
+  bool weight = false;      ///< bound before the call, not passed with it
+  bool donated = false;
+  int alias = -1; ///< outputs: the argument whose memory it takes over
+};
+
+struct SymbolSpec {
+  std::string name;
+  int64_t min = 0;
+  int64_t max = INT64_MAX;
+  int64_t multipleOf = 1;
+};
+
+struct LoadSpec {
+  std::string entry;
+  std::string shapes; ///< empty if the output is static
+  std::vector<ArraySpec> arguments;
+  bool checked = false; ///< the manifest describes the arguments
+  ArraySpec output;
+};
+
+/// The parts of a manifest that a call needs. The JSON itself stays with the
+/// Python object.
+struct Manifest {
+  std::string entry;
+  std::string shapes;
+  std::vector<ArraySpec> arguments;
+  std::vector<ArraySpec> outputs;
+  std::vector<SymbolSpec> symbols;
+  std::vector<LoadSpec> loads;
+  int64_t scratch = 0;
+
+  /// Reads and checks `json`. Returns false and sets `error` if it is not a
+  /// manifest of this ABI; whatever it holds, nothing later can go out of
+  /// bounds because of it.
+  bool parse(std::string_view json, std::string &error);
+};
+
+} // namespace tilewright
+
+#endif // TILEWRIGHT_RUNTIME_MANIFEST_H

@@ -1,0 +1,13 @@
+//===- FormKernels.h - Grouping and outlining ---------------------*- C++ -*-===//
+#ifndef TILEWRIGHT_TRANSFORMS_FORMKERNELS_H
+#define TILEWRIGHT_TRANSFORMS_FORMKERNELS_H
+
+#include "mlir/Pass/Pass.h"
+
+namespace tilewright {
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "Transforms/FormKernels/FormKernels.h.inc"
+} // namespace tilewright
+
+#endif // TILEWRIGHT_TRANSFORMS_FORMKERNELS_H

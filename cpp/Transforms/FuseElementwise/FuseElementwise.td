@@ -1,0 +1,18 @@
+//===- FuseElementwise.td - Fuse elementwise chains into their consumers -*- tablegen -*-===//
+#ifndef TW_TRANSFORMS_FUSEELEMENTWISE_TD
+#define TW_TRANSFORMS_FUSEELEMENTWISE_TD
+
+include "mlir/Pass/PassBase.td"
+
+def FuseElementwisePass : Pass<"tw-fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "Fuse elementwise chains into their consumers";
+  let description = [{
+    Elementwise producers join elementwise and reducing consumers; broadcasts and transpositions become indexing maps.
+    Nothing but copies and dequantisation joins the body of a contraction, where it would be computed once per tile:
+    dequantisation only where few rows read a weight (statically at most four), otherwise it is marked as the panel
+    producer of the contraction. Reshapes move to where they cost nothing.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::affine::AffineDialect"];
+}
+
+#endif // TW_TRANSFORMS_FUSEELEMENTWISE_TD

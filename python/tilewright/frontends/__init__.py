@@ -1,0 +1,1 @@
+"""Readers of model files: ordinary users of the public API."""

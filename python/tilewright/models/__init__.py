@@ -1,0 +1,1 @@
+"""Models written with the public API, and what runs them: tokenisers, sampling, the generation loop."""

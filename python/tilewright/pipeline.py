@@ -1,0 +1,300 @@
+"""Runs the table of stages: verify, dump, override, time; and turns the last stage into an object and its manifest."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import errors, stages
+from .manifest import build_manifest
+from .targets import base
+from .targets.facts import KernelFacts, read
+
+
+@dataclass
+class Options:
+    """How to lower.
+
+    Attributes:
+        target: Name of the target.
+        opt_level: LLVM's optimisation level, 0 to 3.
+        verify: Check each stage's promise.
+        dump: Folder that receives every stage as `NN-stage.mlir`, or None.
+        override: Folder whose `NN-stage.mlir` files replace the stage that was computed, or None.
+    """
+
+    target: str = "cpu"
+    opt_level: int = 2
+    verify: bool = True
+    dump: str | None = None
+    override: str | None = None
+
+
+@dataclass
+class KernelReport:
+    """One kernel: its facts, its configs, where it is called from."""
+
+    facts: KernelFacts
+    configs: list[Any]
+    calls: int = 0
+    lines: list[str] = field(default_factory=list)
+    unfused: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What happened on the way: seconds per stage, kernels and their configs."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    kernels: list[KernelReport] = field(default_factory=list)
+
+
+def _bindings() -> Any:
+    from ._mlir import ir
+
+    return ir
+
+
+def stage_of(module: Any) -> str:
+    """Return the stage that a module carries; a module without one counts as `traced`."""
+    ir = _bindings()
+    attributes = module.operation.attributes
+    return ir.StringAttr(attributes["tw.stage"]).value if "tw.stage" in attributes else "traced"
+
+
+def _stamp(module: Any, name: str) -> None:
+    module.operation.attributes["tw.stage"] = _bindings().StringAttr.get(name, module.context)
+
+
+def _run(module: Any, pipeline: str) -> None:
+    from ._mlir.passmanager import PassManager
+
+    PassManager.parse(pipeline, module.context).run(module.operation)
+
+
+def _file(folder: str, name: str) -> Path:
+    return Path(folder) / f"{stages.NAMES.index(name):02d}-{name}.mlir"
+
+
+def _text(module: Any) -> str:
+    return module.operation.get_asm(enable_debug_info=True)
+
+
+def _select(module: Any, target: Any, report: Report) -> None:
+    """Write a config on every computation of every kernel."""
+    ir = _bindings()
+    parsed: dict[str, Any] = {}
+    by_name: dict[str, KernelReport] = {}
+    for view in module.body.operations:
+        op = view.operation
+        if op.name != "func.func" or "tw.kernel" not in op.attributes:
+            continue
+        facts, ops = read(op, ir)
+        if not ops:
+            continue
+        configs = target.select(facts)
+        for linalg_op, config in zip(ops, configs, strict=True):
+            text = config.text()
+            if text not in parsed:
+                parsed[text] = ir.Attribute.parse(text, module.context)
+            linalg_op.attributes["tw.config"] = parsed[text]
+        by_name[facts.name] = KernelReport(facts, configs)
+    _count_calls(module, by_name)
+    report.kernels = list(by_name.values())
+
+
+_PLACE = re.compile(r'"([^"]+)":(\d+):(\d+)')
+
+
+def _count_calls(module: Any, by_name: dict[str, KernelReport]) -> None:
+    ir = _bindings()
+
+    def visit(op: Any) -> Any:
+        if op.name == "func.call":
+            name = ir.FlatSymbolRefAttr(op.attributes["callee"]).value
+            if name in by_name:
+                kernel = by_name[name]
+                kernel.calls += 1
+                for file, line, _ in _PLACE.findall(str(op.location)):
+                    place = f"{file}:{line}"
+                    if place not in kernel.lines:
+                        kernel.lines.append(place)
+                if "tw.unfused" in op.attributes:
+                    for reason in op.attributes["tw.unfused"]:
+                        text = ir.StringAttr(reason).value
+                        if text not in kernel.unfused:
+                            kernel.unfused.append(text)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+
+
+def _diagnose(stage: stages.Stage, before: str, error: Exception) -> None:
+    """Run a failed stage again pass by pass, to name the pass, and raise with a reproducer."""
+    ir = _bindings()
+    context = ir.Context()
+    with context:
+        module = ir.Module.parse(before)
+        failed, current = stage.passes[0].pipeline if stage.passes else "select", before
+        for step in stage.passes:
+            current, failed = _text(module), step.pipeline
+            try:
+                _run(module, stages.nested(step.pipeline))
+            except Exception:  # the pass that fails again is the one that is looked for
+                break
+    handle = tempfile.NamedTemporaryFile("w", suffix=".mlir", prefix=f"tilewright-{stage.name}-", delete=False)
+    with handle:
+        handle.write(current)
+    reason = str(error).strip()
+    match = re.search(r"'([a-z_]+\.[a-z_0-9.]+)' op (.*)", reason) or re.search(r"error:\s*(.*)", reason)
+    op = match.group(1) if match and match.lastindex == 2 else None
+    place = _PLACE.search(reason)
+    loc = None
+    if place:
+        loc = errors.SourceLocation(place.group(1), int(place.group(2)), int(place.group(3)))
+    errors.fail(
+        errors.LoweringError,
+        f"stage {stage.name!r} could not be reached: {reason.splitlines()[0] if reason else 'no reason was given'}",
+        help="if the program is one that the documentation promises to compile, report it with the reproducer",
+        loc=loc,
+        stage=stage.name,
+        pass_name=failed,
+        op=op,
+        reason=reason,
+        reproducer=handle.name,
+        command=f"tw-opt {handle.name} --pass-pipeline='{stages.nested(failed)}'",
+        cause=error,
+    )
+
+
+def lower(
+    module: Any,
+    target: str | Any = "cpu",
+    to_stage: str = "llvm",
+    options: Options | None = None,
+    report: Report | None = None,
+) -> Any:
+    """Lower a module to a stage.
+
+    Args:
+        module: A module at any stage; it is not changed.
+        target: A target's name, or a target.
+        to_stage: Name of the stage to reach.
+        options: How to lower.
+        report: Receives times and kernels.
+
+    Returns:
+        A new module that carries `to_stage`.
+
+    Raises:
+        LoweringError: If a pass refuses, with the pass, the operation, the user's line and a reproducer.
+        InternalError: If a stage's promise is broken.
+        ValueError: If `to_stage` is unknown or lies before the module's stage.
+    """
+    options, report = options or Options(), report if report is not None else Report()
+    machine = base.find(target) if isinstance(target, str) else target
+    ir = _bindings()
+    rows = stages.between(stage_of(module), to_stage)
+    with module.context, ir.Location.unknown():
+        current = _clone(module)
+        if options.dump:
+            Path(options.dump).mkdir(parents=True, exist_ok=True)
+            _file(options.dump, stage_of(current)).write_text(_text(current))
+        for stage in rows:
+            started = time.perf_counter()
+            current = _advance(current, stage, machine, options, report)
+            report.seconds[stage.name] = time.perf_counter() - started
+            if options.dump:
+                _file(options.dump, stage.name).write_text(_text(current))
+            if options.override and _file(options.override, stage.name).exists():
+                current = ir.Module.parse(_file(options.override, stage.name).read_text())
+    return current
+
+
+def _clone(module: Any) -> Any:
+    from ._mlir._mlir_libs import _tilewright
+
+    return _tilewright.clone_module(module)
+
+
+def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, report: Report) -> Any:
+    backup = _clone(module)  # a failure is reported with the module as it was before
+    if stage.name == "tensor":
+        attribute = _bindings().Attribute.parse(target.attribute(), module.context)
+        module.operation.attributes["tw.target"] = attribute
+    try:
+        if stage.select:
+            _select(module, target, report)
+        _run(module, stages.pipeline_text(stage))
+    except errors.TilewrightError:
+        raise
+    except Exception as error:
+        _diagnose(stage, _text(backup), error)
+    _stamp(module, stage.name)
+    if options.verify:
+        _verify(module, stage)
+    return module
+
+
+def _verify(module: Any, stage: stages.Stage) -> None:
+    try:
+        _run(module, stages.nested("tw-verify-stage"))
+    except Exception as error:
+        handle = tempfile.NamedTemporaryFile("w", suffix=".mlir", prefix="tilewright-verify-", delete=False)
+        with handle:
+            handle.write(_text(module))
+        errors.fail(
+            errors.InternalError,
+            f"stage {stage.name!r} breaks its promise ({stage.promise})",
+            help="this is a bug of Tilewright: report it with the reproducer",
+            stage=stage.name,
+            pass_name="tw-verify-stage",
+            reason=str(error).strip(),
+            reproducer=handle.name,
+            command=f"tw-opt {handle.name} --tw-verify-stage",
+            cause=error,
+        )
+
+
+def compile(
+    module: Any, target: str | Any = "cpu", options: Options | None = None, report: Report | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """Compile a module to an object.
+
+    Args:
+        module: A module at any stage up to `llvm`; it is not changed.
+        target: A target's name, or a target.
+        options: How to lower.
+        report: Receives times and kernels.
+
+    Returns:
+        The object's bytes and its manifest.
+
+    Raises:
+        LoweringError: As `lower`.
+    """
+    options, report = options or Options(), report if report is not None else Report()
+    machine = base.find(target) if isinstance(target, str) else target
+    kernels = lower(module, machine, "kernels", options, report) if _before(module, "kernels") else module
+    final = lower(kernels, machine, "llvm", options, report)
+    started = time.perf_counter()
+    with final.context:
+        code = machine.emit(final, options.opt_level)
+    report.seconds["object"] = time.perf_counter() - started
+    return code, build_manifest(module, kernels, final, machine, report)
+
+
+def _before(module: Any, name: str) -> bool:
+    return stages.NAMES.index(stage_of(module)) < stages.NAMES.index(name)
+
+
+def commands(target: str | Any = "cpu") -> list[tuple[str, str]]:
+    """Return the `tw-opt` command of every stage, in order.
+
+    `select` stands between `kernels` and `tiled`; what it decided is in the dump of `kernels`' successor as `#tw.config`.
+    """
+    return [(stage.name, f"tw-opt --pass-pipeline='{stages.pipeline_text(stage)}'") for stage in stages.STAGES[1:]]

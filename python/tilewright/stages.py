@@ -1,0 +1,114 @@
+"""The spine: the ordered table of stages.
+
+Literal data that imports no compiler. A row says what a module promises once it carries the stage's name, and which passes
+lead there from the row above. The order of passes is written here and nowhere else; `cpp/Stages` checks the promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass (with options, nested as in a pipeline) and the reason why it stands where it stands."""
+
+    pipeline: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row: the name that the module attribute `tw.stage` takes, the promise, and the passes that keep it."""
+
+    name: str
+    promise: str
+    passes: tuple[Pass, ...] = ()
+    #: True where the target's `select` writes configs before the passes run (the only Python in the middle).
+    select: bool = False
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("traced", "func, tw and index arithmetic on ranked tensors; every operation knows the user's line; no target"),
+    Stage(
+        "tensor",
+        "the same, composites decomposed, target facts attached",
+        (
+            Pass("tw-normalize", "formulas become plain operations, which is all that lower stages know"),
+            Pass("canonicalize", "decomposition leaves identities behind"),
+            Pass("cse", "equal subexpressions of several composites are computed once"),
+        ),
+    ),
+    Stage(
+        "linalg",
+        "linalg on tensors, tensor views, scf; layouts chosen, weight packing in @load functions",
+        (
+            Pass("tw-to-linalg", "every structured operation becomes one loop nest"),
+            Pass("canonicalize", "folds sizes, so that fusion sees equal shapes as equal"),
+            Pass("cse", "one broadcast or constant per value"),
+            Pass("func.func(tw-materialize-slices)", "moved data is written where it goes before fusion looks at it"),
+            Pass("func.func(tw-fuse-elementwise)", "chains become single loop nests"),
+            Pass("tw-choose-layouts", "what contractions read is settled, so it can be packed"),
+            Pass("func.func(tw-materialize-slices)", "packing pads the last panel"),
+            Pass("canonicalize", "drops reshapes that packing made superfluous"),
+            Pass("cse", "operands that were packed twice are packed once"),
+        ),
+    ),
+    Stage(
+        "kernels",
+        "host functions hold kernel calls, views, sizes and control flow; kernels write to their destinations",
+        (
+            Pass("tw-make-shapes", "sizes are derived while every operation can still state its own"),
+            Pass("tw-form-kernels", "computations are grouped, outlined and shared"),
+        ),
+    ),
+    Stage(
+        "tiled",
+        "loops around slices; every computation lies in a loop of its level",
+        (
+            Pass("func.func(tw-tile-and-fuse)", "loops are made from the configs"),
+            Pass("func.func(tw-peel)", "whole tiles get static sizes, remainders a loop of their own"),
+            Pass("canonicalize", "folds the sizes of whole tiles into types"),
+            Pass("cse", "slices that several operations of a tile share are taken once"),
+        ),
+        select=True,
+    ),
+    Stage(
+        "vector",
+        "vectors on slices inside loops; hot loops without masks; accumulators in registers",
+        (
+            Pass("func.func(tw-vectorize)", "register tiles become vector code"),
+            Pass("canonicalize", "an epilogue reads its accumulators instead of memory"),
+            Pass("cse", "a panel's vectors are loaded once for all rows of a tile"),
+            Pass("loop-invariant-code-motion", "what does not change is computed outside the loop"),
+        ),
+    ),
+)
+
+#: Stage names in order.
+NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+
+
+def between(start: str, stop: str) -> tuple[Stage, ...]:
+    """Return the rows after `start` up to and including `stop`.
+
+    Raises:
+        ValueError: If a name is unknown or `stop` lies before `start`.
+    """
+    for name in (start, stop):
+        if name not in NAMES:
+            raise ValueError(f"unknown stage {name!r}; stages are {', '.join(NAMES)}")
+    first, last = NAMES.index(start), NAMES.index(stop)
+    if last < first:
+        raise ValueError(f"stage {stop!r} lies before {start!r}; lowering is a one-way street")
+    return STAGES[first + 1 : last + 1]
+
+
+def nested(pipeline: str, anchor: str = "builtin.module") -> str:
+    """Return a pipeline text that the pass manager takes."""
+    return f"{anchor}({pipeline})"
+
+
+def pipeline_text(stage: Stage) -> str:
+    """Return all passes of a row as one pipeline."""
+    return nested(",".join(p.pipeline for p in stage.passes))

@@ -1,0 +1,255 @@
+"""Tile sizes, lanes and lowering for kernels on CPU: a pure function from facts to configs.
+
+Three shapes of kernel exist, told apart by their loops and never by their names:
+
+- *contraction*: all output loops are shared by all members. Threads take blocks of columns (and rows); inside, register
+  tiles of ``rows x columns`` keep their accumulators in registers and the epilogue is computed on them.
+- *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows, and a row stays
+  in the first-level cache from its first reduction to its last use.
+- *map*: elementwise. Threads take chunks that fit the first-level cache.
+
+Tile sizes depend on shapes and on the machine, never on the number of threads, so results do not either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from ..facts import KernelFacts, OpFacts
+
+#: Elements that one task of an elementwise kernel computes: large enough to hide the hand-over, small enough to balance.
+TASK_ELEMENTS = 16384
+#: Multiply-adds that one task of a contraction computes at least.
+TASK_FMAS = 1 << 17
+#: Kernels with less work than this run on the calling thread.
+SERIAL_WORK = 1 << 15
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The facts of ``#tw.target`` that tile sizes follow from."""
+
+    vector_bits: int = 512
+    registers: int = 32
+    l1_bytes: int = 32768
+    l2_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True)
+class Config:
+    """One ``#tw.config``; see the attribute's documentation for the fields. ``why`` goes to ``explain()``."""
+
+    workgroup: tuple[int, ...] = ()
+    tile: tuple[int, ...] = ()
+    lane: int = -1
+    vector: int = 1
+    unroll: int = 1
+    lowering: str = "loops"
+    why: str = ""
+
+    def text(self) -> str:
+        """The attribute as MLIR text."""
+
+        def sizes(values: tuple[int, ...]) -> str:
+            return "[" + ", ".join(map(str, values)) + "]"
+
+        return (
+            f"#tw.config<workgroup = {sizes(self.workgroup)}, tile = {sizes(self.tile)}, lane = {self.lane}, "
+            f'vector = {self.vector}, unroll = {self.unroll}, lowering = "{self.lowering}">'
+        )
+
+
+def lanes(machine: Machine) -> int:
+    """32-bit elements in one vector register."""
+    return machine.vector_bits // 32
+
+
+def pick_lane(op: OpFacts, machine: Machine) -> tuple[int, str]:
+    """Choose the loop that runs over vector lanes: the one with the fewest strided operands.
+
+    Returns:
+        The loop, or -1 where no loop reads enough operands contiguously, and the reason.
+    """
+    best, best_cost, reason = -1, 1e9, "no loops"
+    for loop in range(len(op.loops)):
+        size = op.ranges[loop]
+        strided = sum(1 for a in op.accesses if not a.contiguous_along(loop))
+        outputs_vary = any(loop in a.dims() for a in op.outputs)
+        cost = 4.0 * strided + (0 if outputs_vary else 0.5)
+        if size is not None and size < lanes(machine):
+            cost += 2.0 + (2.0 if size == 1 else 0.0)
+        # Between equals the later loop: it is the innermost of the row-major result.
+        if cost <= best_cost:
+            best, best_cost = loop, cost
+            reason = f"loop d{loop} reads {len(op.accesses) - strided} of {len(op.accesses)} operands contiguously"
+    if best_cost >= 4.0:
+        return -1, "every loop strides through an operand"
+    return best, reason
+
+
+def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: tuple[int, ...]) -> Config:
+    if "tw.lowering" in op.attributes:
+        return Config(why="sequential or strided by construction", **{k: v for k, v in sizes.items() if k != "tile"})
+    if any(a.bits == 1 for a in op.accesses):
+        return Config(why="booleans are bytes in memory", **sizes)
+    lane, why = pick_lane(op, machine)
+    if lane < 0:
+        return Config(why=why, **sizes)
+    return Config(lane=lane, vector=lanes(machine), unroll=unroll, lowering="vector", why=why, **sizes)
+
+
+def _work(kernel: KernelFacts) -> int | None:
+    """Scalar operations of a kernel if all its sizes are known."""
+    total = 0
+    for op in kernel.ops:
+        sizes = [r for r in op.ranges if r is not None]
+        if len(sizes) != len(op.ranges):
+            return None
+        total += prod(sizes) * max(op.flops, 1)
+    return total
+
+
+def _column_loop(op: OpFacts) -> int:
+    """The innermost output loop of a contraction that its output varies along."""
+    last = op.outputs[0].results[-1]
+    return int(last[1:]) if last.startswith("d") and last[1:].isdigit() else -1
+
+
+def _contraction(kernel: KernelFacts, main: OpFacts, machine: Machine) -> list[Config]:
+    root = kernel.root
+    vector = lanes(machine)
+    column = _column_loop(root)
+    outer = [d for d in root.parallel() if d != column]
+    row = outer[-1] if outer else -1
+    panel = next((p for a in main.inputs if (p := a.panel(_column_loop(main))) is not None), None)
+    columns = panel or 2 * vector
+    size = root.ranges[column]
+    if size is not None and size < columns and panel is None:
+        columns = max(vector, -(-size // vector) * vector) if size > vector else columns
+    # Accumulators, one vector of the panel per column vector and one broadcast operand must fit the register file.
+    per_row = max(1, columns // vector)
+    rows = max(1, min(12 if per_row <= 2 else 6, (machine.registers - per_row - 2) // per_row))
+    rows = rows if rows != 12 else 8 if (root.ranges[row] or 0) % 12 and (root.ranges[row] or 0) % 8 == 0 else 12
+    known_rows = root.ranges[row] if row >= 0 else 1
+    if known_rows is not None:
+        rows = min(rows, known_rows)
+    depth = prod(main.ranges[d] or 256 for d in main.reductions())
+
+    tile = [0] * len(root.loops)
+    group = [0] * len(root.loops)
+    for d in outer[:-1]:
+        tile[d] = group[d] = 1 if d in kernel.parallel else 0
+        tile[d] = 1
+    if row >= 0:
+        tile[row] = max(rows, 1)
+    tile[column] = columns
+    column_tasks = columns
+    if known_rows is not None:
+        while column_tasks * depth * known_rows < TASK_FMAS and column_tasks < 4096:
+            column_tasks *= 2
+    if column in kernel.parallel:
+        group[column] = column_tasks
+    if row >= 0 and row in kernel.parallel and (known_rows is None or known_rows > 16 * rows):
+        group[row] = 16 * rows
+    for d in outer[:-1]:
+        group[d] = 1 if d in kernel.parallel else 0
+    work = _work(kernel)
+    if (work is not None and work < SERIAL_WORK) or not any(group):
+        group = []
+    configs = []
+    for op in kernel.ops:
+        if op is root:
+            lane = column
+            config = Config(tuple(group), tuple(tile), lane, vector, per_row, "vector",
+                            f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers")
+        elif op is main:
+            config = Config((), (), _column_loop(main), vector, per_row, "vector", "computed per register tile of the root")
+        elif "tw.panel" in op.attributes:
+            # A panel is written group by group: long loops stay loops, short ones (the nibbles of a byte) are unrolled.
+            inner = tuple(
+                1 if 0 < i < len(op.loops) - 1 and (r is None or r > 4) else 0 for i, r in enumerate(op.ranges)
+            )
+            config = _vectorised(op, machine, 2, tile=inner)
+        else:
+            config = _vectorised(op, machine, per_row, tile=())
+        configs.append(config)
+    return configs
+
+
+def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
+    root = kernel.root
+    has_contraction = any(op.contracts() for op in kernel.ops)
+    group = [0] * len(root.loops)
+    spread = list(kernel.parallel)
+    row = spread[-1] if spread else -1
+    inner = [root.ranges[d] for d in range(len(root.loops)) if d not in kernel.parallel]
+    length = prod(r if r is not None else 1024 for r in inner) or 1
+    for d in spread[:-1]:
+        group[d] = 1
+    rows = 8 if has_contraction else max(1, min(64, TASK_ELEMENTS // max(length, 1)))
+    if row >= 0:
+        known = root.ranges[row]
+        group[row] = min(rows, known) if known is not None else rows
+    work = _work(kernel)
+    if (work is not None and work < SERIAL_WORK) or not any(group):
+        group = []
+    tile: tuple[int, ...] = ()
+    if not has_contraction and row >= 0:
+        tile = tuple(1 if d in kernel.parallel else 0 for d in range(len(root.loops)))
+    configs = []
+    for op in kernel.ops:
+        unroll = 4 if op.reductions() and not op.contracts() else 2
+        if op is root:
+            configs.append(_vectorised(op, machine, unroll, workgroup=tuple(group), tile=tile))
+        else:
+            configs.append(_vectorised(op, machine, unroll, tile=()))
+    return configs
+
+
+def _map(kernel: KernelFacts, machine: Machine) -> list[Config]:
+    root = kernel.root
+    group = [0] * len(root.loops)
+    budget = TASK_ELEMENTS
+    for d in reversed(kernel.parallel):
+        size = root.ranges[d]
+        if size is None:
+            group[d] = max(1, budget)
+            budget = 1 if d != kernel.parallel[-1] else max(1, budget // 1024)
+        elif size <= budget:
+            group[d] = size
+            budget //= max(size, 1)
+        else:
+            group[d] = max(budget, 1)
+            budget = 1
+    work = _work(kernel)
+    if (work is not None and work < SERIAL_WORK) or not any(group):
+        group = []
+    return [
+        _vectorised(op, machine, 4 if op.flops < 8 else 2, workgroup=tuple(group) if op is root else (), tile=())
+        for op in kernel.ops
+    ]
+
+
+def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
+    """Choose a config for every operation of a kernel.
+
+    Args:
+        kernel: The kernel's facts; the root is its last operation.
+        machine: Facts of the target.
+
+    Returns:
+        One config per operation, in order; only the root's has workgroup tiles.
+    """
+    root = kernel.root
+    contractions = [op for op in kernel.ops if op.contracts()]
+    if len(contractions) == 1 and "tw.lowering" not in root.attributes:
+        main = contractions[0]
+        column = _column_loop(root)
+        reads_columns = column >= 0 and all(a.contiguous_along(_column_loop(main)) for a in main.accesses)
+        others_keep = all(not op.reductions() for op in kernel.ops if op is not main)
+        if reads_columns and others_keep and column in kernel.parallel:
+            return _contraction(kernel, main, machine)
+    if any(op.reductions() for op in kernel.ops):
+        return _rows(kernel, machine)
+    return _map(kernel, machine)

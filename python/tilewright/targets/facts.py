@@ -1,0 +1,194 @@
+"""What a target's ``select`` may know of a kernel: loops, ranges and how operands are read.
+
+A fact is read from the IR and is plain data, so that ``select`` is a pure function that tests can call without a compiler.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+_DIM = re.compile(r"d(\d+)")
+_PANEL = re.compile(r"^d(\d+) (floordiv|mod) (\d+)$")
+
+
+@dataclass(frozen=True)
+class Access:
+    """One operand: its static shape (``None`` for a dynamic size) and the loops that index each of its dimensions."""
+
+    results: tuple[str, ...]
+    shape: tuple[int | None, ...]
+    bits: int
+    is_output: bool
+
+    def dims(self) -> set[int]:
+        """Loops that the operand depends on."""
+        return {int(d) for result in self.results for d in _DIM.findall(result)}
+
+    def contiguous_along(self, loop: int) -> bool:
+        """True if neighbouring trips of ``loop`` read neighbouring elements (or the operand does not depend on it)."""
+        used = [i for i, result in enumerate(self.results) if str(loop) in _DIM.findall(result)]
+        if not used:
+            return True
+        last = len(self.results) - 1
+        if used[-1] != last:
+            return False
+        if self.results[last] == f"d{loop}":
+            return len(used) == 1
+        panel = _PANEL.match(self.results[last])
+        return bool(panel and panel.group(2) == "mod")
+
+    def panel(self, loop: int) -> int | None:
+        """The panel width if the operand is packed along ``loop``."""
+        match = _PANEL.match(self.results[-1]) if self.results else None
+        if match and match.group(2) == "mod" and int(match.group(1)) == loop:
+            return int(match.group(3))
+        return None
+
+
+@dataclass(frozen=True)
+class OpFacts:
+    """One linalg operation of a kernel."""
+
+    index: int
+    kind: str
+    loops: tuple[str, ...]
+    ranges: tuple[int | None, ...]
+    accesses: tuple[Access, ...]
+    attributes: frozenset[str] = frozenset()
+    flops: int = 0
+    producers: tuple[int, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Access, ...]:
+        return tuple(a for a in self.accesses if a.is_output)
+
+    @property
+    def inputs(self) -> tuple[Access, ...]:
+        return tuple(a for a in self.accesses if not a.is_output)
+
+    def parallel(self) -> list[int]:
+        return [i for i, kind in enumerate(self.loops) if kind == "parallel"]
+
+    def reductions(self) -> list[int]:
+        return [i for i, kind in enumerate(self.loops) if kind == "reduction"]
+
+    def contracts(self) -> bool:
+        """A reduction over products: at least two inputs that each lack an output loop."""
+        if not self.reductions():
+            return False
+        outer = set(self.parallel())
+        return sum(1 for a in self.inputs if a.results and outer - a.dims()) >= 2
+
+
+@dataclass(frozen=True)
+class KernelFacts:
+    """A kernel: its operations in order, the root last, and the root's loops that may be spread over threads."""
+
+    name: str
+    ops: tuple[OpFacts, ...]
+    parallel: tuple[int, ...]
+    calls: int = 1
+
+    @property
+    def root(self) -> OpFacts:
+        return self.ops[-1]
+
+
+@dataclass
+class _Reader:
+    """Reads facts from operations; caches parsed maps, since a model has few distinct ones."""
+
+    maps: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def results(self, text: str) -> tuple[str, ...]:
+        if text not in self.maps:
+            inside = text[text.index("->") + 2 :].strip().rstrip(">").strip()
+            self.maps[text] = tuple(part.strip() for part in inside[1:-1].split(",") if part.strip())
+        return self.maps[text]
+
+
+def _bits(element: Any) -> int:
+    text = str(element)
+    if text == "index":
+        return 64
+    digits = re.findall(r"\d+", text)
+    return int(digits[0]) if digits else 32
+
+
+def _shape(value: Any, ir: Any) -> tuple[tuple[int | None, ...], int]:
+    kind = value.type
+    if not isinstance(kind, ir.RankedTensorType):
+        return (), _bits(kind)
+    sizes = tuple(None if kind.is_dynamic_dim(i) else kind.get_dim_size(i) for i in range(kind.rank))
+    return sizes, _bits(kind.element_type)
+
+
+def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, ir: Any) -> OpFacts:
+    operands = list(op.operands)
+    if op.name == "linalg.generic":
+        maps = [reader.results(str(m)) for m in op.attributes["indexing_maps"]]
+        loops = tuple("parallel" if "parallel" in str(kind) else "reduction" for kind in op.attributes["iterator_types"])
+        inits = op.attributes["operandSegmentSizes"][1]
+    else:  # linalg.fill: the scalar, then the destination
+        rank = op.results[0].type.rank
+        maps = [(), tuple(f"d{i}" for i in range(rank))]
+        loops = ("parallel",) * rank
+        inits = 1
+    accesses = []
+    ranges: list[int | None] = [None] * len(loops)
+    for position, (operand, results) in enumerate(zip(operands, maps, strict=True)):
+        sizes, bits = _shape(operand, ir)
+        accesses.append(Access(results, sizes, bits, position >= len(operands) - inits))
+        for result, size in zip(results, sizes, strict=False):
+            if re.fullmatch(r"d\d+", result) and size is not None:
+                ranges[int(result[1:])] = size
+    flops = 0
+    if op.name == "linalg.generic":
+        flops = sum(1 for inner in _walk(op, ir) if inner.name.startswith(("arith.", "math.")))
+    producers = tuple(positions[o.owner] for o in operands if isinstance(o.owner, ir.Operation) and o.owner in positions)
+    return OpFacts(index, op.name, loops, tuple(ranges), tuple(accesses), frozenset(_names(op)), flops, producers)
+
+
+def _names(op: Any) -> list[str]:
+    return [name for name in ("tw.lowering", "tw.panel", "tw.dequantize") if name in op.attributes]
+
+
+def _walk(op: Any, ir: Any) -> list[Any]:
+    """All operations inside `op`, as plain operations: their Python classes cost 0.2 s to import and are not needed."""
+    found: list[Any] = []
+
+    def visit(inner: Any) -> Any:
+        found.append(inner)
+        return ir.WalkResult.ADVANCE
+
+    op.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found
+
+
+def read(kernel: Any, ir: Any) -> tuple[KernelFacts, list[Any]]:
+    """Read a kernel function.
+
+    Args:
+        kernel: The ``func.func`` operation of a kernel at stage ``kernels``.
+        ir: The module ``tilewright._mlir.ir``.
+
+    Returns:
+        The facts and, in the same order, the linalg operations they describe.
+    """
+    reader = _Reader()
+    ops: list[Any] = []
+    facts: list[OpFacts] = []
+    positions: dict[Any, int] = {}
+    parallel: tuple[int, ...] = ()
+    for op in _walk(kernel, ir):
+        if op.name not in ("linalg.generic", "linalg.fill"):
+            continue
+        facts.append(_op_facts(op, len(ops), positions, reader, ir))
+        positions[op] = len(ops)
+        ops.append(op)
+        if "tw.parallel" in op.attributes:
+            parallel = tuple(op.attributes["tw.parallel"])
+    name = ir.StringAttr(kernel.attributes["sym_name"]).value
+    return KernelFacts(name, tuple(facts), parallel), ops

@@ -1,0 +1,1 @@
+"""Target ``interp``: a program at stage ``traced``, executed operation by operation in NumPy."""

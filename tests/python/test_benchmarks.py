@@ -1,0 +1,100 @@
+"""The benchmark harness: references, ceilings, the worker protocol, the report. No time is judged here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import load, report, systems
+from benchmarks.__main__ import main
+from benchmarks.machine import Ceilings
+from benchmarks.runner import Result
+from benchmarks.workload import Workload, all_workloads
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["call_add8", "softmax_4096x768"]
+
+
+def test_names_of_the_speed_goals_exist():
+    assert {
+        "matmul_f32_512", "matmul_f32_1024", "matmul_f32_2048", "gelu_1m", "softmax_4096x768", "layernorm_4096x768",
+        "sum_16m", "attention_9x512x64", "call_add8", "smollm2_decode", "smollm2_prefill_512", "minilm_f32_1x128",
+    } <= set(all_workloads())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_numpy_agrees_with_the_reference(name, rng):
+    workload = all_workloads()[name]
+    inputs = workload.inputs(rng)
+    assert workload.numpy_expression is not None
+    error = workload.error(workload.numpy_expression(*inputs), workload.reference(*inputs))
+    assert error <= workload.tolerance
+
+
+def test_error_of_wrong_results_is_infinite():
+    workload = Workload("w")
+    reference = np.ones(4)
+    assert workload.error(np.ones(3), reference) == float("inf")
+    assert workload.error(np.array([1, 1, np.nan, 1]), reference) == float("inf")
+    assert workload.error([np.ones(4)], reference) == 0.0
+
+
+def test_foreign_load_is_seen():
+    with load.Window() as window:
+        busy = "import time\nend = time.time() + 0.6\nwhile time.time() < end: pass"
+        subprocess.run([sys.executable, "-c", busy], check=True)
+    assert window.foreign > load.LIMIT
+
+
+def test_roof_of_a_workload():
+    ceilings = Ceilings(flops=1e12, read=1e10)
+    matmul = all_workloads()["matmul_f32_1024"]
+    assert ceilings.least_ms(matmul) == pytest.approx(2 * 1024**3 / 1e12 * 1e3)
+    assert ceilings.least_ms(all_workloads()["call_add8"]) is None
+    assert Ceilings(None, None).least_ms(matmul) is None
+
+
+def test_table_shows_ratios_and_failures():
+    ours = Result(
+        "w", "tilewright", 2, p50_ms=2.0, p99_ms=3.0, compile_s=0.1, max_error=0.0, correct=True, rounds=5
+    )
+    peer = Result(
+        "w", "numpy", 2, p50_ms=3.0, p99_ms=4.0, compile_s=0.0, max_error=0.0, correct=True, rounds=5
+    )
+    wrong = Result(
+        "w", "torch", 2, p50_ms=1.0, p99_ms=1.0, compile_s=0.0, max_error=0.5, correct=False, rounds=5
+    )
+    failed = Result("w", "jax", 2, error="ImportError: no jax")
+    text = report.table([ours, peer, wrong, failed])
+    assert "1.50 ×" in text
+    assert "WRONG RESULT" in text
+    assert "failed: ImportError: no jax" in text
+    assert report.ratio(wrong, [ours, wrong]) is None
+
+
+def test_json_lines_are_plain_json():
+    row = json.loads(report.json_line(Result("w", "torch", 2, max_error=float("inf"))))
+    assert row["max_error"] is None
+    assert row["workload"] == "w"
+
+
+def test_command_line_measures_tilewright_and_a_peer(capsys):
+    arguments = ["call_add8", "--peers", "numpy", "--rounds", "1", "--round-seconds", "0.1", "--json"]
+    assert main([*arguments, "--foreign-limit", "1e9", "--threads", "1"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["system"] for row in rows] == ["tilewright", "numpy"]
+    assert all(row["correct"] and row["p50_ms"] > 0 and row["p99_ms"] >= row["p50_ms"] for row in rows)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(SystemExit, match="no workload is called"):
+        main(["no_such_workload"])
+    with pytest.raises(SystemExit, match="unknown system"):
+        main(["call_add8", "--peers", "fortran"])
+
+
+def test_every_system_has_a_preparation():
+    assert set(systems._PREPARE) == set(systems.SYSTEMS)
