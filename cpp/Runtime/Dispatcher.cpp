@@ -439,6 +439,12 @@ PyObject *add(PyObject *object, PyObject *arguments, PyObject *keywords) {
     if (!walkCall(self, flat.data(), positional, keys.ptr(), structure) ||
         structure.leaves.size() != executableOf(executable)->numInputs())
       Py_RETURN_FALSE;
+    for (auto &known : *self->entries) // a call that it refuses comes again
+      if (known->executable == executable &&
+          known->tokens == structure.tokens &&
+          known->equal.size() == structure.equal.size() &&
+          allEqual(known->equal, structure.equal))
+        Py_RETURN_TRUE;
     auto entry = std::make_unique<Entry>();
     Py_INCREF(executable);
     entry->executable = executable;

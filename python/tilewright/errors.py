@@ -150,14 +150,15 @@ class TilewrightError(Exception):
     Attributes:
         message: the sentence, without location and help.
         help: what to do about it, or None.
-        loc: the user's place (a :class:`SourceLocation`), or None.
+        loc: the user's place (a :class:`SourceLocation`): by default the innermost user frame that is running
+            when the error is made; None when there is none.
     """
 
     def __init__(self, message: str, *, help: str | None = None, loc: SourceLocation | None = None):
         super().__init__(message)
         self.message = message
         self.help = help
-        self.loc = loc
+        self.loc = loc if loc is not None else user_location(sys._getframe(1))
 
     def _details(self) -> list[str]:
         """Return further indented lines, between the location and the help."""

@@ -142,6 +142,7 @@ def test_kernels_are_shared_between_layers(tmp_path):
         ({"general.architecture": "mamba"}, "'general.architecture' is 'mamba'"),
         ({"llama.block_count": 3}, r"tensor 'blk\.2\.attn_norm\.weight' is missing"),
         ({"llama.block_count": 1}, r"'blk\.1\..* is not part of"),
+        ({"llama.block_count": 10**6}, "1000000 blocks in a file of 20 tensors"),
         ({"llama.block_count": 0}, r"'llama\.block_count': 0 is outside"),
         ({"llama.attention.head_count": 5}, "5 heads do not divide the width 64"),
         ({"llama.attention.head_count_kv": 3}, "3 does not divide 4 heads"),

@@ -71,6 +71,11 @@ def test_fail_finds_this_line_and_column():
     assert x == 1
 
 
+def test_error_made_without_fail_knows_the_line_too():
+    error = errors.FormatError("file: bad")
+    assert error.loc.text == 'error = errors.FormatError("file: bad")'
+
+
 def test_fail_hides_the_context_but_keeps_a_cause():
     with pytest.raises(errors.FormatError) as info:
         try:

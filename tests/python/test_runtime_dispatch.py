@@ -97,6 +97,14 @@ def test_keys_are_sorted_and_order_does_not_matter(add):
     np.testing.assert_array_equal(call(a=A, b=B), A + B)
 
 
+def test_adding_twice_changes_nothing(add):
+    call = runtime.Dispatcher(Recorder())
+    assert call.add((A, B), {}, add) and call.add((B, A), {}, add)
+    assert call.executables == [add]
+    assert call.add(([A, B],), {}, add)
+    assert call.executables == [add, add]
+
+
 def test_static_arguments(add):
     call = runtime.Dispatcher(Recorder(), static_positions=[1], static_names=["mode"])
     call.add((A, 3, B), {"mode": "fast"}, add)

@@ -93,26 +93,23 @@ def dequantize(
     return formats.dequantize(format[0], storage, scales, mins, dtype)
 
 
-def quantize(x: Array, *, format: tuple[str, int], scales_shape: tuple[int, ...]) -> tuple[Array, Array]:
+def quantize(
+    x: Array, *, format: tuple[str, int], scales_shape: tuple[int, ...], scales_dtype: Any = np.float64
+) -> tuple[Array, Array]:
     """Planes of weights ``[N, K]``: scale = max|w| / 127 over its group, q = round(w / scale).
 
     Args:
         x: the weights.
         format: (name, group), ``q8_0`` or ``int8``.
         scales_shape: shape of the scales, which says how fine int8 is.
+        scales_dtype: what the scales are rounded to before they divide: what is stored is what counts.
     """
     name, width = format[0], (formats.GROUP if format[0] == "q8_0" else 0)
     if name == "int8":
-        width = (
-            x.size
-            if not scales_shape
-            else x.shape[1]
-            if len(scales_shape) == 1
-            else x.shape[1] // scales_shape[1]
-        )
+        width = x.size if not scales_shape else x.shape[1] if len(scales_shape) == 1 else x.shape[1] // scales_shape[1]
     groups = x.reshape(x.size // width if width else 0, width)
-    scale = np.max(np.abs(groups), axis=1, keepdims=True, initial=0) / 127
-    q = np.rint(groups / np.where(scale == 0, 1, scale)).astype(np.int8)
+    scale = (np.max(np.abs(groups), axis=1, keepdims=True, initial=0) / 127).astype(scales_dtype).astype(x.dtype)
+    q = np.rint(groups / np.where(scale == 0, 1, scale)).clip(-127, 127).astype(np.int8)
     shape = x.shape if name == "int8" else (x.shape[0], x.shape[1] // width, width)
     return q.reshape(shape), scale.reshape(scales_shape)
 

@@ -26,7 +26,8 @@ def kind_of_type(cls: type) -> int:
         return NONE
     roots = {base.__module__.partition(".")[0] for base in cls.__mro__}
     if "tilewright" in roots:
-        return OWN
+        # Traced values are no arrays, whatever protocol they refuse in words of their own.
+        return OWN if cls.__name__ == "Array" else NONE
     if "torch" in roots:
         return TORCH
     if roots & {"jax", "jaxlib"}:

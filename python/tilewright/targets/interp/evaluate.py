@@ -101,7 +101,7 @@ class Evaluator:
         return self.storage[text]
 
     def _store(self, value: Any, kind: Any) -> Any:
-        if self.ir.IndexType.isinstance(kind):
+        if isinstance(kind, self.ir.IndexType):
             return int(value)
         return np.asarray(value).astype(self._dtype(self.ir.RankedTensorType(kind)), copy=False)
 
@@ -216,9 +216,9 @@ class Evaluator:
         keywords = self._attributes(op)
         # '?' of the scales is the number of rows
         rows = [operands[0].shape[0]] * kind.rank
-        return self._reference(
-            "quantize", operands, {**keywords, "scales_shape": attributes.shape_of(kind, rows)}
-        )
+        keywords["scales_shape"] = attributes.shape_of(kind, rows)
+        keywords["scales_dtype"] = attributes.element_dtype(kind).numpy
+        return self._reference("quantize", operands, keywords)
 
     # ---- control flow ---------------------------------------------------------------------------------
 
