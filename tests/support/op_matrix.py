@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from op_case import Case, In, widen
-from tolerance import assert_close
-
 import tilewright as tw
+from op_case import Case, In, widen
 from tilewright import dtypes
+from tolerance import assert_close
 
 TARGETS = ("interp", "cpu")
 
