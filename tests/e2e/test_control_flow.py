@@ -8,7 +8,7 @@ from op_matrix import TARGETS, fresh_rng
 
 import tilewright as tw
 
-N = tw.Dim("n")
+N = tw.Dim("n", min=0)
 
 
 def both(fn, *specs):

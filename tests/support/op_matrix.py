@@ -25,7 +25,10 @@ def fresh_rng() -> np.random.Generator:
 
 def specs_of(case: Case, dtype: str, sizes: dict[str, int] | None) -> list:
     """Specs of the inputs: static with ``sizes``, dynamic (one Dim per letter) without."""
-    dims = {letter: tw.Dim(letter) for letter in case.letters} if sizes is None else sizes
+    dims = dict(sizes or {})
+    if sizes is None:
+        families = case.families()
+        dims = {letter: tw.Dim(letter, min=min(f[letter] for f in families)) for letter in case.letters}
 
     def shape(each: In):
         return tuple(int(d) if d.isdigit() else dims[d] for d in each.dims.split())
