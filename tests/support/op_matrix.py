@@ -25,10 +25,11 @@ def fresh_rng() -> np.random.Generator:
 
 def specs_of(case: Case, dtype: str, sizes: dict[str, int] | None) -> list:
     """Specs of the inputs: static with ``sizes``, dynamic (one Dim per letter) without."""
-    dims = dict(sizes or {})
     if sizes is None:
         families = case.families()
-        dims = {letter: tw.Dim(letter, min=min(f[letter] for f in families)) for letter in case.letters}
+        dims = {x: tw.Dim(x, min=min(family[x] for family in families)) for x in case.letters}
+    else:
+        dims = sizes
 
     def shape(each: In):
         return tuple(int(d) if d.isdigit() else dims[d] for d in each.dims.split())

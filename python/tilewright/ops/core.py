@@ -47,8 +47,7 @@ def outside(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _flat(tree: Any) -> Iterable[Any]:
-    for leaf in pytree.flatten(tree)[0]:
-        yield leaf
+    yield from pytree.flatten(tree)[0]
 
 
 def recorder() -> Recorder:
@@ -95,7 +94,9 @@ def as_tracer(name: str, x: Any, dtype: DType | None = None) -> Tracer:
     errors.fail(
         errors.DTypeError,
         f"{name}: expected an array or a number, got {kind}",
-        help="convert lists with np.asarray; unpack containers first." if kind in ("list", "tuple", "dict") else None,
+        help="convert lists with np.asarray; unpack containers first."
+        if kind in ("list", "tuple", "dict")
+        else None,
     )
 
 
@@ -263,7 +264,9 @@ def axis_of(name: str, axis: Any, rank: int, what: str = "axis") -> int:
     except (AttributeError, TypeError):
         errors.fail(errors.ShapeError, f"{name}: {what} must be an int, got {axis!r}")
     if not -rank <= index < rank:
-        shape_error(f"{name}: {what} {index} is out of range for rank {rank}", help=f"valid: {-rank} to {rank - 1}.")
+        shape_error(
+            f"{name}: {what} {index} is out of range for rank {rank}", help=f"valid: {-rank} to {rank - 1}."
+        )
     return index % rank if rank else 0
 
 

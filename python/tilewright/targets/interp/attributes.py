@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import linecache
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,14 +80,13 @@ def constant(attribute: Any, ir: Any) -> Any:
 def source_location(location: Any) -> errors.SourceLocation | None:
     """Return the innermost file location inside an MLIR location, None when there is none."""
     if location.is_a_file():
-        line = location.start_line
-        text = linecache.getline(location.filename, line).strip()
-        return errors.SourceLocation(location.filename, line, location.start_col, "", text)
+        text = linecache.getline(location.filename, location.start_line).strip()
+        return errors.SourceLocation(location.filename, location.start_line, location.start_col, text=text)
     if location.is_a_name():
         inner = source_location(location.child_loc)
         if inner is None or not location.name_str:
             return inner
-        return replace(inner, function=location.name_str)
+        return dataclasses.replace(inner, function=location.name_str)
     if location.is_a_callsite():
         return source_location(location.callee) or source_location(location.caller)
     if location.is_a_fused():

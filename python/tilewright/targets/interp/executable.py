@@ -28,7 +28,11 @@ class InterpretedProgram:
     """
 
     def __init__(
-        self, program: Program, target: Any, bound: Mapping[int, np.ndarray] | None = None, float64: bool = False
+        self,
+        program: Program,
+        target: Any,
+        bound: Mapping[int, np.ndarray] | None = None,
+        float64: bool = False,
     ):
         self._program = program
         self._float64 = float64
@@ -53,7 +57,9 @@ class InterpretedProgram:
         sizes: dict[str, tuple[int, str]] = {}
         for index, value in zip(self.input_indices, args, strict=True):
             array = _as_array(value)
-            arrays[index] = _checked(program.arguments[index], array, sizes, isinstance(value, (bool, int, float)))
+            arrays[index] = _checked(
+                program.arguments[index], array, sizes, isinstance(value, (bool, int, float))
+            )
         results = self._target.run(program.module, [arrays[i] for i in range(len(program.arguments))],
                                    float64=self._float64)  # fmt: skip
         return tuple(results)
@@ -105,7 +111,9 @@ class InterpretedProgram:
         }
 
 
-def _checked(argument: Argument, array: np.ndarray, sizes: dict[str, tuple[int, str]], scalar: bool) -> np.ndarray:
+def _checked(
+    argument: Argument, array: np.ndarray, sizes: dict[str, tuple[int, str]], scalar: bool
+) -> np.ndarray:
     spec = argument.spec
     if scalar:
         return array.astype(spec.dtype.numpy)
@@ -129,7 +137,9 @@ def _checked(argument: Argument, array: np.ndarray, sizes: dict[str, tuple[int, 
         else:
             fits = True
         if not fits:
-            errors.fail(errors.ShapeError, f"argument '{argument.name}' compiled for {spec}, called with {shown}")
+            errors.fail(
+                errors.ShapeError, f"argument '{argument.name}' compiled for {spec}, called with {shown}"
+            )
     return array
 
 
