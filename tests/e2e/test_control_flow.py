@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from op_matrix import TARGETS, fresh_rng
-
 import tilewright as tw
+from op_matrix import TARGETS, fresh_rng
 
 N = tw.Dim("n", min=0)
 

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable
 
 import pytest
-
 import tilewright
 from tilewright.errors import TilewrightError
 

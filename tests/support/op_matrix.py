@@ -6,11 +6,10 @@ import os
 
 import numpy as np
 import pytest
-from op_case import Case, In, widen
-from tolerance import assert_close
-
 import tilewright as tw
+from op_case import Case, In, widen
 from tilewright import dtypes
+from tolerance import assert_close
 
 #: A developer of one target may run its half alone: TEST_TARGETS=interp pytest tests/e2e
 TARGETS = tuple(os.environ.get("TEST_TARGETS", "interp,cpu").split(","))
