@@ -426,6 +426,7 @@ def _show(entry: Mapping[str, Any]) -> str:
     return f"{entry['name']}: {entry['dtype']}[{shape}]" if "name" in entry else f"{entry['dtype']}[{shape}]"
 
 
+@errors.trim_traceback
 def load(path: str | os.PathLike[str]) -> Any:
     """Load a program that `compiled.save` wrote; needs no compiler.
 

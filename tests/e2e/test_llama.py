@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import tiny_llama
 from model_files import SMOLLM2, needs_smollm2
-from tiny_llama import TinyLlama
-
 from tilewright.errors import ArgumentError, FormatError
 from tilewright.frontends.gguf import GGUFFile
 from tilewright.models import gguf_weights, language_model
 from tilewright.models.language_model import LanguageModel
 from tilewright.models.llama_config import LlamaConfig
 from tilewright.models.sampling import Sampling
+from tiny_llama import TinyLlama
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "llama_golden.json").read_text())
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
+import tilewright as tw
 from op_case import Case, In, widen
+from tilewright import dtypes
 from tolerance import assert_close
 
-import tilewright as tw
-from tilewright import dtypes
-
-TARGETS = ("interp", "cpu")
+#: A developer of one target may run its half alone: TEST_TARGETS=interp pytest tests/e2e
+TARGETS = tuple(os.environ.get("TEST_TARGETS", "interp,cpu").split(","))
 
 
 def fresh_rng() -> np.random.Generator:
