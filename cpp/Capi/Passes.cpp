@@ -1,5 +1,6 @@
 //===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
+#include "Conversion/TwToLinalg/TwToLinalg.h"
 #include "Stages/VerifyStage.h"
 #include "Targets/Cpu/Cpu.h"
 #include "Transforms/Bufferize/Bufferize.h"
@@ -9,6 +10,7 @@
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
+#include "Transforms/Normalize/Normalize.h"
 #include "Transforms/OutputsToArguments/OutputsToArguments.h"
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
@@ -25,11 +27,13 @@ void tilewright::registerTilewrightPasses() {
   registerFuseElementwisePass();
   registerMakeShapesPass();
   registerMaterializeSlicesPass();
+  registerNormalizePass();
   registerOutputsToArgumentsPass();
   registerPeelPass();
   registerPlanMemoryPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();
+  registerTwToLinalgPass();
   registerVectorizePass();
   registerVerifyStagePass();
 }

@@ -5,6 +5,8 @@
 //===----------------------------------------------------------------------===//
 #include "Stages/Legality.h"
 
+#include "Tw/TwInterfaces.h"
+
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -60,9 +62,7 @@ Verdict tracedRule(Operation *op) {
 Verdict tensorRule(Operation *op) {
   if (Verdict broken = tracedRule(op))
     return broken;
-  static const llvm::StringLiteral composites[] = {"tw.softmax",   "tw.log_softmax", "tw.layer_norm", "tw.rms_norm",
-                                                   "tw.attention", "tw.rope",        "tw.mean",       "tw.var"};
-  if (llvm::is_contained(composites, op->getName().getStringRef()))
+  if (auto composite = dyn_cast<tw::CompositeOpInterface>(op); composite && composite.isComposite())
     return "composites are decomposed by now";
   return std::nullopt;
 }

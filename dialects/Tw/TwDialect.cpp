@@ -1,4 +1,5 @@
 //===- TwDialect.cpp - The tensor dialect of Tilewright ---------------------===//
+#include "Tw/OpSupport.h"
 #include "Tw/TwDialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -28,4 +29,8 @@ void TwDialect::initialize() {
 #define GET_OP_LIST
 #include "Tw/TwOps.cpp.inc"
       >();
+}
+
+Operation *TwDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type, Location loc) {
+  return arith::ConstantOp::materialize(builder, value, type, loc);
 }

@@ -14,6 +14,7 @@ def Tw_Dialect : Dialect {
   }];
   let cppNamespace = "::tilewright::tw";
   let useDefaultAttributePrinterParser = 1;
+  let hasConstantMaterializer = 1;
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }

@@ -2,17 +2,12 @@
 #ifndef TW_OPS_TD
 #define TW_OPS_TD
 
-include "mlir/IR/OpBase.td"
-include "mlir/Interfaces/InferTypeOpInterface.td"
-include "mlir/Interfaces/SideEffectInterfaces.td"
-include "Tw/TwDialect.td"
-include "Tw/TwAttrs.td"
-
-def Tw_AddOp : Op<Tw_Dialect, "add", [Pure, SameOperandsAndResultType]> {
-  let summary = "Elementwise sum";
-  let arguments = (ins AnyRankedTensor:$lhs, AnyRankedTensor:$rhs);
-  let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
-}
+include "Tw/TwElementwiseOps.td"
+include "Tw/TwReduceOps.td"
+include "Tw/TwShapeOps.td"
+include "Tw/TwContractOps.td"
+include "Tw/TwNnOps.td"
+include "Tw/TwQuantOps.td"
+include "Tw/TwControlOps.td"
 
 #endif // TW_OPS_TD

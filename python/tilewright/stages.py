@@ -77,10 +77,9 @@ STAGES: tuple[Stage, ...] = (
         "vector",
         "vectors on slices inside loops; hot loops without masks; accumulators in registers",
         (
-            Pass("func.func(tw-vectorize)", "register tiles become vector code"),
+            Pass("func.func(tw-vectorize)", "register tiles become vector code; what does not change leaves the loops"),
             Pass("canonicalize", "an epilogue reads its accumulators instead of memory"),
             Pass("cse", "a panel's vectors are loaded once for all rows of a tile"),
-            Pass("loop-invariant-code-motion", "what does not change is computed outside the loop"),
         ),
     ),
     Stage(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tilewright as tw
 from model_files import MINILM, needs_minilm
+
+import tilewright as tw
 from tilewright.errors import ArgumentError, FormatError
 from tilewright.frontends.safetensors import SafetensorsFile
 from tilewright.models import bert

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tilewright as tw
 from op_matrix import TARGETS, fresh_rng
+
+import tilewright as tw
 
 N = tw.Dim("n")
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import tiny_llama
 from model_files import SMOLLM2, needs_smollm2
+from tiny_llama import TinyLlama
+
 from tilewright.errors import ArgumentError, FormatError
 from tilewright.frontends.gguf import GGUFFile
 from tilewright.models import gguf_weights, language_model
 from tilewright.models.language_model import LanguageModel
 from tilewright.models.llama_config import LlamaConfig
 from tilewright.models.sampling import Sampling
-from tiny_llama import TinyLlama
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "llama_golden.json").read_text())
 
@@ -142,6 +143,7 @@ def test_kernels_are_shared_between_layers(tmp_path):
         ({"general.architecture": "mamba"}, "'general.architecture' is 'mamba'"),
         ({"llama.block_count": 3}, r"tensor 'blk\.2\.attn_norm\.weight' is missing"),
         ({"llama.block_count": 1}, r"'blk\.1\..* is not part of"),
+        ({"llama.block_count": 10**6}, "1000000 blocks in a file of 20 tensors"),
         ({"llama.block_count": 0}, r"'llama\.block_count': 0 is outside"),
         ({"llama.attention.head_count": 5}, "5 heads do not divide the width 64"),
         ({"llama.attention.head_count_kv": 3}, "3 does not divide 4 heads"),
@@ -157,7 +159,7 @@ def test_files_that_contradict_themselves(tmp_path, change, phrase):
     path = tiny_llama.write(tmp_path / "tiny.gguf")
     edit_metadata(path, change)
     with pytest.raises(FormatError, match=phrase) as caught:
-        LanguageModel(path)
+        LanguageModel(path, prepare=False)
     assert "tiny.gguf" in str(caught.value)
 
 
@@ -218,6 +220,6 @@ def test_greedy_text_of_a_real_model(smollm2, case):
 @pytest.mark.slow
 @pytest.mark.model
 def test_weights_stay_quantised(smollm2):
-    bound = {id(array): array.nbytes for array in smollm2._decode.bound_arrays().values()}
+    bound = {id(array): array.nbytes for array in smollm2._programs["decode"].bound_arrays().values()}
     stored = sum(tensor.nbytes for tensor in smollm2.file.tensors.values())
     assert sum(bound.values()) < 1.15 * stored

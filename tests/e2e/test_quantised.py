@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tilewright as tw
 from op_matrix import TARGETS, fresh_rng
-from tilewright import dtypes, formats
 from tolerance import assert_close
+
+import tilewright as tw
+from tilewright import dtypes, formats
 
 SHAPES = {"q4_k": ((3, 256), (5, 512))}
 PLAIN = ((1, 32), (3, 64), (17, 96))

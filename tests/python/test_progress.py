@@ -4,6 +4,7 @@ import io
 import time
 
 import pytest
+
 from tilewright import config
 from tilewright.cli.progress import ProgressLine
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from tilewright.errors import ArgumentError
 from tilewright.models.sampling import Sampling
 

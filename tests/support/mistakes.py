@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 import pytest
+
 import tilewright
 from tilewright.errors import TilewrightError
 

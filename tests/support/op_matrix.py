@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tilewright as tw
 from op_case import Case, In, widen
-from tilewright import dtypes
 from tolerance import assert_close
+
+import tilewright as tw
+from tilewright import dtypes
 
 TARGETS = ("interp", "cpu")
 

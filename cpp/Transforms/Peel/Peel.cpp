@@ -7,6 +7,7 @@
 //   for %i = 0 to %n step 8 { min(8, %n - %i) }   ->   for %i = 0 to %n - %n mod 8 step 8 { 8 }  for (rest) { %n - %i }
 //===----------------------------------------------------------------------===//
 #include "Transforms/Peel/Peel.h"
+#include "Transforms/Peel/KnownDivisor.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -35,10 +36,13 @@ struct Peel : tilewright::impl::PeelPassBase<Peel> {
     });
     for (scf::ForOp loop : loops) {
       loop->removeAttr("tw.peel");
+      bool evenly = dividesEvenly(loop);
       scf::ForOp remainder;
       rewriter.setInsertionPoint(loop);
       // A loop that divides evenly has nothing to split; that is the good case and no failure.
-      (void)scf::peelForLoopAndSimplifyBounds(rewriter, loop, remainder);
+      LogicalResult peeled = scf::peelForLoopAndSimplifyBounds(rewriter, loop, remainder);
+      if (succeeded(peeled) && evenly)
+        rewriter.replaceOp(remainder, remainder.getInitArgs());
     }
   }
 };

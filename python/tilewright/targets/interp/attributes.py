@@ -43,16 +43,16 @@ def plain(attribute: Any, ir: Any) -> Any:
     if match := _FORMAT.match(text):
         return match[1], int(match[2])
     for kind in (ir.BoolAttr, ir.IntegerAttr, ir.FloatAttr, ir.StringAttr):
-        if kind.isinstance(attribute):
+        if isinstance(attribute, kind):
             return kind(attribute).value
-    if ir.DenseI64ArrayAttr.isinstance(attribute):
+    if isinstance(attribute, ir.DenseI64ArrayAttr):
         return list(ir.DenseI64ArrayAttr(attribute))
     errors.fail(errors.InternalError, f"interp: cannot read attribute {text}")
 
 
 def constant(attribute: Any, ir: Any) -> Any:
     """Return the value of ``arith.constant``: an int for an index, an array for a dense tensor."""
-    if ir.IntegerAttr.isinstance(attribute):
+    if isinstance(attribute, ir.IntegerAttr):
         return ir.IntegerAttr(attribute).value
     kind = ir.RankedTensorType(attribute.type)
     dtype = element_dtype(kind)
