@@ -101,13 +101,19 @@ class Mlir:
             elements = [self.ir.BoolAttr.get(bool(x), self.context) for x in data.reshape(-1)]
             return self.ir.DenseElementsAttr.get(elements, kind, self.context)
         if dtype.name in ("bfloat16", "int4", "uint4"):
-            make = self.ir.FloatAttr if dtype.is_float else self.ir.IntegerAttr
             element = self.element(dtype)
-            convert = float if dtype.is_float else int
-            elements = [make.get(element, convert(x)) for x in data.reshape(-1)]
+            if dtype.is_float:
+                get = self.ir.FloatAttr.get
+                elements = [get(element, float(x), loc=self.unknown) for x in data.reshape(-1)]
+            else:
+                elements = [self.ir.IntegerAttr.get(element, int(x)) for x in data.reshape(-1)]
             return self.ir.DenseElementsAttr.get(elements, kind, self.context)
         return self.ir.DenseElementsAttr.get(
-            data, signless=dtype.kind != "uint", type=self.element(dtype), shape=list(array.shape), context=self.context
+            data,
+            signless=dtype.kind != "uint",
+            type=self.element(dtype),
+            shape=list(array.shape),
+            context=self.context,
         )
 
     def location(self, depth: int = 1) -> Any:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from op_case import FLOATS, INTEGERS, NUMBERS, SIGNED, Case, In
-
 import tilewright as tw
+from op_case import FLOATS, INTEGERS, NUMBERS, SIGNED, Case, In
 from tilewright.reference import REFERENCE as ref
 
 #: name in the dialect → (public function, NumPy, range of inputs)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import tilewright as tw
 from cases_elementwise import public
 from op_case import FLOATS, INTEGERS, NUMBERS, Case, In
-
-import tilewright as tw
 from tilewright.reference import REFERENCE as ref
 
 ANY = ("float32", "bfloat16", "int8", "uint16", "int64", "bool")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import tiny_llama
 from model_files import SMOLLM2, needs_smollm2
-
 from tilewright import cli, stages
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tilewright as tw
 from op_matrix import TARGETS, fresh_rng
 
-import tilewright as tw
-
-N = tw.Dim("n")
+N = tw.Dim("n", min=0)
 
 
 def both(fn, *specs):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tilewright as tw
 from cases_elementwise import CASES, CASTS, UNARY, public
 from op_matrix import TARGETS, parameters, run_dynamic, run_static
-from tolerance import assert_close
-
-import tilewright as tw
 from tilewright import dtypes
 from tilewright.reference import REFERENCE
+from tolerance import assert_close
 
 
 @pytest.mark.parametrize(("case", "dtype"), parameters([*CASES, *CASTS]))

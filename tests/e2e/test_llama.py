@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import tiny_llama
 from model_files import SMOLLM2, needs_smollm2
-from tiny_llama import TinyLlama
-
 from tilewright.errors import ArgumentError, FormatError
 from tilewright.frontends.gguf import GGUFFile
 from tilewright.models import gguf_weights, language_model
 from tilewright.models.language_model import LanguageModel
 from tilewright.models.llama_config import LlamaConfig
 from tilewright.models.sampling import Sampling
+from tiny_llama import TinyLlama
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "llama_golden.json").read_text())
 
@@ -40,10 +39,11 @@ def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(ours - reference).max() / np.abs(reference).max())
 
 
+@pytest.mark.parametrize("target", ["interp", "cpu"])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_logits_of_any_sizes(name, tmp_path, rng):
+def test_logits_of_any_sizes(name, target, tmp_path, rng):
     path = tiny_llama.write(tmp_path / "tiny.gguf", VARIANTS[name])
-    model = LanguageModel(path)
+    model = LanguageModel(path, target=target)
     ids = rng.integers(0, VARIANTS[name].vocabulary, 33).tolist()
     reference = llama_oracle.Oracle(path, np.float64)(ids)
     # One executable serves every length, then single steps go on, then several tokens at once go on from there.

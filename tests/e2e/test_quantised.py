@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from op_matrix import TARGETS, fresh_rng
-from tolerance import assert_close
-
 import tilewright as tw
+from op_matrix import TARGETS, fresh_rng
 from tilewright import dtypes, formats
+from tolerance import assert_close
 
 SHAPES = {"q4_k": ((3, 256), (5, 512))}
 PLAIN = ((1, 32), (3, 64), (17, 96))
@@ -48,7 +47,7 @@ def test_dequantize_blocks(name, dtype):
         judge_dequantize(name, planes, shape, dtype)
 
 
-@pytest.mark.parametrize(("name", "group", "symmetric"), integer_formats())
+@pytest.mark.parametrize(("name", "group", "symmetric"), list(integer_formats()))
 def test_dequantize_integers(name, group, symmetric):
     rng = fresh_rng()
     for shape in ((1, 32), (17, 48)):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tiny_llama
 from model_files import SMOLLM2, needs_smollm2
-
 from tilewright.errors import FormatError
 from tilewright.frontends.gguf import GGUFFile
 

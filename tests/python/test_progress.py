@@ -4,7 +4,6 @@ import io
 import time
 
 import pytest
-
 from tilewright import config
 from tilewright.cli.progress import ProgressLine
 

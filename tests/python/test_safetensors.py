@@ -5,7 +5,6 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
-
 from tilewright.errors import FormatError
 from tilewright.frontends.safetensors import SafetensorsFile
 

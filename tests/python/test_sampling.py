@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from tilewright.errors import ArgumentError
 from tilewright.models.sampling import Sampling
 

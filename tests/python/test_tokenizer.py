@@ -9,7 +9,6 @@ import tiny_llama
 from hypothesis import given
 from hypothesis import strategies as st
 from model_files import SMOLLM2, needs_smollm2
-
 from tilewright.errors import ArgumentError, FormatError
 from tilewright.frontends.gguf import GGUFFile
 from tilewright.models import chat

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from tilewright import dtypes
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from tilewright import dtypes
 
 # Elementwise functions: what a good vector library promises (the vector forms of pow and of the hyperbolic

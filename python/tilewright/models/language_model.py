@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
 import tilewright as tw
 
 from .. import config as settings
