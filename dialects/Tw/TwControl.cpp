@@ -7,6 +7,9 @@ using namespace tilewright::tw;
 static TypeRange argumentTypes(Region &region) { return region.front().getArgumentTypes(); }
 static TypeRange yieldedTypes(Region &region) { return region.front().getTerminator()->getOperandTypes(); }
 
+// The terminator of a region whose text leaves it out.
+void YieldOp::build(OpBuilder &, OperationState &) {}
+
 LogicalResult CondOp::verify() {
   for (Region *region : getRegions()) {
     if (argumentTypes(*region) != getInputs().getTypes())

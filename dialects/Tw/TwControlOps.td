@@ -21,7 +21,7 @@ def Tw_YieldOp : Tw_Op<"yield", [Pure, Terminator, ReturnLike, ParentOneOf<["Con
   }];
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
-  let builders = [OpBuilder<(ins), [{}]>];
+  let builders = [OpBuilder<(ins)>];
 }
 
 def Tw_CondOp : Tw_RegionOp<"cond"> {

@@ -1,358 +1,460 @@
-"""A program on its way: `Traced` (what was written), `Lowered` (any stage of it), `Compiled` (code that runs)."""
+"""What `fn.trace`, `.lower` and `.compile` return: a traced program, a program for a target, a program that runs."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import json
 import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from . import cache, config, errors, pipeline, pytree, stages
-from .explain import cost, explain, memory
+from . import config, errors, explain, pytree
+from .pytree import TreeDef
+
+if TYPE_CHECKING:
+    from .trace import Argument, Output, Program
+
+__all__ = ["Compiled", "Lowered", "Traced", "key_components", "load", "to_bytecode"]
 
 _log = logging.getLogger("tilewright.compile")
 
 
-@dataclass
 class Traced:
-    """A function as a module at stage `traced`.
+    """A function as a program, before any target is chosen.
 
     Attributes:
-        name: The function's name.
-        result: The module, the trees of inputs and outputs, the arguments (see `tilewright.trace.Result`).
-        target: Name of the target that `lower` uses.
+        program: the module, with the names, trees and captured arrays around it.
     """
 
-    name: str
-    result: Any
-    target: str = "cpu"
+    def __init__(self, program: Program, default_target: str | None = None):
+        self.program = program
+        self._default_target = default_target
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self.program.name
 
     @property
     def module(self) -> Any:
-        """The module at stage `traced`."""
-        return self.result.module
-
-    def as_text(self, stage: str = "traced", *, locations: bool = False) -> str:
-        """Return the IR of a stage as text; stages after `traced` are computed for the target.
-
-        Raises:
-            ValueError: If the stage is unknown.
-        """
-        return self.lower().as_text(stage, locations=locations)
-
-    def lower(self, target: str | None = None) -> Lowered:
-        """Return the program for a target; stages are computed when they are asked for."""
-        return Lowered(self, target or self.target)
-
-    def __repr__(self) -> str:
-        return f"<Traced {self.name}({', '.join(a.name for a in self.result.arguments)})>"
-
-
-@dataclass
-class Lowered:
-    """A program for a target, at whichever stage one looks at.
-
-    Example:
-        >>> import tilewright as tw
-        >>> f = tw.jit(lambda x: x + 1)
-        >>> "tw.add" in f.lower(tw.spec((4,), "float32")).as_text()
-        True
-    """
-
-    traced: Traced
-    target: str
-    report: pipeline.Report = field(default_factory=pipeline.Report)
-
-    def module(self, stage: str) -> Any:
-        """Return a module at a stage."""
-        if stage == "traced":
-            return self.traced.module
-        return pipeline.lower(self.traced.module, self.target, stage, _options(), self.report)
-
-    def as_text(self, stage: str = "traced", *, locations: bool = False) -> str:
-        """Return the IR of a stage as text.
-
-        Args:
-            stage: A name of `tilewright.stages.NAMES`, or `object` for the assembly.
-            locations: Print the user's lines, too.
-
-        Raises:
-            ValueError: If the stage is unknown.
-        """
-        if stage == "object":
-            from .targets import base
-
-            return base.find(self.target).assembly(self.module(stages.NAMES[-1]), _options().opt_level)
-        if stage not in stages.NAMES:
-            raise ValueError(f"unknown stage {stage!r}; stages are {', '.join(stages.NAMES)}, object")
-        return self.module(stage).operation.get_asm(enable_debug_info=locations)
-
-    def compile(self) -> Compiled:
-        """Compile, or take the code from the disk cache.
-
-        Raises:
-            LoweringError: If a pass refuses.
-        """
-        code, manifest = _compile(self.traced, self.target, self.report)
-        return Compiled.make(self.traced, self.target, code, manifest)
-
-    def cost_analysis(self) -> dict[str, float | None]:
-        """Return flops and bytes accessed, as in `Compiled.cost_analysis`."""
-        return self.compile().cost_analysis()
-
-    def __repr__(self) -> str:
-        return f"<Lowered {self.traced.name} for {self.target}>"
-
-
-class Compiled:
-    """Code that runs, with its weights bound or not.
-
-    Calling it takes the arguments of the function without static ones and weights, and returns what the function
-    returned when it was traced, as arrays of the caller's kind.
-    """
-
-    def __init__(self, name: str, executable: Any, info: Mapping[str, Any], bytecode: bytes | None = None):
-        self.name = name
-        self.executable = executable
-        self.info = dict(info)
-        self._bytecode = bytecode
-        self._in_tree = pytree.TreeDef.from_json(info["in_tree"])
-        self._out_tree = pytree.TreeDef.from_json(info["out_tree"])
-        self._inputs = tuple(info["inputs"])
-        self._tuple = executable.call_tuple
-
-    @classmethod
-    def make(cls, traced: Traced, target: str, code: bytes, manifest: dict[str, Any]) -> Compiled:
-        """Load code; arrays that the function captured are bound at once."""
-        if target == "interp":
-            from .targets import base
-
-            executable = base.find(target).executable(traced)
-        else:
-            from . import runtime
-
-            executable = runtime.Executable(code, manifest)
-        if traced.result.constants and not _weights_of(traced.result):
-            executable = executable.bind(traced.result.constants)
-        compiled = cls(traced.name, executable, _info(traced, target), None)
-        compiled._live = traced
-        return compiled
-
-    _live: Traced | None = None
+        """The `ir.Module` at stage `traced`."""
+        return self.program.module
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        """What the object takes, returns and contains, as plain data."""
-        return self.executable.manifest
+    def arguments(self) -> list[Argument]:
+        """The tensor arguments, in order."""
+        return self.program.arguments
 
-    def bind(self, weights: Any) -> Compiled:
-        """Bind weights.
+    @property
+    def outputs(self) -> list[Output]:
+        """Shape and dtype of the results, in order."""
+        return self.program.outputs
+
+    def as_text(self, stage: str = "traced", *, locations: bool = False) -> str:
+        """Render the program; a later stage is that of `lower()`."""
+        return self.program.as_text(locations) if stage == "traced" else self.lower().as_text(stage)
+
+    @errors.trim_traceback
+    def lower(self, target: str | None = None) -> Lowered:
+        """Choose a target.
 
         Args:
-            weights: The tree of the weight arguments (one tree, or a tuple of them where there are several), or a dict
-                from weight names to arrays.
-
-        Returns:
-            The same code taking only the other arguments; packed weights are shared between programs.
+            target: its name; None for that of `tw.jit`, or the configured one.
 
         Raises:
-            ArgumentError: If a weight is missing.
-            ShapeError, DTypeError: If one differs from what the program was compiled for.
+            ArgumentError: there is no such target.
         """
-        names = self.info["weights"]
-        if isinstance(weights, Mapping) and set(names) <= set(weights):
-            by_name = dict(weights)
-        else:
-            leaves, _ = pytree.flatten(weights)
-            if len(leaves) != len(names):
-                errors.fail(
-                    errors.ArgumentError,
-                    f"bind: {len(leaves)} weights given, the program has {len(names)}",
-                    help="pass the tree that the function was traced with",
-                )
-            by_name = dict(zip(names, leaves, strict=True))
-        constants = self._live.result.constants if self._live is not None else {}
-        bound = Compiled(self.name, self.executable.bind({**constants, **by_name}), self.info, self._bytecode)
-        bound._live = self._live
-        return bound
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, tree = pytree.flatten((args, kwargs))
-        if tree != self._in_tree:
-            self._fail_tree(tree)
-        return pytree.unflatten(self._out_tree, self._tuple(*leaves))
-
-    def _fail_tree(self, tree: Any) -> None:
-        errors.fail(
-            errors.ArgumentError,
-            f"{self.name}: compiled for arguments {self._in_tree!r}, called with {tree!r} (* is an array)",
-            help="pass the arguments in the structure that the function was traced with",
-        )
-
-    def as_text(self, stage: str = "traced") -> str:
-        """Return the IR of a stage as text (the program is lowered again for it).
-
-        Raises:
-            ArgumentError: If the program was saved without its IR.
-        """
-        return self._lowered().as_text(stage)
-
-    def _lowered(self) -> Lowered:
-        if self._live is None:
-            if self._bytecode is None:
-                errors.fail(errors.ArgumentError, f"{self.name}: was saved without its IR")
-            self._live = _revive(self.name, self._bytecode, self.info)
-        return self._live.lower(self.info["target"])
-
-    def cost_analysis(self) -> dict[str, float | None]:
-        """Return `flops` and `bytes accessed` of one call; None where they depend on dynamic sizes."""
-        return cost(self.manifest)
-
-    def memory_analysis(self) -> dict[str, int | None]:
-        """Return bytes of arguments, outputs, weights and temporaries; None where they depend on dynamic sizes."""
-        return memory(self.manifest)
-
-    def explain(self) -> str:
-        """Say for each kernel what is in it, how it is tiled and why, and what was not fused and why."""
-        return explain(self.name, self.manifest)
-
-    def save(self, path: str | os.PathLike[str], *, include_weights: bool = True) -> None:
-        """Save the program, its code and its weights in one file that `tilewright.load` reads without a compiler."""
-        from . import runtime
-        from .runtime.artifact import Program
-
-        program = Program(self.executable, self.bytecode(), {**self.info, "name": self.name})
-        runtime.save(path, {"main": program}, include_weights=include_weights)
-
-    def export(self, folder: str | os.PathLike[str]) -> None:
-        """Write the object, a C header, the manifest and a small C runtime, to be called without Python."""
-        from .runtime.export import export
-
-        export(self.executable, folder, name=self.name)
-
-    def bytecode(self) -> bytes:
-        """Return the traced program as MLIR bytecode."""
-        if self._bytecode is None and self._live is not None:
-            self._bytecode = to_bytecode(self._live.module)
-        return self._bytecode or b""
+        return Lowered(self.program, target or self._default_target)
 
     def __repr__(self) -> str:
-        return f"<Compiled {self.name} for {self.info['target']}>"
+        return f"<Traced {_signature(self.program)}>"
 
 
-def load(path: str | os.PathLike[str]) -> Compiled | Any:
-    """Load what `Compiled.save` wrote; no compiler is needed or imported.
+def _signature(program: Program) -> str:
+    arguments = ", ".join(f"{a.name}: {a.spec}" for a in program.arguments if not a.weight)
+    return f"{program.name}({arguments}) -> ({', '.join(map(str, program.outputs))})"
 
-    Returns:
-        The program, or an `Artifact` if the file holds several.
 
-    Raises:
-        FormatError: If the file is damaged, of another version, or for another CPU.
+class Lowered:
+    """A program and the target it is for. Stages are computed when asked for.
+
+    Attributes:
+        program: as traced.
+        target: name of the target.
     """
-    from . import runtime
 
-    artifact = runtime.load(path)
-    if list(artifact) != ["main"] or "in_tree" not in artifact.program_info["main"]:
-        return artifact
-    info = artifact.program_info["main"]
-    return Compiled(info.get("name", "main"), artifact["main"], info, artifact.bytecode("main"))
+    def __init__(self, program: Program, target: str | None = None):
+        from .targets import base
+
+        settings = config.current()
+        self.program = program
+        self.target = "interp" if settings.disable_jit else target or settings.target
+        self._target = base.find(self.target)
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self.program.name
+
+    @property
+    def interprets(self) -> bool:
+        """Whether the target runs the traced program instead of compiling it."""
+        return bool(getattr(self._target, "interprets", False))
+
+    @errors.trim_traceback
+    def as_text(self, stage: str = "traced", *, locations: bool = False) -> str:
+        """Render the program at a stage: traced, tensor, linalg, kernels, tiled, vector, buffers, target, llvm.
+
+        Args:
+            stage: its name; "object" gives assembly where the target has it.
+            locations: whether the lines of the user's code are shown.
+
+        Raises:
+            ArgumentError: there is no such stage.
+            LoweringError: a pass refused.
+        """
+        if stage == "traced":
+            return self.program.as_text(locations)
+        from . import pipeline, stages
+
+        known = [*stages.NAMES]
+        if stage not in known or self.interprets:
+            known = ["traced"] if self.interprets else known
+            errors.fail(
+                errors.ArgumentError,
+                f"as_text: there is no stage {stage!r} for target {self.target}",
+                help=f"stages: {', '.join(known)}.",
+            )
+        if stage == "object":
+            module = pipeline.lower(self.program.module, self._target, "llvm", _options(self.target))
+            with module.context:
+                return self._target.assembly(module, _options(self.target).opt_level)
+        module = pipeline.lower(self.program.module, self._target, stage, _options(self.target))
+        return module.operation.get_asm(enable_debug_info=locations)
+
+    @errors.trim_traceback
+    def compile(self) -> Compiled:
+        """Compile, or find what was compiled before in the disk cache.
+
+        Raises:
+            LoweringError: a pass refused, with the user's line and a reproducer.
+        """
+        program = self.program
+        if self.interprets:
+            executable: Any = self._target.executable(program)
+        else:
+            executable = _executable(program, self._target, self.target)
+        if program.constants:
+            executable = executable.bind(program.constants)
+        return Compiled(executable, program.in_tree, program.out_tree, program.name, self)
+
+    def cost_analysis(self) -> dict[str, Any]:
+        """Return flops and bytes accessed, as `Compiled.cost_analysis` does."""
+        return self.compile().cost_analysis()
+
+    def explain(self) -> str:
+        """Say how it is compiled, as `Compiled.explain` does."""
+        return self.compile().explain()
+
+    def __repr__(self) -> str:
+        return f"<Lowered for {self.target}: {_signature(self.program)}>"
+
+
+def _options(target: str) -> Any:
+    from . import pipeline
+
+    dump = config.current().dump
+    return pipeline.Options(target=target, dump=None if dump is None else os.fspath(dump))
+
+
+def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
+    """Return everything that compiled code depends on; a difference in any of it is another cache entry."""
+    from . import pipeline, stages
+    from ._mlir._mlir_libs import _tilewright
+
+    options = pipeline.Options(target=name)
+    # `select` and the manifest are Python: what they decide is in the code, too.
+    order = "\n".join(f"{stage.name}: {stages.pipeline_text(stage)}" for stage in stages.STAGES[1:])
+    return {
+        "program": _digest(program.as_text()),
+        "pipeline": _digest(order),
+        "select": _python_digest(),
+        "build": _tilewright.toolchain_build(),
+        **target.key(),
+        "opt_level": options.opt_level,
+    }
+
+
+@functools.cache
+def _python_digest() -> str:
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted([*here.glob("targets/**/*.py"), here / "manifest.py", here / "stages.py"]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def to_bytecode(module: Any) -> bytes:
-    """Return a module as MLIR bytecode."""
-    import io
-
-    stream = io.BytesIO()
-    module.operation.write_bytecode(stream)
-    return stream.getvalue()
+    """Write a module as MLIR bytecode."""
+    file = io.BytesIO()
+    module.operation.write_bytecode(file)
+    return file.getvalue()
 
 
-def _revive(name: str, bytecode: bytes, info: Mapping[str, Any]) -> Traced:
-    from types import SimpleNamespace
-
-    from .mlir import mlir
-
-    module = mlir().ir.Module.parse(bytecode, mlir().context)
-    return Traced(name, SimpleNamespace(module=module, arguments=(), constants={}), info["target"])
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _options() -> pipeline.Options:
-    settings = config.current()
-    dump = settings.dump
-    return pipeline.Options(dump=str(dump) if dump else None)
+def _executable(program: Program, target: Any, name: str) -> Any:
+    from . import cache, runtime
 
-
-def _weights_of(result: Any) -> list[Any]:
-    return [a for a in result.arguments if a.kind == "weight"]
-
-
-def _info(traced: Traced, target: str) -> dict[str, Any]:
-    result = traced.result
-    return {
-        "target": target,
-        "in_tree": _without_weights(result).to_json(),
-        "out_tree": result.out_tree.to_json(),
-        "inputs": [a.name for a in result.arguments if a.kind == "input"],
-        "weights": [a.name for a in _weights_of(result)],
-    }
-
-
-def _without_weights(result: Any) -> Any:
-    """The tree of the arguments that a call still takes once weights are bound."""
-    return result.input_tree if hasattr(result, "input_tree") else result.in_tree
-
-
-def key_components(traced: Traced, target: str, options: pipeline.Options) -> dict[str, Any]:
-    """Return everything that compiled code depends on, by name."""
-    from ._mlir._mlir_libs import _tilewright
-    from .targets import base
-
-    program = traced.module.operation.get_asm(enable_debug_info=False)
-    lines = ";".join(stages.pipeline_text(s) for s in stages.STAGES if s.passes)
-    return {
-        "program": hashlib.sha256(program.encode()).hexdigest(),
-        "pipeline": hashlib.sha256(lines.encode()).hexdigest(),
-        "build": _tilewright.toolchain_build(),
-        "select": _python_digest(),
-        "opt_level": options.opt_level,
-        **base.find(target).key(),
-    }
-
-
-_digest: list[str] = []
-
-
-def _python_digest() -> str:
-    """Hash of the Python that decides about code (select, facts, manifest)."""
-    if not _digest:
-        from pathlib import Path
-
-        here = Path(__file__).parent
-        digest = hashlib.sha256()
-        for file in sorted([*here.glob("targets/**/*.py"), here / "manifest.py", here / "stages.py"]):
-            digest.update(file.read_bytes())
-        _digest.append(digest.hexdigest()[:16])
-    return _digest[0]
-
-
-def _compile(traced: Traced, target: str, report: pipeline.Report) -> tuple[bytes, dict[str, Any]]:
-    """Compile or find code in the disk cache."""
-    if target == "interp":
-        return b"", {}
-    options = _options()
-    store = None if options.dump else cache.default()
-    components = key_components(traced, target, options)
+    store = cache.default()
+    components = key_components(program, target, name)
     key = cache.key_of(components)
-    if store is not None and (entry := store.get(key)) is not None:
-        return entry.sections["object"], json.loads(entry.sections["manifest"])
+    # A dump asks to see the stages, so they have to run.
+    if store is not None and config.current().dump is None:
+        entry = store.get(key)
+        if entry is not None:
+            try:
+                return runtime.Executable(entry.sections["object"], entry.sections["manifest"].decode())
+            except (KeyError, ValueError, errors.TilewrightError) as problem:
+                errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
+                store.discard(key)
+    from . import pipeline
+
     started = time.perf_counter()
-    code, manifest = pipeline.compile(traced.module, target, options, report)
-    _log.info("compiled %s in %.0f ms", traced.name, 1e3 * (time.perf_counter() - started))
+    code, manifest = pipeline.compile(program.module, target, _options(name))
+    _log.info("compiled %s in %.0f ms", program.name, 1e3 * (time.perf_counter() - started))
+    text = json.dumps(manifest)
     if store is not None:
-        sections = {"object": code, "manifest": json.dumps(manifest).encode()}
-        store.put(key, sections, components, label=traced.name)
-    return code, manifest
+        store.put(key, {"object": code, "manifest": text.encode()}, components, program.name)
+    return runtime.Executable(code, text)
+
+
+class Compiled:
+    """A program that runs.
+
+    Call it like the function it came from, without static arguments and without weights that are bound.
+
+    Attributes:
+        executable: the code with its manifest.
+        name: of the function.
+    """
+
+    def __init__(
+        self,
+        executable: Any,
+        in_tree: TreeDef | None,
+        out_tree: TreeDef,
+        name: str,
+        lowered: Lowered | None = None,
+        bytecode: bytes | None = None,
+    ):
+        self.executable = executable
+        self.in_tree = in_tree
+        self.out_tree = out_tree
+        self.name = name
+        self._lowered = lowered
+        self._bytecode = bytecode
+
+    @errors.trim_traceback
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, tree = pytree.flatten((args, kwargs))
+        if self.in_tree is not None and tree != self.in_tree:
+            self._refuse(tree, leaves)
+        return pytree.unflatten(self.out_tree, self.executable.call_tuple(*leaves))
+
+    def _refuse(self, tree: TreeDef, leaves: list[Any]) -> None:
+        assert self.in_tree is not None
+        expected = [a["name"] for a in self.executable.manifest["args"] if a["kind"] != "weight"]
+        errors.fail(
+            errors.ArgumentError,
+            f"{self.name}: compiled for arguments {_shown(self.in_tree)}, called with {_shown(tree)}",
+            help=f"it takes {', '.join(expected) or 'no arguments'}; static arguments are left out.",
+        )
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the runtime knows about the object."""
+        return self.executable.manifest
+
+    @errors.trim_traceback
+    def bind(self, weights: Any) -> Compiled:
+        """Bind weights once.
+
+        Args:
+            weights: arrays by weight name, or the tree that was passed as the weight argument.
+
+        Returns:
+            A program that takes only the other arguments, without the weight arguments.
+
+        Raises:
+            ArgumentError: a weight is missing.
+            ShapeError, DTypeError: a weight differs from what the program was compiled for.
+        """
+        named = weights
+        flat_names = isinstance(weights, Mapping) and all(hasattr(w, "dtype") for w in weights.values())
+        if not flat_names or not _covers(self.executable, weights):
+            _, _, names = pytree.flatten_with_names(weights)
+            leaves = pytree.flatten(weights)[0]
+            named = dict(zip(names, leaves, strict=True))
+            wanted = [a["weight"] for a in self.executable.manifest["args"] if a["kind"] == "weight"]
+            wanted += [s for a in self.executable.manifest["args"] for s in a.get("sources") or ()]
+            # The tree is one argument: its leaves are known to the program below that argument's name.
+            roots = {name.split(".", 1)[0] for name in wanted if name}
+            named.update({f"{root}.{n}" if n else root: x for root in roots for n, x in list(named.items())})
+        bound = self.executable.bind(named)
+        return Compiled(bound, self._without_weights(), self.out_tree, self.name, self._lowered)
+
+    def _without_weights(self) -> TreeDef | None:
+        program = self._lowered.program if self._lowered is not None else None
+        if program is None or self.in_tree is None:
+            return None
+        # Weight arguments are whole parameters: what is left of the positional ones keeps its order.
+        positional, named = self.in_tree.children
+        kept, position = [], 0
+        for child in positional.children:
+            part = program.arguments[position : position + child.leaf_count]
+            position += child.leaf_count
+            if not (part and all(a.weight for a in part)):
+                kept.append(child)
+        return TreeDef("tuple", (TreeDef("tuple", tuple(kept)), named))
+
+    def as_text(self, stage: str = "traced", *, locations: bool = False) -> str:
+        """Render the program at a stage, as `Lowered.as_text`.
+
+        Raises:
+            ArgumentError: it was loaded from a file without the traced program.
+        """
+        lowered = self._lowered if self._lowered is not None else self._revived()
+        return lowered.as_text(stage, locations=locations)
+
+    def _revived(self) -> Lowered:
+        from .mlir import mlir
+        from .trace import Program
+
+        if not self._bytecode:
+            errors.fail(errors.ArgumentError, f"as_text: {self.name} was saved without its IR")
+        module = mlir().ir.Module.parse(self._bytecode, mlir().context)
+        tree = self.in_tree or self.out_tree
+        program = Program(self.name, module, [], [], tree, self.out_tree)
+        return Lowered(program, self.manifest.get("target"))
+
+    def cost_analysis(self) -> dict[str, float | None]:
+        """Return `flops` and `bytes accessed` of a call; None where sizes are dynamic."""
+        return explain.cost(self.manifest)
+
+    def memory_analysis(self) -> dict[str, Any]:
+        """Return bytes of arguments, weights, outputs and scratch memory; None where sizes are dynamic."""
+        return explain.memory(self.manifest)
+
+    def explain(self) -> str:
+        """Say, kernel by kernel, what was fused, how it is tiled and why, and what it costs."""
+        return explain.explain(self.name, self.manifest)
+
+    @errors.trim_traceback
+    def save(self, path: str | os.PathLike[str], *, include_weights: bool = True) -> None:
+        """Save code, manifest, traced program and bound weights in one file that `tw.load` reads.
+
+        Raises:
+            OSError: the file cannot be written.
+            UnsupportedOpError: the target `interp` has no code to save.
+        """
+        from .runtime import artifact
+
+        self._need_code("save")
+        info = {
+            "name": self.name,
+            "in_tree": None if self.in_tree is None else self.in_tree.to_json(),
+            "out_tree": self.out_tree.to_json(),
+        }
+        bytecode = self._bytecode
+        if self._lowered is not None:
+            bytecode = to_bytecode(self._lowered.program.module)
+        program = artifact.Program(self.executable, bytecode, info)
+        artifact.save(path, {"main": program}, include_weights=include_weights)
+
+    @errors.trim_traceback
+    def export(self, directory: str | os.PathLike[str], name: str | None = None) -> list[Any]:
+        """Write object, C header and manifest for programs without Python; see `tilewright.runtime.export`.
+
+        Returns:
+            The files.
+        """
+        from .runtime import export
+
+        self._need_code("export")
+        return export.export(
+            self.executable, directory, name or "".join(c if c.isalnum() else "_" for c in self.name)
+        )
+
+    def _need_code(self, what: str) -> None:
+        if not hasattr(self.executable, "object"):
+            errors.fail(
+                errors.UnsupportedOpError,
+                f"{what}: target interp has no compiled code",
+                help="use target='cpu'.",
+            )
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(_show(a) for a in self.manifest["args"] if a["kind"] != "weight")
+        return f"<Compiled {self.name}({arguments}) -> ({', '.join(map(_show, self.manifest['outputs']))})>"
+
+
+def _covers(executable: Any, weights: Mapping[str, Any]) -> bool:
+    wanted: set[str] = set()
+    for a in executable.manifest["args"]:
+        if a["kind"] == "weight":
+            wanted.update(a.get("sources") or [a["weight"]])
+    return wanted <= set(weights)
+
+
+def _shown(tree: TreeDef) -> str:
+    positional, named = tree.children
+    parts = [repr(child) for child in positional.children]
+    parts += [f"{key}={child!r}" for key, child in zip(named.keys, named.children, strict=True)]
+    return f"({', '.join(parts)})"
+
+
+def _show(entry: Mapping[str, Any]) -> str:
+    shape = ", ".join("?" if size is None else str(size) for size in entry["shape"])
+    return f"{entry['name']}: {entry['dtype']}[{shape}]" if "name" in entry else f"{entry['dtype']}[{shape}]"
+
+
+@errors.trim_traceback
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load a program that `compiled.save` wrote; needs no compiler.
+
+    Args:
+        path: the file. Objects in it are machine code: load files of people you trust.
+
+    Returns:
+        A `Compiled`; for a file of several programs the `Artifact` that holds them by name.
+
+    Raises:
+        FormatError: the file is damaged or of another version.
+        DeviceError: it needs processor features that this machine lacks.
+        OSError: it cannot be opened.
+
+    Example:
+        >>> program = tw.load("program.tw")  # doctest: +SKIP
+    """
+    return _load(path)
+
+
+@errors.trim_traceback
+def _load(path: str | os.PathLike[str]) -> Any:
+    from .runtime import artifact
+
+    loaded = artifact.load(path)
+    if list(loaded) != ["main"] or "out_tree" not in loaded.program_info["main"]:
+        return loaded
+    info = loaded.program_info["main"]
+    in_tree = None if info["in_tree"] is None else TreeDef.from_json(info["in_tree"])
+    return Compiled(loaded["main"], in_tree, TreeDef.from_json(info["out_tree"]), str(info.get("name", "main")),
+                    bytecode=loaded.bytecode("main"))  # fmt: skip

@@ -26,10 +26,11 @@ def EmitEntryPass : Pass<"tw-emit-entry", "::mlir::ModuleOp"> {
   let description = [{
     Adds `tw_main`, `tw_shapes`, `tw_load_K` and `tw_load_K_shapes`, which unpack the ABI's arrays and call the internal
     functions. Static dims are constants, the others are read; strides are row-major. Host functions now return a status.
-    Every `cf.assert` gets a number (`tw.location`) in the module's table `tw.locations` of
-    `[file, line, column, function, message]`.
+    `tw.check` becomes `cf.assert`; every `cf.assert` gets a number (`tw.location`) in the module's table `tw.locations` of
+    `[file, line, column, function, message]`. The module's `tw.aliases` lists for each output of `@main` the donated
+    argument that holds it, or -1.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def CpuLowerVectorsPass : Pass<"tw-cpu-lower-vectors"> {

@@ -121,7 +121,19 @@ struct Position {
 
 struct EmitEntryPass : tilewright::impl::EmitEntryPassBase<EmitEntryPass> {
   void numberChecks(ModuleOp module) {
-    Builder builder(&getContext());
+    OpBuilder builder(&getContext());
+    // The dialect's own check has a scalar condition since stage `linalg`.
+    SmallVector<Operation *> checks;
+    module.walk([&](Operation *op) {
+      if (op->getName().getStringRef() == "tw.check")
+        checks.push_back(op);
+    });
+    for (Operation *op : checks) {
+      builder.setInsertionPoint(op);
+      auto message = op->getAttrOfType<StringAttr>("message");
+      cf::AssertOp::create(builder, op->getLoc(), op->getOperand(0), message ? message : builder.getStringAttr("check failed"));
+      op->erase();
+    }
     SmallVector<Attribute> table;
     module.walk([&](cf::AssertOp check) {
       Position position;
@@ -211,6 +223,8 @@ struct EmitEntryPass : tilewright::impl::EmitEntryPassBase<EmitEntryPass> {
         continue;
       if (host)
         addStatus(func);
+      if (auto aliases = func->getAttrOfType<DenseI64ArrayAttr>("tw.alias"); aliases && func.getName() == "main")
+        module->setAttr("tw.aliases", Builder(&getContext()).getI64ArrayAttr(aliases.asArrayRef()));
       func.setPrivate();
       if (failed(host ? emitHost(func, converter) : emitShapes(func, converter)))
         return signalPassFailure();

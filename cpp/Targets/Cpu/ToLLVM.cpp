@@ -19,6 +19,8 @@
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_CPUTOLLVMPASS
@@ -269,6 +271,13 @@ struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);
     auto pointers = findDistinctPointers(module, converter);
+
+    // Canonicalisation writes a vector of rows as a list of all elements; back to rows, which the conversion knows.
+    RewritePatternSet rows(context);
+    vector::populateVectorFromElementsUnrollPatterns(rows);
+    vector::populateVectorToElementsUnrollPatterns(rows);
+    if (failed(applyPatternsGreedily(module, std::move(rows))))
+      return signalPassFailure();
 
     LLVMConversionTarget target(*context);
     target.addLegalOp<ModuleOp>();

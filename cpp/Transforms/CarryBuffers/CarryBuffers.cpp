@@ -123,6 +123,50 @@ void carryInFor(scf::ForOp loop) {
   loop.erase();
 }
 
+/// Bufferisation copies what a condition passes on. Where the copy is all that happens to it, and its source is passed on
+/// only this way, the source does as well.
+Value withoutCopy(Value value, scf::ConditionOp condition) {
+  auto alloc = value.getDefiningOp<memref::AllocOp>();
+  if (!alloc || !llvm::hasNItems(alloc->getUsers(), 2))
+    return value;
+  memref::CopyOp copy;
+  for (Operation *user : alloc->getUsers())
+    if (auto candidate = dyn_cast<memref::CopyOp>(user); candidate && candidate.getTarget() == value)
+      copy = candidate;
+  if (!copy || copy->getNextNode() == nullptr)
+    return value;
+  for (Operation *op = copy->getNextNode(); op != condition; op = op->getNextNode())
+    if (!op || !isa<memref::CopyOp, memref::AllocOp>(op))
+      return value;
+  Value source = copy.getSource();
+  auto sharesSource = [&](Value other) {
+    if (other == source)
+      return true;
+    for (Operation *user : other.getUsers())
+      if (auto same = dyn_cast<memref::CopyOp>(user))
+        if (same != copy && same.getTarget() == other && same.getSource() == source)
+          return true;
+    return false;
+  };
+  if (llvm::any_of(condition.getArgs(), [&](Value other) { return other != value && sharesSource(other); }))
+    return value;
+  copy.erase();
+  // Its last use, as an argument of the condition, goes when the arguments are rewritten.
+  return source;
+}
+
+/// A place for a buffer that the condition computes; its size must be known before the loop.
+FailureOr<Value> placeForPassed(OpBuilder &builder, scf::WhileOp loop, unsigned number) {
+  auto type = cast<MemRefType>(loop.getResult(number).getType());
+  if (type.hasStaticShape())
+    return memref::AllocOp::create(builder, loop.getLoc(), MemRefType::get(type.getShape(), type.getElementType()),
+                                   builder.getI64IntegerAttr(64))
+        .getResult();
+  if (number < loop.getInits().size() && loop.getInits()[number].getType() == type)
+    return allocateLike(builder, loop.getLoc(), loop.getInits()[number]);
+  return loop.emitOpError("passes a buffer of its condition to its body whose size is not known before the loop");
+}
+
 LogicalResult carryInWhile(scf::WhileOp loop) {
   BitVector carried = buffersAmong(loop.getInits());
   BitVector passed = buffersAmong(loop.getResults());
@@ -151,8 +195,15 @@ LogicalResult carryInWhile(scf::WhileOp loop) {
       keptTypes.push_back(value.getType());
       continue;
     }
-    if (!value.getParentRegion()->isProperAncestor(&loop.getBefore()))
-      return loop.emitOpError("passes a buffer of its condition to its body: only carried values may be passed");
+    value = withoutCopy(value, condition);
+    if (!value.getParentRegion()->isProperAncestor(&loop.getBefore())) {
+      FailureOr<Value> place = placeForPassed(builder, loop, i);
+      if (failed(place))
+        return failure();
+      OpBuilder atCondition(condition);
+      memref::CopyOp::create(atCondition, condition.getLoc(), value, *place);
+      value = *place;
+    }
     loop.getAfterArguments()[i].replaceAllUsesWith(value);
     loop.getResult(i).replaceAllUsesWith(value);
   }

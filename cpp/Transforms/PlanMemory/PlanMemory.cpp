@@ -130,8 +130,7 @@ void replaceByView(memref::AllocOp alloc, Value arena, Value offset) {
 /// The function that computes the output dims of `host`: `@shapes` of `@main`, `@load_0_shapes` of `@load_0`.
 func::FuncOp shapesOf(func::FuncOp host) {
   auto module = host->getParentOfType<ModuleOp>();
-  std::string name = host.getName() == "main" ? "shapes" : (host.getName() + "_shapes").str();
-  return module.lookupSymbol<func::FuncOp>(name);
+  return module.lookupSymbol<func::FuncOp>(host.getName() == "main" ? "shapes" : (host.getName() + "_shapes").str());
 }
 
 struct PlanMemoryPass : tilewright::impl::PlanMemoryPassBase<PlanMemoryPass> {
@@ -142,17 +141,15 @@ struct PlanMemoryPass : tilewright::impl::PlanMemoryPassBase<PlanMemoryPass> {
     if (failed(plan))
       return failure();
     func::FuncOp shapes = shapesOf(func);
-    if (!plan->slots.empty() && !shapes)
-      return func.emitOpError("needs scratch memory of dynamic size, but has no shape function");
+    if (!shapes)
+      return func.emitOpError("has no shape function");
     Location loc = func.getLoc();
-    if (shapes) {
-      auto ret = cast<func::ReturnOp>(shapes.front().getTerminator());
-      OpBuilder builder(ret);
-      SmallVector<Value> offsets = computeOffsets(builder, loc, *plan, shapes.getArguments());
-      ret->insertOperands(ret.getNumOperands(), offsets.back());
-      shapes.setFunctionType(
-          builder.getFunctionType(shapes.getFunctionType().getInputs(), ret->getOperandTypes()));
-    }
+    auto ret = cast<func::ReturnOp>(shapes.front().getTerminator());
+    OpBuilder shapesBuilder(ret);
+    ret->insertOperands(ret.getNumOperands(),
+                        computeOffsets(shapesBuilder, loc, *plan, shapes.getArguments()).back());
+    shapes.setFunctionType(
+        shapesBuilder.getFunctionType(shapes.getFunctionType().getInputs(), ret->getOperandTypes()));
     if (plan->slots.empty())
       func->setAttr("tw.scratch", IntegerAttr::get(IntegerType::get(&getContext(), 64), plan->fixedBytes));
 

@@ -1,4 +1,5 @@
-//===- Emitter.h - Builds the vector loops of one nest -----------*- C++ -*-===//
+//===- Emitter.h - Builds the vector loops of one nest -----------*- C++
+//-*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_VECTORIZE_EMITTER_H
 #define TILEWRIGHT_TRANSFORMS_VECTORIZE_EMITTER_H
 
@@ -13,7 +14,8 @@ namespace tilewright::vectorize {
 using Indices = llvm::SmallVector<mlir::OpFoldResult>;
 using Values = llvm::SmallVector<mlir::Value>;
 
-/// Index arithmetic that folds constants while it builds. All indices are non-negative.
+/// Index arithmetic that folds constants while it builds. All indices are
+/// non-negative.
 class IndexMath {
 public:
   IndexMath(mlir::OpBuilder &b, mlir::Location loc) : b(b), loc(loc) {}
@@ -25,14 +27,16 @@ public:
   mlir::OpFoldResult sub(mlir::OpFoldResult lhs, mlir::OpFoldResult rhs);
   mlir::OpFoldResult roundDown(mlir::OpFoldResult value, int64_t multiple);
   /// The value of `expr` at the given loop indices.
-  mlir::OpFoldResult evaluate(mlir::AffineExpr expr, llvm::ArrayRef<mlir::OpFoldResult> loops);
+  mlir::OpFoldResult evaluate(mlir::AffineExpr expr,
+                              llvm::ArrayRef<mlir::OpFoldResult> loops);
 
 private:
   mlir::OpBuilder &b;
   mlir::Location loc;
 };
 
-/// One point of the register tile: where it is in every loop, and how many lanes it has (1: scalar code).
+/// One point of the register tile: where it is in every loop, and how many
+/// lanes it has (1: scalar code).
 struct Point {
   Indices index;
   int64_t width = 1;
@@ -59,40 +63,59 @@ private:
 
   // Loops.
   void chooseTile();
-  Values loop(mlir::OpFoldResult lo, mlir::OpFoldResult hi, int64_t step, Values carried, const LoopBody &body);
-  Values loopNest(llvm::ArrayRef<unsigned> loops, Indices index, Values carried, const PointStep &step);
+  Values loop(mlir::OpFoldResult lo, mlir::OpFoldResult hi, int64_t step,
+              Values carried, const LoopBody &body);
+  Values loopNest(llvm::ArrayRef<unsigned> loops, Indices index, Values carried,
+                  const PointStep &step);
   Values lanes(const Indices &index, Values tensors);
   Values tail(const Indices &index, mlir::OpFoldResult from, Values tensors);
-  /// Unrolled outer points times `slots`: elementwise, or accumulated over the reduction loops.
-  Values block(const Indices &index, llvm::ArrayRef<Slot> slots, Values tensors);
-  llvm::SmallVector<Point> pointsOf(const Indices &index, llvm::ArrayRef<Slot> slots);
-  llvm::SmallVector<Indices> combinations(llvm::ArrayRef<unsigned> loops, const Indices &index);
-  void splitReductions(llvm::SmallVectorImpl<unsigned> &rolled, llvm::SmallVectorImpl<unsigned> &unrolled);
+  /// Unrolled outer points times `slots`: elementwise, or accumulated over the
+  /// reduction loops.
+  Values block(const Indices &index, llvm::ArrayRef<Slot> slots,
+               Values tensors);
+  llvm::SmallVector<Point> pointsOf(const Indices &index,
+                                    llvm::ArrayRef<Slot> slots);
+  llvm::SmallVector<Indices> combinations(llvm::ArrayRef<unsigned> loops,
+                                          const Indices &index);
+  void splitReductions(llvm::SmallVectorImpl<unsigned> &rolled,
+                       llvm::SmallVectorImpl<unsigned> &unrolled);
 
-  // Reductions whose lane loop is parallel, and whose lane loop is the reduction.
+  // Reductions whose lane loop is parallel, and whose lane loop is the
+  // reduction.
   Values accumulate(llvm::ArrayRef<Point> points, Values inits);
   Values reduceLanes(const Indices &index, Values tensors);
-  Values reduceLanesOnce(llvm::ArrayRef<Point> points, const Indices &index, Values partials, int64_t perPoint);
+  Values reduceLanesOnce(llvm::ArrayRef<Point> points, const Indices &index,
+                         Values partials, int64_t perPoint);
   mlir::Value combine(unsigned output, mlir::Value lhs, mlir::Value rhs);
   mlir::Value combineTree(unsigned output, Values parts);
   mlir::Value neutral(unsigned output, int64_t width);
 
   // Points.
   Values evaluateBody(const Point &point, llvm::ArrayRef<mlir::Value> outputs);
-  mlir::Value evaluateExtract(mlir::tensor::ExtractOp op, const Point &point, mlir::Value tensor,
-                              llvm::ArrayRef<mlir::OpFoldResult> bases, llvm::ArrayRef<mlir::Value> vectors,
+  mlir::Value evaluateExtract(mlir::tensor::ExtractOp op, const Point &point,
+                              mlir::Value tensor,
+                              llvm::ArrayRef<mlir::OpFoldResult> bases,
+                              llvm::ArrayRef<mlir::Value> vectors,
                               llvm::ArrayRef<Spread> spreads);
-  mlir::Value readOperand(mlir::OpOperand &operand, const Point &point, mlir::Value tensor);
-  mlir::Value readVector(mlir::Value tensor, llvm::ArrayRef<mlir::OpFoldResult> indices, const Point &point);
+  mlir::Value readOperand(mlir::OpOperand &operand, const Point &point,
+                          mlir::Value tensor);
+  mlir::Value readVector(mlir::Value tensor,
+                         llvm::ArrayRef<mlir::OpFoldResult> indices,
+                         const Point &point);
   mlir::Value readInit(unsigned output, const Point &point, mlir::Value tensor);
-  mlir::Value writeOutput(unsigned output, const Point &point, mlir::Value value, mlir::Value tensor);
-  Indices operandIndices(mlir::OpOperand &operand, const Point &point, int64_t laneOffset);
+  mlir::Value writeOutput(unsigned output, const Point &point,
+                          mlir::Value value, mlir::Value tensor);
+  Indices operandIndices(mlir::OpOperand &operand, const Point &point,
+                         int64_t laneOffset);
   mlir::Value widen(mlir::Value value, int64_t width);
-  mlir::Value guardDivisor(mlir::Operation *op, mlir::Value divisor, const Point &point);
+  mlir::Value guardDivisor(mlir::Operation *op, mlir::Value divisor,
+                           const Point &point);
 
   mlir::OpFoldResult size(unsigned loop) const { return loopSizes[loop]; }
   bool usesOutput(unsigned output) const;
-  mlir::OpOperand *outputOperand(unsigned output) { return op.getDpsInitOperand(output); }
+  mlir::OpOperand *outputOperand(unsigned output) {
+    return op.getDpsInitOperand(output);
+  }
 
   mlir::RewriterBase &b;
   mlir::Location loc;
@@ -102,9 +125,11 @@ private:
   Indices loopSizes;
   llvm::SmallVector<unsigned> unrolledOuter, loopedOuter;
   int64_t outerPoints = 1;
-  std::optional<unsigned> blockedOuter; // a loop of unknown size that is taken `blockRows` at a time
+  std::optional<unsigned> blockedOuter; // a loop of unknown size that is taken
+                                        // `blockRows` at a time
   int64_t blockRows = 1;
-  Values initScalars; // per output: the value that fills the initial tensor, or null
+  Values initScalars; // per output: the value that fills the initial tensor, or
+                      // null
 };
 
 } // namespace tilewright::vectorize

@@ -1,7 +1,9 @@
-//===- IndexMath.cpp - Index arithmetic that folds while it builds ----------===//
+//===- IndexMath.cpp - Index arithmetic that folds while it builds
+//----------===//
 //
-// In:  affine expressions over loop indices that are constants or values. Out: arith ops, none where it is all constant.
-// It stands here, and not in affine.apply, because most indices of a register tile are constants.
+// In:  affine expressions over loop indices that are constants or values. Out:
+// arith ops, none where it is all constant. It stands here, and not in
+// affine.apply, because most indices of a register tile are constants.
 //===----------------------------------------------------------------------===//
 #include "Transforms/Vectorize/Emitter.h"
 
@@ -12,14 +14,18 @@
 using namespace mlir;
 using namespace tilewright::vectorize;
 
-Value IndexMath::value(OpFoldResult ofr) { return getValueOrCreateConstantIndexOp(b, loc, ofr); }
+Value IndexMath::value(OpFoldResult ofr) {
+  return getValueOrCreateConstantIndexOp(b, loc, ofr);
+}
 
 Values IndexMath::values(ArrayRef<OpFoldResult> ofrs) {
-  return llvm::map_to_vector(ofrs, [&](OpFoldResult ofr) { return value(ofr); });
+  return llvm::map_to_vector(ofrs,
+                             [&](OpFoldResult ofr) { return value(ofr); });
 }
 
 OpFoldResult IndexMath::add(OpFoldResult lhs, OpFoldResult rhs) {
-  std::optional<int64_t> l = getConstantIntValue(lhs), r = getConstantIntValue(rhs);
+  std::optional<int64_t> l = getConstantIntValue(lhs),
+                         r = getConstantIntValue(rhs);
   if (l && r)
     return constant(*l + *r);
   if (l == 0)
@@ -32,7 +38,8 @@ OpFoldResult IndexMath::add(OpFoldResult lhs, OpFoldResult rhs) {
 }
 
 OpFoldResult IndexMath::sub(OpFoldResult lhs, OpFoldResult rhs) {
-  std::optional<int64_t> l = getConstantIntValue(lhs), r = getConstantIntValue(rhs);
+  std::optional<int64_t> l = getConstantIntValue(lhs),
+                         r = getConstantIntValue(rhs);
   if (l && r)
     return constant(*l - *r);
   if (r == 0)
@@ -43,17 +50,22 @@ OpFoldResult IndexMath::sub(OpFoldResult lhs, OpFoldResult rhs) {
 OpFoldResult IndexMath::roundDown(OpFoldResult v, int64_t multiple) {
   if (std::optional<int64_t> c = getConstantIntValue(v))
     return constant(*c - *c % multiple);
-  return sub(v, arith::RemUIOp::create(b, loc, value(v), value(constant(multiple))).getResult());
+  return sub(v,
+             arith::RemUIOp::create(b, loc, value(v), value(constant(multiple)))
+                 .getResult());
 }
 
-OpFoldResult IndexMath::evaluate(AffineExpr expr, ArrayRef<OpFoldResult> loops) {
+OpFoldResult IndexMath::evaluate(AffineExpr expr,
+                                 ArrayRef<OpFoldResult> loops) {
   if (auto dim = dyn_cast<AffineDimExpr>(expr))
     return loops[dim.getPosition()];
   if (auto c = dyn_cast<AffineConstantExpr>(expr))
     return constant(c.getValue());
   auto binary = cast<AffineBinaryOpExpr>(expr);
-  OpFoldResult lhs = evaluate(binary.getLHS(), loops), rhs = evaluate(binary.getRHS(), loops);
-  std::optional<int64_t> l = getConstantIntValue(lhs), r = getConstantIntValue(rhs);
+  OpFoldResult lhs = evaluate(binary.getLHS(), loops),
+               rhs = evaluate(binary.getRHS(), loops);
+  std::optional<int64_t> l = getConstantIntValue(lhs),
+                         r = getConstantIntValue(rhs);
   switch (binary.getKind()) {
   case AffineExprKind::Add:
     return add(lhs, rhs);
@@ -65,7 +77,8 @@ OpFoldResult IndexMath::evaluate(AffineExpr expr, ArrayRef<OpFoldResult> loops) 
     if (r == 1)
       return lhs;
     return arith::MulIOp::create(b, loc, value(lhs), value(rhs)).getResult();
-  // An index into a tensor is never negative, and neither is what is divided on the way to it.
+  // An index into a tensor is never negative, and neither is what is divided on
+  // the way to it.
   case AffineExprKind::FloorDiv:
     if (l && r)
       return constant(*l / *r);
@@ -81,7 +94,8 @@ OpFoldResult IndexMath::evaluate(AffineExpr expr, ArrayRef<OpFoldResult> loops) 
   case AffineExprKind::CeilDiv:
     if (l && r)
       return constant((*l + *r - 1) / *r);
-    return arith::CeilDivUIOp::create(b, loc, value(lhs), value(rhs)).getResult();
+    return arith::CeilDivUIOp::create(b, loc, value(lhs), value(rhs))
+        .getResult();
   default:
     llvm_unreachable("not an affine operation");
   }

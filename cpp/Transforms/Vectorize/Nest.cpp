@@ -1,7 +1,9 @@
-//===- Nest.cpp - What the vectoriser knows about one loop nest -------------===//
+//===- Nest.cpp - What the vectoriser knows about one loop nest
+//-------------===//
 //
-// In:  a linalg.generic on slices and its #tw.config. Out: a Nest, or the reason why the op stays loops.
-// Every refusal is made here, before any IR is built, so that the emitter cannot fail half way.
+// In:  a linalg.generic on slices and its #tw.config. Out: a Nest, or the
+// reason why the op stays loops. Every refusal is made here, before any IR is
+// built, so that the emitter cannot fail half way.
 //===----------------------------------------------------------------------===//
 #include "Transforms/Vectorize/Nest.h"
 
@@ -33,7 +35,8 @@ std::optional<vector::CombiningKind> vectorize::combiningKind(Operation *op) {
       .Default([](Operation *) { return std::nullopt; });
 }
 
-Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes, int64_t laneSize) {
+Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes,
+                           int64_t laneSize) {
   if (!expr.isFunctionOfDim(lane))
     return Access::Uniform;
   if (isa<AffineDimExpr>(expr))
@@ -42,17 +45,20 @@ Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes, int64_
   if (!binary)
     return Access::PerLane;
   if (binary.getKind() == AffineExprKind::Add) {
-    Access lhs = classify(binary.getLHS(), lane, lanes, laneSize), rhs = classify(binary.getRHS(), lane, lanes, laneSize);
+    Access lhs = classify(binary.getLHS(), lane, lanes, laneSize),
+           rhs = classify(binary.getRHS(), lane, lanes, laneSize);
     if (lhs == Access::Uniform)
       return rhs;
     return rhs == Access::Uniform ? lhs : Access::PerLane;
   }
-  // Vectors start at multiples of `lanes`, so none crosses a multiple of a divisor that is itself one.
+  // Vectors start at multiples of `lanes`, so none crosses a multiple of a
+  // divisor that is itself one.
   auto divisor = dyn_cast<AffineConstantExpr>(binary.getRHS());
   if (!divisor || !isa<AffineDimExpr>(binary.getLHS()))
     return Access::PerLane;
-  bool oneBlock = divisor.getValue() % lanes == 0 ||
-                  (!ShapedType::isDynamic(laneSize) && laneSize <= divisor.getValue());
+  bool oneBlock =
+      divisor.getValue() % lanes == 0 ||
+      (!ShapedType::isDynamic(laneSize) && laneSize <= divisor.getValue());
   if (binary.getKind() == AffineExprKind::Mod && oneBlock)
     return Access::Contiguous;
   if (binary.getKind() == AffineExprKind::FloorDiv && oneBlock)
@@ -62,10 +68,12 @@ Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes, int64_
 
 bool vectorize::isContiguousExtract(ArrayRef<Spread> indices) {
   return !indices.empty() && indices.back() == Spread::Lane &&
-         llvm::all_of(indices.drop_back(), [](Spread s) { return s == Spread::Uniform; });
+         llvm::all_of(indices.drop_back(),
+                      [](Spread s) { return s == Spread::Uniform; });
 }
 
-std::optional<Spread> vectorize::spreadOf(Operation *op, ArrayRef<Spread> operands, unsigned lane) {
+std::optional<Spread>
+vectorize::spreadOf(Operation *op, ArrayRef<Spread> operands, unsigned lane) {
   if (auto index = dyn_cast<linalg::IndexOp>(op))
     return index.getDim() == lane ? Spread::Lane : Spread::Uniform;
   if (llvm::all_of(operands, [](Spread s) { return s == Spread::Uniform; }))
@@ -74,47 +82,60 @@ std::optional<Spread> vectorize::spreadOf(Operation *op, ArrayRef<Spread> operan
     return Spread::Vector;
   if (!OpTrait::hasElementwiseMappableTraits(op))
     return std::nullopt;
-  // The lane's index stays symbolic through sums, so that an extract at `lane + offset` is seen to be contiguous.
-  if (isa<arith::AddIOp>(op) && operands[0] != operands[1] && !llvm::is_contained(operands, Spread::Vector))
+  // The lane's index stays symbolic through sums, so that an extract at `lane +
+  // offset` is seen to be contiguous.
+  if (isa<arith::AddIOp>(op) && operands[0] != operands[1] &&
+      !llvm::is_contained(operands, Spread::Vector))
     return Spread::Lane;
-  if (isa<arith::SubIOp>(op) && operands[0] == Spread::Lane && operands[1] == Spread::Uniform)
+  if (isa<arith::SubIOp>(op) && operands[0] == Spread::Lane &&
+      operands[1] == Spread::Uniform)
     return Spread::Lane;
   return Spread::Vector;
 }
 
 namespace {
 
-/// Elements that lie in memory one by one, as whole bytes (i1 included: it is stored as a byte).
+/// Elements that lie in memory one by one, as whole bytes (i1 included: it is
+/// stored as a byte).
 bool isPlainElement(Type type) {
   if (isa<IndexType, Float32Type, Float64Type, Float16Type, BFloat16Type>(type))
     return true;
   auto integer = dyn_cast<IntegerType>(type);
   return integer && integer.isSignless() &&
-         (integer.getWidth() == 1 || (integer.getWidth() % 8 == 0 && integer.getWidth() <= 64));
+         (integer.getWidth() == 1 ||
+          (integer.getWidth() % 8 == 0 && integer.getWidth() <= 64));
 }
 
 /// Walks the body once with what is known about each value.
 LogicalResult analyseBody(Nest &nest, std::string &reason) {
   Block *body = nest.op.getBody();
   DenseMap<Value, Spread> spread;
-  auto get = [&](Value value) { return spread.lookup_or(value, Spread::Uniform); };
+  auto get = [&](Value value) {
+    return spread.lookup_or(value, Spread::Uniform);
+  };
   for (auto [arg, access] : llvm::zip(body->getArguments(), nest.access))
     spread[arg] = access == Access::Uniform ? Spread::Uniform : Spread::Vector;
   for (BlockArgument arg : nest.op.getRegionOutputArgs())
     spread[arg] = Spread::Vector;
   for (Operation &op : body->without_terminator()) {
     if (op.getNumRegions() != 0 || op.getNumResults() != 1) {
-      reason = ("its body has " + op.getName().getStringRef() + ", which holds a region or has no single result").str();
+      reason = ("its body has " + op.getName().getStringRef() +
+                ", which holds a region or has no single result")
+                   .str();
       return failure();
     }
     if (!isMemoryEffectFree(&op)) {
-      reason = ("its body has " + op.getName().getStringRef() + ", which has side effects").str();
+      reason = ("its body has " + op.getName().getStringRef() +
+                ", which has side effects")
+                   .str();
       return failure();
     }
     auto operands = llvm::map_to_vector(op.getOperands(), get);
     std::optional<Spread> result = spreadOf(&op, operands, nest.lane);
     if (!result) {
-      reason = ("its body has " + op.getName().getStringRef() + ", which does not work element by element").str();
+      reason = ("its body has " + op.getName().getStringRef() +
+                ", which does not work element by element")
+                   .str();
       return failure();
     }
     if (auto extract = dyn_cast<tensor::ExtractOp>(&op)) {
@@ -123,10 +144,12 @@ LogicalResult analyseBody(Nest &nest, std::string &reason) {
         reason = "its body reads a tensor whose elements are not whole bytes";
         return failure();
       }
-      bool contiguous = isContiguousExtract(ArrayRef(operands).drop_front()) && !element.isInteger(1);
+      bool contiguous = isContiguousExtract(ArrayRef(operands).drop_front()) &&
+                        !element.isInteger(1);
       nest.scalarTail |= *result == Spread::Vector && !contiguous;
     }
-    if (*result == Spread::Vector && !VectorType::isValidElementType(op.getResult(0).getType())) {
+    if (*result == Spread::Vector &&
+        !VectorType::isValidElementType(op.getResult(0).getType())) {
       reason = "its body has a value that cannot be an element of a vector";
       return failure();
     }
@@ -135,18 +158,23 @@ LogicalResult analyseBody(Nest &nest, std::string &reason) {
   return success();
 }
 
-/// The combiner of output `i` if its body is `yield combine(out, f(inputs))` and nothing else sees the accumulator.
+/// The combiner of output `i` if its body is `yield combine(out, f(inputs))`
+/// and nothing else sees the accumulator.
 Operation *matchCombiner(linalg::GenericOp op, unsigned i) {
   BlockArgument acc = op.getRegionOutputArgs()[i];
-  Operation *combiner = op.getBody()->getTerminator()->getOperand(i).getDefiningOp();
-  if (!combiner || !combiningKind(combiner) || !acc.hasOneUse() || !combiner->getResult(0).hasOneUse())
+  Operation *combiner =
+      op.getBody()->getTerminator()->getOperand(i).getDefiningOp();
+  if (!combiner || !combiningKind(combiner) || !acc.hasOneUse() ||
+      !combiner->getResult(0).hasOneUse())
     return nullptr;
-  if (!llvm::is_contained(combiner->getOperands(), acc) || !arith::getNeutralElement(combiner))
+  if (!llvm::is_contained(combiner->getOperands(), acc) ||
+      !arith::getNeutralElement(combiner))
     return nullptr;
   return combiner;
 }
 
-/// Finds an operand dimension that has each loop's size, a static one if there is any.
+/// Finds an operand dimension that has each loop's size, a static one if there
+/// is any.
 LogicalResult findSizes(Nest &nest, std::string &reason) {
   unsigned numLoops = nest.op.getNumLoops();
   nest.sizes.assign(numLoops, ShapedType::kDynamic);
@@ -155,12 +183,15 @@ LogicalResult findSizes(Nest &nest, std::string &reason) {
     auto type = dyn_cast<RankedTensorType>(operand.get().getType());
     if (!type)
       continue;
-    for (auto [dim, expr] : llvm::enumerate(nest.op.getMatchingIndexingMap(&operand).getResults())) {
+    for (auto [dim, expr] : llvm::enumerate(
+             nest.op.getMatchingIndexingMap(&operand).getResults())) {
       auto loop = dyn_cast<AffineDimExpr>(expr);
       if (!loop || nest.isStatic(loop.getPosition()))
         continue;
-      if (nest.sizeSource[loop.getPosition()].first == ~0u || !type.isDynamicDim(dim))
-        nest.sizeSource[loop.getPosition()] = {operand.getOperandNumber(), static_cast<unsigned>(dim)};
+      if (nest.sizeSource[loop.getPosition()].first == ~0u ||
+          !type.isDynamicDim(dim))
+        nest.sizeSource[loop.getPosition()] = {operand.getOperandNumber(),
+                                               static_cast<unsigned>(dim)};
       nest.sizes[loop.getPosition()] = type.getDimSize(dim);
     }
   }
@@ -192,11 +223,14 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
     }
     Access access = Access::Uniform;
     for (auto [dim, expr] : llvm::enumerate(map.getResults())) {
-      Access here = classify(expr, nest.lane, nest.lanes, nest.sizes[nest.lane]);
+      Access here =
+          classify(expr, nest.lane, nest.lanes, nest.sizes[nest.lane]);
       if (here == Access::Uniform)
         continue;
       bool last = dim + 1 == map.getNumResults();
-      access = here == Access::Contiguous && last && access == Access::Uniform ? here : Access::PerLane;
+      access = here == Access::Contiguous && last && access == Access::Uniform
+                   ? here
+                   : Access::PerLane;
     }
     // Memory holds i1 as bytes, but a vector of i1 would be read as bits.
     if (access == Access::Contiguous && type.getElementType().isInteger(1))
@@ -214,10 +248,12 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
         }
     } else if (nest.reductions.empty() && !nest.laneIsReduction) {
       for (auto [o, init] : llvm::enumerate(op.getDpsInits()))
-        if (init == operand.get() && op.getMatchingIndexingMap(op.getDpsInitOperand(o)) == map)
+        if (init == operand.get() &&
+            op.getMatchingIndexingMap(op.getDpsInitOperand(o)) == map)
           nest.sameAsOutput.back() = o;
     }
-    // A scalar remainder is exact for every access; a masked one can only be contiguous.
+    // A scalar remainder is exact for every access; a masked one can only be
+    // contiguous.
     nest.scalarTail |= access == Access::PerLane;
   }
   return success();
@@ -225,7 +261,8 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
 
 } // namespace
 
-FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config, std::string &reason) {
+FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config,
+                                   std::string &reason) {
   Nest nest;
   nest.op = op;
   nest.lane = config.getLane();
@@ -246,7 +283,8 @@ FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config, 
     else
       (reduction ? nest.reductions : nest.outer).push_back(loop);
   }
-  if (failed(findSizes(nest, reason)) || failed(checkOperands(nest, reason)) || failed(analyseBody(nest, reason)))
+  if (failed(findSizes(nest, reason)) || failed(checkOperands(nest, reason)) ||
+      failed(analyseBody(nest, reason)))
     return failure();
   for (unsigned i = 0, e = op.getNumDpsInits(); i != e; ++i) {
     nest.combiners.push_back(matchCombiner(op, i));

@@ -1,17 +1,24 @@
-//===- Vectorize.cpp - linalg on slices becomes loops of vectors ------------===//
+//===- Vectorize.cpp - linalg on slices becomes loops of vectors
+//------------===//
 //
-// In:  stage `tiled`: linalg ops on tensor slices inside loops, with #tw.config.
-// Out: stage `vector`: scf.for, vector, arith and math on tensors; accumulators are vector iter_args.
-// Why here: slices are final and static where it matters, and tensors still have value semantics, so what was written to
-// a tile can be taken from its register, and one-shot bufferisation finds every write in place.
+// In:  stage `tiled`: linalg ops on tensor slices inside loops, with
+// #tw.config. Out: stage `vector`: scf.for, vector, arith and math on tensors;
+// accumulators are vector iter_args. Why here: slices are final and static
+// where it matters, and tensors still have value semantics, so what was written
+// to a tile can be taken from its register, and one-shot bufferisation finds
+// every write in place.
 //
-//   %c = linalg.generic {d0: 8, d1: 32, k}  ->   %acc:16 = scf.for %k iter_args(16 x vector<16xf32>) {
-//          ins(%a, %b) outs(%c0)                   2 x vector.transfer_read, 8 x tensor.extract, 16 x mulf + addf }
+//   %c = linalg.generic {d0: 8, d1: 32, k}  ->   %acc:16 = scf.for %k
+//   iter_args(16 x vector<16xf32>) {
+//          ins(%a, %b) outs(%c0)                   2 x vector.transfer_read, 8
+//          x tensor.extract, 16 x mulf + addf }
 //                                                16 x vector.transfer_write
 //===----------------------------------------------------------------------===//
 #include "Transforms/Vectorize/Vectorize.h"
 #include "Transforms/Vectorize/Emitter.h"
 
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -29,16 +36,39 @@ namespace tilewright {
 using namespace mlir;
 using namespace tilewright;
 
-LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter, linalg::LinalgOp op, tw::ConfigAttr config,
+/// Tiling moves linalg.index by affine.apply; as sums the lane's index can be
+/// followed through it.
+static void expandIndexArithmetic(RewriterBase &rewriter,
+                                  linalg::GenericOp op) {
+  SmallVector<affine::AffineApplyOp> applies(
+      op.getBody()->getOps<affine::AffineApplyOp>());
+  for (affine::AffineApplyOp apply : applies) {
+    OpBuilder::InsertionGuard guard(rewriter);
+    rewriter.setInsertionPoint(apply);
+    AffineMap map = apply.getAffineMap();
+    ValueRange operands = apply.getMapOperands();
+    Value sum = affine::expandAffineExpr(
+        rewriter, apply.getLoc(), map.getResult(0),
+        operands.take_front(map.getNumDims()),
+        operands.drop_front(map.getNumDims()));
+    rewriter.replaceOp(apply, sum);
+  }
+}
+
+LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter,
+                                            linalg::LinalgOp op,
+                                            tw::ConfigAttr config,
                                             std::string &reason) {
-  // A generic form is made of a copy, so that a refusal leaves the op as it was.
+  // A generic form is made of a copy, so that a refusal leaves the op as it
+  // was.
   auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(op);
   linalg::LinalgOp copy;
   if (!generic) {
     copy = cast<linalg::LinalgOp>(rewriter.clone(*op));
-    FailureOr<linalg::GenericOp> made = linalg::generalizeNamedOp(rewriter, copy);
+    FailureOr<linalg::GenericOp> made =
+        linalg::generalizeNamedOp(rewriter, copy);
     if (failed(made)) {
       rewriter.eraseOp(copy);
       reason = "it has no generic form";
@@ -46,6 +76,7 @@ LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter, linalg::Lina
     }
     generic = *made;
   }
+  expandIndexArithmetic(rewriter, generic);
   FailureOr<vectorize::Nest> nest = vectorize::analyse(generic, config, reason);
   if (failed(nest)) {
     if (copy)
@@ -62,15 +93,19 @@ LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter, linalg::Lina
 
 namespace {
 
-/// Moves values that do not change out of scf.for loops. Tensors stay where they are: an empty tile that left its loop
-/// would be shared by the iterations.
+/// Moves values that do not change out of scf.for loops. Tensors stay where
+/// they are: an empty tile that left its loop would be shared by the
+/// iterations.
 void hoistInvariants(func::FuncOp func) {
   func.walk([](scf::ForOp loop) {
     moveLoopInvariantCode(
-        loop.getLoopRegions(), [&](Value v, Region *) { return loop.isDefinedOutsideOfLoop(v); },
+        loop.getLoopRegions(),
+        [&](Value v, Region *) { return loop.isDefinedOutsideOfLoop(v); },
         [](Operation *op, Region *) {
-          bool makesTensor = llvm::any_of(op->getResultTypes(), [](Type t) { return isa<TensorType>(t); });
-          return !makesTensor && op->getNumRegions() == 0 && isMemoryEffectFree(op) && isSpeculatable(op);
+          bool makesTensor = llvm::any_of(
+              op->getResultTypes(), [](Type t) { return isa<TensorType>(t); });
+          return !makesTensor && op->getNumRegions() == 0 &&
+                 isMemoryEffectFree(op) && isSpeculatable(op);
         },
         [&](Operation *op, Region *) { loop.moveOutOfLoop(op); });
   });
@@ -85,7 +120,8 @@ struct VectorizePass : tilewright::impl::VectorizePassBase<VectorizePass> {
     DominanceInfo dominance(func);
     eliminateCommonSubExpressions(rewriter, dominance, func);
 
-    // Consumers first: a reduction looks at the fill that makes its initial value.
+    // Consumers first: a reduction looks at the fill that makes its initial
+    // value.
     SmallVector<linalg::LinalgOp> ops;
     func.walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     bool changed = false;
@@ -124,7 +160,8 @@ private:
     tensor::DimOp::getCanonicalizationPatterns(patterns, &getContext());
     vector::CreateMaskOp::getCanonicalizationPatterns(patterns, &getContext());
     if (failed(applyPatternsGreedily(func, std::move(patterns))))
-      return func.emitError("tw-vectorize: clean-up did not reach a fixed point");
+      return func.emitError(
+          "tw-vectorize: clean-up did not reach a fixed point");
     numForwarded += forwarded;
     hoistInvariants(func);
     DominanceInfo dominance(func);

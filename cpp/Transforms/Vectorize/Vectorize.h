@@ -1,4 +1,5 @@
-//===- Vectorize.h - linalg on slices becomes loops of vectors ---*- C++ -*-===//
+//===- Vectorize.h - linalg on slices becomes loops of vectors ---*- C++
+//-*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_VECTORIZE_VECTORIZE_H
 #define TILEWRIGHT_TRANSFORMS_VECTORIZE_VECTORIZE_H
 
@@ -15,12 +16,17 @@ namespace tilewright {
 #define GEN_PASS_REGISTRATION
 #include "Transforms/Vectorize/Vectorize.h.inc"
 
-/// Replaces one linalg op by vector code according to `config`. On failure the IR is unchanged and `reason` says why.
-mlir::LogicalResult vectorizeLinalgOp(mlir::RewriterBase &rewriter, mlir::linalg::LinalgOp op, tw::ConfigAttr config,
+/// Replaces one linalg op by vector code according to `config`. On failure the
+/// IR is unchanged and `reason` says why.
+mlir::LogicalResult vectorizeLinalgOp(mlir::RewriterBase &rewriter,
+                                      mlir::linalg::LinalgOp op,
+                                      tw::ConfigAttr config,
                                       std::string &reason);
 
-/// Adds the patterns that take a value which was just written to a tensor from its register. `numForwarded` counts them.
-void populateForwardTensorReadPatterns(mlir::RewritePatternSet &patterns, int64_t *numForwarded = nullptr);
+/// Adds the patterns that take a value which was just written to a tensor from
+/// its register. `numForwarded` counts them.
+void populateForwardTensorReadPatterns(mlir::RewritePatternSet &patterns,
+                                       int64_t *numForwarded = nullptr);
 
 } // namespace tilewright
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-
 import tilewright as tw
 
 from .. import formats
@@ -43,9 +42,11 @@ def llama_names(config: LlamaConfig, file: GGUFFile) -> dict[str, Any]:
             if f"blk.{index}.{name}.bias" in file.tensors:
                 layer[name + "_bias"] = (f"blk.{index}.{name}.bias", shape)
         layers.append(layer)
+    # Programs take their weights in the order of the names. The embedding, the largest, comes first: what binding it
+    # needs for a moment is gone before the others are there.
     tree: dict[str, Any] = {
-        "token_embd": ("token_embd.weight", (c.vocabulary, c.hidden)),
-        "output_norm": ("output_norm.weight", (c.hidden,)),
+        "embedding": ("token_embd.weight", (c.vocabulary, c.hidden)),
+        "norm": ("output_norm.weight", (c.hidden,)),
         "layers": layers,
     }
     if "output.weight" in file.tensors:

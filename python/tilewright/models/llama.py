@@ -84,7 +84,7 @@ def forward(
 
     Args:
         config: the sizes.
-        weights: `token_embd` [V, E], `output_norm` [E], `output` [V, E] unless tied, and the list `layers`.
+        weights: `embedding` [V, E], `norm` [E], `output` [V, E] unless tied, and the list `layers`.
         rope: cosines and sines of the tokens' positions, `[S, rotary / 2]` each.
         cache: per layer, keys `[Hkv, C, D]` and values `[Hkv, C, Dv]`.
         tokens: int32 `[S]`.
@@ -94,7 +94,8 @@ def forward(
         The normalised hidden states `[S, E]` and the updated cache.
     """
     seen = positions.shape[0]
-    x = tw.nn.embedding(tokens, weights["token_embd"])
+    # Activations are float32 whatever the table is stored in.
+    x = tw.nn.embedding(tokens, weights["embedding"]).astype("float32")
     updated: Cache = []
     for layer, entry in zip(weights["layers"], cache, strict=True):
         normed = tw.nn.rms_norm(x, layer["attn_norm"], eps=config.eps)
@@ -102,12 +103,12 @@ def forward(
         x = x + y
         x = x + feed_forward(layer, tw.nn.rms_norm(x, layer["ffn_norm"], eps=config.eps))
         updated.append(entry)
-    return tw.nn.rms_norm(x, weights["output_norm"], eps=config.eps), updated
+    return tw.nn.rms_norm(x, weights["norm"], eps=config.eps), updated
 
 
 def head(weights: Mapping[str, Any], x: Any) -> Any:
     """Return logits `[S, V]` of hidden states `[S, E]`; tied models use the embedding table."""
-    return tw.linear(x, weights["output"] if "output" in weights else weights["token_embd"])
+    return tw.linear(x, weights["output"] if "output" in weights else weights["embedding"])
 
 
 def next_logits(config: LlamaConfig, weights: Any, rope: Any, cache: Any, tokens: Any, positions: Any) -> Any:

@@ -71,6 +71,8 @@ class LlamaConfig:
             rotary=read.size("rope.dimension_count", head_dim),
             eps=read.number("attention.layer_norm_rms_epsilon"),
         )
+        if config.layers > len(file.tensors):
+            raise read.fail("block_count", f"{config.layers} blocks in a file of {len(file.tensors)} tensors")
         if config.heads % config.kv_heads:
             raise read.fail(
                 "attention.head_count_kv", f"{config.kv_heads} does not divide {config.heads} heads"

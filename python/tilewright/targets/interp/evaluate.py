@@ -101,7 +101,7 @@ class Evaluator:
         return self.storage[text]
 
     def _store(self, value: Any, kind: Any) -> Any:
-        if self.ir.IndexType.isinstance(kind):
+        if isinstance(kind, self.ir.IndexType):
             return int(value)
         return np.asarray(value).astype(self._dtype(self.ir.RankedTensorType(kind)), copy=False)
 

@@ -41,16 +41,16 @@ class InterpTarget:
         with module.context:
             return Evaluator(module, ir, wide=float64).call("main", args)
 
-    def executable(self, traced: Any, *, float64: bool = False) -> Any:
+    def executable(self, program: Any, *, float64: bool = False) -> Any:
         """Return a program that is called like compiled code.
 
         Args:
-            traced: a ``tilewright.programs.Traced``.
+            program: a ``tilewright.trace.Program``.
             float64: keep every float in float64.
         """
         from .executable import InterpretedProgram
 
-        return InterpretedProgram(self, traced, float64=float64)
+        return InterpretedProgram(program, self, float64=float64)
 
     def attribute(self) -> str:
         """Return the ``#tw.target`` attribute as text."""

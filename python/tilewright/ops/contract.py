@@ -1,0 +1,413 @@
+"""Sums of products: matmul, einsum and what is written with them; all end in one `tw.dot_general`."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from .. import dtypes, errors
+from ..symbols import product, same, show_shape
+from ..values import Tracer
+from .core import (
+    as_tracer,
+    axis_of,
+    broadcast,
+    broadcast_shapes,
+    cast,
+    emit,
+    floating,
+    need,
+    op,
+    promoted,
+    reshaped,
+    shape_error,
+)
+from .elementwise import multiply
+from .reduce import sum as sum_
+from .shape import expand_dims, transpose
+
+
+def _pair(name: str, a: Any, b: Any) -> tuple[Tracer, Tracer]:
+    from .quant import QuantizedTensor
+
+    dtype, _ = promoted(name, (a, b))
+    a, b = (x.dequantize(dtype) if isinstance(x, QuantizedTensor) else x for x in (a, b))
+    left, right = (cast(as_tracer(name, x, dtype), dtype) for x in (a, b))
+    need(name, left, "number")
+    return left, right
+
+
+def _dot(
+    name: str, a: Tracer, b: Tracer, batch: tuple[Any, Any], contract: tuple[Any, Any], dtype: Any = None
+) -> Tracer:
+    for i, j in [*zip(*batch, strict=True), *zip(*contract, strict=True)]:
+        if not same(a.shape[i], b.shape[j]):
+            shape_error(
+                f"{name}: {show_shape(a.shape)} and {show_shape(b.shape)} do not match:"
+                f" axis {i} of the first is {a.shape[i]}, axis {j} of the second is {b.shape[j]}",
+                sizes=(a.shape[i], b.shape[j]),
+            )
+    shape = (
+        *(a.shape[i] for i in batch[0]),
+        *(size for i, size in enumerate(a.shape) if i not in batch[0] and i not in contract[0]),
+        *(size for j, size in enumerate(b.shape) if j not in batch[1] and j not in contract[1]),
+    )
+    attributes = {
+        "lhs_batch": tuple(batch[0]),
+        "rhs_batch": tuple(batch[1]),
+        "lhs_contract": tuple(contract[0]),
+        "rhs_contract": tuple(contract[1]),
+    }
+    return emit("dot_general", (a, b), shape, a.dtype if dtype is None else dtypes.of(dtype), attributes)
+
+
+@op
+def dot_general(
+    a: Any,
+    b: Any,
+    *,
+    lhs_contract: Any,
+    rhs_contract: Any,
+    lhs_batch: Any = (),
+    rhs_batch: Any = (),
+    dtype: Any = None,
+) -> Tracer:
+    """Multiply and add up over paired axes, for each combination of the others.
+
+    Args:
+        a: [...] number.
+        b: [...] number; promoted with a.
+        lhs_contract: axes of a that are added up, paired with `rhs_contract` of b.
+        rhs_contract: see above.
+        lhs_batch: axes of a that run in step with `rhs_batch` of b.
+        rhs_batch: see above.
+        dtype: of the result; wider than the operands where asked for.
+
+    Returns:
+        Batch axes, then the free axes of a, then those of b. float16 and bfloat16 are added up in float32.
+
+    Raises:
+        ShapeError: paired sizes differ, or an axis is out of range.
+        DTypeError: the dtypes do not mix.
+
+    Example:
+        >>> y = tw.dot_general(np.ones((2, 3), "f"), np.ones((4, 3), "f"), lhs_contract=(1,), rhs_contract=(1,))
+    """
+    left, right = _pair("dot_general", a, b)
+    lists = [
+        tuple(axis_of("dot_general", axis, x.ndim) for axis in axes)
+        for axes, x in ((lhs_batch, left), (rhs_batch, right), (lhs_contract, left), (rhs_contract, right))
+    ]
+    if len(lists[0]) != len(lists[1]) or len(lists[2]) != len(lists[3]):
+        shape_error("dot_general: the lists of paired axes differ in length")
+    return _dot("dot_general", left, right, (lists[0], lists[1]), (lists[2], lists[3]), dtype)
+
+
+@op
+def matmul(a: Any, b: Any, /) -> Tracer:
+    """Multiply matrices; leading axes are broadcast.
+
+    Args:
+        a: [..., M, K], or [K].
+        b: [..., K, N], or [K]; may be a `QuantizedTensor`, whose dequantisation is fused.
+
+    Returns:
+        [..., M, N], without the axes that a vector lacks.
+
+    Raises:
+        ShapeError: the sizes K differ, the leading axes do not broadcast, or an operand is 0-d.
+        DTypeError: the dtypes do not mix.
+
+    Example:
+        >>> y = tw.matmul(np.ones((2, 3), "f"), np.ones((3, 4), "f"))
+    """
+    from .quant import QuantizedTensor
+
+    if (
+        isinstance(b, QuantizedTensor)
+        and b.transposed
+        and len(b.shape) == 2
+        and not isinstance(a, QuantizedTensor)
+    ):
+        # The stored matrix is [N, K]: contract its rows instead of transposing what was dequantised.
+        left, right = _pair("matmul", a, b.T)
+        _check_matmul(left.shape, b.shape)
+        return _dot("matmul", left, right, ((), ()), ((left.ndim - 1,), (1,)))
+    left, right = _pair("matmul", a, b)
+    _check_matmul(left.shape, right.shape)
+    if right.ndim <= 2:
+        return _dot("matmul", left, right, ((), ()), ((left.ndim - 1,), (0,)))
+    if left.ndim == 1:
+        moved = _dot("matmul", right, left, ((), ()), ((right.ndim - 2,), (0,)))
+        return moved
+    batch = broadcast_shapes("matmul", left.shape[:-2], right.shape[:-2])
+    left, right = (broadcast(x, (*batch, *x.shape[-2:])) for x in (left, right))
+    axes = tuple(range(len(batch)))
+    return _dot("matmul", left, right, (axes, axes), ((left.ndim - 1,), (right.ndim - 2,)))
+
+
+def _check_matmul(a: Any, b: Any) -> None:
+    if not a or not b:
+        shape_error(f"matmul: 0-d operand: {show_shape(a)} @ {show_shape(b)}", help="use * for scalars.")
+    inner = b[-2] if len(b) > 1 else b[0]
+    if not same(a[-1], inner):
+        shape_error(
+            f"matmul: {show_shape(a)} @ {show_shape(b)}: the inner sizes {a[-1]} and {inner} differ",
+            help="transpose one operand with .T or .mT." if len(b) > 1 and same(a[-1], b[-1]) else None,
+            sizes=(a[-1], inner),
+        )
+
+
+@op
+def dot(a: Any, b: Any, /) -> Tracer:
+    """Multiply as `numpy.dot`: last axis of a with the last but one of b.
+
+    Args:
+        a: [..., K].
+        b: [..., K, N], or [K].
+
+    Raises:
+        ShapeError: the sizes K differ.
+
+    Example:
+        >>> y = tw.dot(np.ones(3, "f"), np.ones(3, "f"))
+    """
+    left, right = _pair("dot", a, b)
+    if not left.ndim or not right.ndim:
+        return multiply(left, right)
+    return _dot("dot", left, right, ((), ()), ((left.ndim - 1,), (builtins.max(right.ndim - 2, 0),)))
+
+
+@op
+def vecdot(a: Any, b: Any, /, *, axis: int = -1) -> Tracer:
+    """Add up products along one axis; the other axes are broadcast.
+
+    Args:
+        a: [..., K].
+        b: [..., K].
+        axis: the axis, counted from the end.
+
+    Raises:
+        ShapeError: the sizes K differ or the rest does not broadcast.
+
+    Example:
+        >>> y = tw.vecdot(np.ones((2, 3), "f"), np.ones((2, 3), "f"))
+    """
+    left, right = _pair("vecdot", a, b)
+    shape = broadcast_shapes("vecdot", left.shape, right.shape)
+    left, right = broadcast(left, shape), broadcast(right, shape)
+    place = axis_of("vecdot", axis, len(shape))
+    batch = tuple(i for i in range(len(shape)) if i != place)
+    return _dot("vecdot", left, right, (batch, batch), ((place,), (place,)))
+
+
+@op
+def outer(a: Any, b: Any, /) -> Tracer:
+    """Multiply each element of a with each of b.
+
+    Args:
+        a: [M]; more axes are flattened.
+        b: [N]; more axes are flattened.
+
+    Returns:
+        [M, N].
+
+    Example:
+        >>> y = tw.outer(np.ones(2, "f"), np.ones(3, "f"))
+    """
+    left, right = _pair("outer", a, b)
+    return multiply(reshaped(left, (product(left.shape), 1)), reshaped(right, (1, product(right.shape))))
+
+
+@op
+def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Tracer:
+    """Add up products over several pairs of axes.
+
+    Args:
+        a: [...].
+        b: [...].
+        axes: how many (the last of a with the first of b), or a pair of lists of axes.
+
+    Raises:
+        ShapeError: paired sizes differ.
+
+    Example:
+        >>> y = tw.tensordot(np.ones((2, 3), "f"), np.ones((3, 4), "f"), axes=1)
+    """
+    left, right = _pair("tensordot", a, b)
+    if isinstance(axes, int):
+        pairs: Any = (range(left.ndim - axes, left.ndim), range(axes))
+    else:
+        pairs = tuple((item,) if isinstance(item, int) else tuple(item) for item in axes)
+    first = tuple(axis_of("tensordot", i, left.ndim) for i in pairs[0])
+    second = tuple(axis_of("tensordot", i, right.ndim) for i in pairs[1])
+    if len(first) != len(second):
+        shape_error(f"tensordot: {len(first)} axes against {len(second)}")
+    return _dot("tensordot", left, right, ((), ()), (first, second))
+
+
+@op
+def linear(x: Any, weight: Any, bias: Any = None) -> Tracer:
+    """Compute x @ weight.T + bias.
+
+    Args:
+        x: [..., K].
+        weight: [N, K]; may be a `QuantizedTensor`.
+        bias: [N] or None.
+
+    Returns:
+        [..., N].
+
+    Raises:
+        ShapeError: the sizes do not fit.
+
+    Example:
+        >>> y = tw.linear(np.ones((2, 3), "f"), np.ones((4, 3), "f"))
+    """
+    left, right = _pair("linear", x, weight)
+    if right.ndim != 2 or not left.ndim:
+        shape_error(
+            f"linear: expected x [..., K] and weight [N, K], got {show_shape(left.shape)} and {show_shape(right.shape)}"
+        )
+    y = _dot("linear", left, right, ((), ()), ((left.ndim - 1,), (1,)))
+    return y if bias is None else y + bias
+
+
+# ---- einsum -------------------------------------------------------------------------------------------------
+
+
+@op
+def einsum(subscripts: str, /, *operands: Any) -> Tracer:
+    """Add up products as written: "bij,bjk->bik".
+
+    Args:
+        subscripts: one letter per axis; letters that are missing after "->" are added up. "..." stands for leading
+            axes that all operands share. Without "->" the letters that occur once remain, in alphabetical order.
+        operands: one per term; contracted from left to right.
+
+    Returns:
+        The axes after "->", in that order.
+
+    Raises:
+        ShapeError: ranks or sizes do not fit the letters.
+        ArgumentError: the subscripts make no sense.
+        UnsupportedOpError: a letter is repeated within one term (a diagonal).
+
+    Example:
+        >>> y = tw.einsum("ij,kj->ik", np.ones((2, 3), "f"), np.ones((4, 3), "f"))
+    """
+    dtype, _ = promoted("einsum", operands)
+    tracers = [cast(as_tracer("einsum", x, dtype), dtype) for x in operands]
+    terms, output = _parse(subscripts, tracers)
+    sizes: dict[str, Any] = {}
+    for term, x in zip(terms, tracers, strict=True):
+        for letter, size in zip(term, x.shape, strict=True):
+            if not same(sizes.setdefault(letter, size), size):
+                shape_error(f"einsum: {letter!r} is {sizes[letter]} and {size} in {subscripts!r}",
+                            sizes=(sizes[letter], size))  # fmt: skip
+    term, value = terms[0], tracers[0]
+    for i in range(1, len(terms)):
+        later = set(output).union(*terms[i + 1 :])
+        term, value = _contract(term, value, terms[i], tracers[i], later)
+    term, value = _reduce(term, value, set(output))
+    return transpose(value, tuple(term.index(letter) for letter in output))
+
+
+def _parse(subscripts: str, tracers: list[Tracer]) -> tuple[list[str], str]:
+    text = subscripts.replace(" ", "")
+    left, arrow, output = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(tracers):
+        errors.fail(
+            errors.ArgumentError, f"einsum: {len(terms)} terms in {subscripts!r} for {len(tracers)} operands"
+        )
+    if "..." in text:
+        extra = builtins.max(x.ndim - len(t.replace("...", "")) for t, x in zip(terms, tracers, strict=True))
+        letters = "".join(
+            [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in text][: builtins.max(extra, 0)]
+        )
+        terms = [
+            t.replace(
+                "...", letters[len(letters) - (x.ndim - len(t.replace("...", ""))) :] if "..." in t else ""
+            )
+            for t, x in zip(terms, tracers, strict=True)
+        ]
+        output = output.replace("...", letters)
+        if not arrow:
+            arrow, output = "->", letters + "".join(sorted(_once("".join(terms)) - set(letters)))
+    if not arrow:
+        output = "".join(sorted(_once("".join(terms))))
+    for term, x in zip(terms, tracers, strict=True):
+        if not all(c.isalpha() for c in term) or len(set(output)) != len(output):
+            errors.fail(errors.ArgumentError, f"einsum: cannot read {subscripts!r}")
+        if len(set(term)) != len(term):
+            errors.fail(
+                errors.UnsupportedOpError, f"einsum: {term!r} repeats a letter; diagonals are not supported"
+            )
+        if len(term) != x.ndim:
+            shape_error(
+                f"einsum: {term!r} names {len(term)} axes, the operand has shape {show_shape(x.shape)}"
+            )
+    missing = set(output) - set("".join(terms))
+    if missing:
+        errors.fail(
+            errors.ArgumentError,
+            f"einsum: {sorted(missing)[0]!r} appears only in the output of {subscripts!r}",
+        )
+    return terms, output
+
+
+def _once(letters: str) -> set[str]:
+    return {c for c in letters if letters.count(c) == 1}
+
+
+def _reduce(term: str, x: Tracer, keep: set[str]) -> tuple[str, Tracer]:
+    axes = tuple(i for i, letter in enumerate(term) if letter not in keep)
+    return ("".join(c for c in term if c in keep), sum_(x, axis=axes)) if axes else (term, x)
+
+
+def _contract(a_term: str, a: Tracer, b_term: str, b: Tracer, later: set[str]) -> tuple[str, Tracer]:
+    a_term, a = _reduce(a_term, a, later | set(b_term))
+    b_term, b = _reduce(b_term, b, later | set(a_term))
+    shared = [c for c in a_term if c in b_term]
+    batch = [c for c in shared if c in later]
+    contract = [c for c in shared if c not in later]
+    if not contract:
+        # Nothing is added up: an elementwise product of aligned operands.
+        term = a_term + "".join(c for c in b_term if c not in a_term)
+        return term, multiply(_aligned(a_term, a, term), _aligned(b_term, b, term))
+    value = _dot(
+        "einsum",
+        a,
+        b,
+        (tuple(map(a_term.index, batch)), tuple(map(b_term.index, batch))),
+        (tuple(map(a_term.index, contract)), tuple(map(b_term.index, contract))),
+    )
+    free = [c for c in a_term if c not in shared] + [c for c in b_term if c not in shared]
+    return "".join(batch + free), value
+
+
+def _aligned(term: str, x: Tracer, target: str) -> Tracer:
+    ordered = [c for c in target if c in term]
+    moved = transpose(x, tuple(term.index(c) for c in ordered))
+    return expand_dims(moved, tuple(i for i, c in enumerate(target) if c not in term))
+
+
+@op
+def norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Tracer:
+    """Compute the Euclidean length.
+
+    Args:
+        x: [...] float.
+        axis: axes to measure along; None for all.
+        keepdims: keep the axes with size 1.
+
+    Raises:
+        DTypeError: x is a bool.
+
+    Example:
+        >>> y = tw.norm(np.ones((2, 3), "f"), axis=1)
+    """
+    from .elementwise import sqrt, square
+
+    return sqrt(sum_(square(floating("norm", x)), axis=axis, keepdims=keepdims))
