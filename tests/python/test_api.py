@@ -7,7 +7,6 @@ import logging
 
 import numpy as np
 import pytest
-
 import tilewright as tw
 
 jit = functools.partial(tw.jit, target="interp")

@@ -6,7 +6,6 @@ import traceback
 
 import numpy as np
 import pytest
-
 import tilewright as tw
 
 
