@@ -94,6 +94,7 @@ STAGES: tuple[Stage, ...] = (
         (
             Pass("tw-bufferize", "memory is decided once, for all functions together"),
             Pass("canonicalize", "values that loops update in place leave their arguments"),
+            Pass("drop-equivalent-buffer-results", "kernels return their destinations, which callers hold"),
             Pass("cse", "equal sizes and slices become one value each"),
             Pass("tw-carry-buffers", "what loops still carry gets one place each"),
             Pass("tw-outputs-to-arguments", "what the caller owns needs no place in the arena"),
