@@ -102,6 +102,26 @@ void materializeStrided(IRRewriter &rewriter, tensor::ExtractSliceOp op,
   });
 }
 
+/// Gives plain copies their name.
+void nameCopies(IRRewriter &rewriter, func::FuncOp function) {
+  function.walk([&](linalg::GenericOp op) {
+    Block &body = op.getRegion().front();
+    auto yield = cast<linalg::YieldOp>(body.getTerminator());
+    bool isCopy =
+        op.getNumDpsInputs() == 1 && op.getNumDpsInits() == 1 &&
+        llvm::hasSingleElement(body) &&
+        yield.getOperand(0) == body.getArgument(0) &&
+        llvm::all_of(op.getIndexingMapsArray(),
+                     [](AffineMap map) { return map.isIdentity(); }) &&
+        !op->hasAttr("tw.lowering");
+    if (!isCopy)
+      return;
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOp(op, copyInto(rewriter, op.getLoc(), op.getInputs()[0],
+                                    op.getOutputs()[0], /*named=*/true));
+  });
+}
+
 struct MaterializeSlices
     : tilewright::impl::MaterializeSlicesPassBase<MaterializeSlices> {
   using MaterializeSlicesPassBase::MaterializeSlicesPassBase;
