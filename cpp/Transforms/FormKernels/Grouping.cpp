@@ -87,9 +87,12 @@ public:
       if (consumer.isDpsInit(&use))
         return StringRef("its consumer updates it in place");
       SmallVector<int64_t> here = mapThrough(producer, consumer, use);
-      if (!first && here != map)
-        return StringRef("its consumers read it in different orders");
-      map = here;
+      // A loop that only some consumers run along is computed whole.
+      for (auto [seen, found] : llvm::zip_equal(map, here)) {
+        if (!first && seen != found && seen != kUnmapped && found != kUnmapped)
+          return StringRef("its consumers read it in different orders");
+        seen = first || seen == found ? found : kUnmapped;
+      }
       first = false;
       feedsContraction |= contractsTwoOperands(consumer);
     }
