@@ -124,9 +124,9 @@ class Function(Dispatcher):
             return pytree.unflatten(compiled.out_tree, variant.bound(call.leaves).call_tuple(*inputs))
         unflatten = functools.partial(pytree.unflatten, compiled.out_tree)
         if isinstance(compiled.executable, _native()) and not variant.added and call.plain:
-            variant.added = self.add(
-                args, kwargs, compiled.executable, _trivial(compiled.out_tree) or unflatten
-            )
+            # A single result needs no Python at all on its way back.
+            native = None if compiled.out_tree.kind == "leaf" else unflatten
+            variant.added = self.add(args, kwargs, compiled.executable, native)
         return unflatten(compiled.executable.call_tuple(*[leaf.value for leaf in call.leaves]))
 
     def _compile_variant(self, call: Call, family: Family, shapes: list[Any]) -> Variant:
@@ -221,15 +221,6 @@ def _native() -> Any:
     from . import runtime
 
     return runtime.Executable
-
-
-def _trivial(tree: pytree.TreeDef) -> Any:
-    """A cheap `unflatten` for a single result; None where the general one is needed."""
-    return _first if tree.kind == "leaf" else None
-
-
-def _first(outputs: tuple[Any, ...]) -> Any:
-    return outputs[0]
 
 
 def _shapes(shapes: list[Any], names: list[str]) -> str:

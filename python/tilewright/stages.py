@@ -82,6 +82,54 @@ STAGES: tuple[Stage, ...] = (
             Pass("cse", "a panel's vectors are loaded once for all rows of a tile"),
         ),
     ),
+    Stage(
+        "buffers",
+        "memref, vector, scf; outputs are arguments; one planned arena",
+        (
+            Pass("tw-bufferize", "memory is decided once, for all functions together"),
+            Pass("canonicalize", "values that loops update in place leave their arguments"),
+            Pass("cse", "equal sizes and slices become one value each"),
+            Pass("tw-carry-buffers", "what loops still carry gets one place each"),
+            Pass("tw-outputs-to-arguments", "what the caller owns needs no place in the arena"),
+            Pass("tw-store-bools", "the ABI stores a boolean in a byte"),
+            Pass("canonicalize", "sizes of buffers become sizes of arguments, which the plan can name"),
+            Pass("tw-plan-memory", "every buffer that could be avoided is gone"),
+            Pass("canonicalize", "offsets of the arena fold"),
+            Pass("cse", "slots of equal size are computed once"),
+        ),
+    ),
+    Stage(
+        "target",
+        "loops, branches and launches; entries of the ABI",
+        (
+            Pass("convert-linalg-to-loops", "what was marked `loops` becomes loops that LLVM vectorises"),
+            Pass("tw-cpu-threads", "parallel loops become bodies for the thread pool"),
+            Pass("canonicalize", "loops that run once vanish"),
+            Pass("cse", "sizes that bodies compute again are shared"),
+            Pass("loop-invariant-code-motion", "what a body computes again leaves its loop"),
+            Pass("tw-emit-entry", "types still say how arrays are shaped"),
+        ),
+    ),
+    Stage(
+        "llvm",
+        "the llvm dialect only",
+        (
+            Pass("tw-cpu-lower-vectors", "wide transfers and copies still need loops"),
+            Pass("tw-expand-math", "one function on a vector is the same arithmetic on all lanes"),
+            Pass(
+                "func.func(arith-emulate-unsupported-floats{source-types=bf16,f16 target-type=f32})",
+                "half-precision arithmetic is float32 arithmetic, rounded",
+            ),
+            Pass("arith-expand{include-bf16=true}", "conversions of bfloat16 become integer arithmetic"),
+            Pass("expand-strided-metadata", "views become offsets, sizes and strides"),
+            Pass("lower-affine", "index formulas become arithmetic"),
+            Pass("convert-scf-to-cf", "loops become branches"),
+            Pass("canonicalize", "dead descriptors would cost conversion time"),
+            Pass("cse", "offsets of neighbouring rows share terms"),
+            Pass("tw-cpu-to-llvm", "the last edge, in one conversion"),
+            Pass("reconcile-unrealized-casts", "entries and functions meet in descriptors"),
+        ),
+    ),
 )
 
 #: Stage names in order.

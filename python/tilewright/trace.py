@@ -171,7 +171,7 @@ def finish(
     arguments = list(arguments)
     for i, (_, array, tracer) in enumerate(recorder.captured_arrays.values()):
         constants[f"const_{i}"] = array
-        arguments.append(Argument(f"const_{i}", Spec(tracer.shape, tracer.dtype), weight=True))
+        arguments.append(Argument(f"const_{i}", Spec(array.shape, tracer.dtype), weight=True))
     types = [argument.type for argument in scope.block.arguments]
     signature = ir.FunctionType.get(types, [value.type for value in operands], context=m.context)
     recorder.main.attributes["function_type"] = ir.TypeAttr.get(signature, m.context)

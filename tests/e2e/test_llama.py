@@ -39,10 +39,11 @@ def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(ours - reference).max() / np.abs(reference).max())
 
 
+@pytest.mark.parametrize("target", ["interp", "cpu"])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_logits_of_any_sizes(name, tmp_path, rng):
+def test_logits_of_any_sizes(name, target, tmp_path, rng):
     path = tiny_llama.write(tmp_path / "tiny.gguf", VARIANTS[name])
-    model = LanguageModel(path)
+    model = LanguageModel(path, target=target)
     ids = rng.integers(0, VARIANTS[name].vocabulary, 33).tolist()
     reference = llama_oracle.Oracle(path, np.float64)(ids)
     # One executable serves every length, then single steps go on, then several tokens at once go on from there.

@@ -340,4 +340,6 @@ class _Info:
         }
 
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("Any", "annotations", "math")]
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    name for name in dir() if not name.startswith("_") and name not in ("Any", "annotations", "math")
+]

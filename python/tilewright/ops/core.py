@@ -21,6 +21,7 @@ eager: Callable[..., Any] | None = None
 def op(fn: F) -> F:
     """Make a public function of an op: it records into the running trace, or runs at once where there is none."""
 
+    @errors.trim_traceback
     @functools.wraps(fn)
     def public(*args: Any, **kwargs: Any) -> Any:
         if values._state.recorder is not None:
@@ -30,7 +31,6 @@ def op(fn: F) -> F:
     return public  # type: ignore[return-value]
 
 
-@errors.trim_traceback
 def outside(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Handle a call outside of a trace: an explicit Graph's values bring their recorder, arrays are computed."""
     for x in _flat((args, kwargs)):
@@ -90,6 +90,10 @@ def as_tracer(name: str, x: Any, dtype: DType | None = None) -> Tracer:
         return convert()
     if hasattr(x, "__array__") or hasattr(x, "__dlpack__"):
         return rec.constant(x)
+    _no_array(name, x)
+
+
+def _no_array(name: str, x: Any) -> NoReturn:
     kind = type(x).__name__
     errors.fail(
         errors.DTypeError,
@@ -134,8 +138,10 @@ def promoted(name: str, args: tuple[Any, ...]) -> tuple[DType, bool]:
             weak.append(x)
         elif isinstance(x, SymDim):
             weak.append(1)
-        else:
+        elif hasattr(x, "dtype") or isinstance(x, (str, DType, type)):
             strong.append(dtypes.of(getattr(x, "dtype", x)))
+        else:
+            _no_array(name, x)
     try:
         if not strong:
             found = [dtypes.of(x) if not isinstance(x, Tracer) else x.dtype for x in weak]

@@ -9,6 +9,7 @@ from ..symbols import Size, product, same, show_shape
 from ..values import Tracer
 from .core import as_tracer, axis_of, broadcast_shapes, cast, emit, need, op, reshaped, shape_error, unify
 from .creation import iota
+from .elementwise import equal
 from .shape import broadcast_to
 
 _MODES = ("clip", "wrap", "raise")
@@ -135,4 +136,4 @@ def one_hot(x: Any, num_classes: Size, *, dtype: Any = "float32") -> Tracer:
     """
     value = need("one_hot", as_tracer("one_hot", x), "int")
     a, b = unify("one_hot", reshaped(value, (*value.shape, 1)), iota((num_classes,), dtype=value.dtype))
-    return cast(a == b, dtypes.of(dtype))
+    return cast(equal(a, b), dtypes.of(dtype))

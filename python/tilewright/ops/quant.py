@@ -46,13 +46,13 @@ class QuantizedTensor:
         transposed: bool = False,
     ):
         row = formats.by_name(format)
-        known = ("storage", "scales", row.third)
+        known = ["storage", "scales"] + ([row.third] if row.third else [])
         unknown = [name for name in planes if name not in known]
         if unknown or "storage" not in planes or "scales" not in planes:
             errors.fail(
                 errors.ArgumentError,
                 f"QuantizedTensor: planes {sorted(planes)} do not fit format {row.name}",
-                help=f"expected {', '.join(name for name in known if name)}.",
+                help=f"expected {', '.join(known)}.",
             )
         self.planes = {name: planes[name] for name in known if name in planes}
         self.format = row.name

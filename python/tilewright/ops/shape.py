@@ -85,7 +85,7 @@ def transpose(x: Any, /, axes: Any = None) -> Tracer:
     else:
         order = tuple(axis_of("transpose", axis, value.ndim) for axis in axes)
     if sorted(order) != list(range(value.ndim)):
-        shape_error(f"transpose: axes {tuple(axes)} are no permutation of the {value.ndim} axes of x")
+        shape_error(f"transpose: axes {order} are no permutation of the {value.ndim} axes of x")
     if order == tuple(range(value.ndim)):
         return value
     return emit(

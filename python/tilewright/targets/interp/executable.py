@@ -75,6 +75,11 @@ class InterpretedProgram:
             bound[i] = _checked(argument, _as_array(weights[argument.name]), {}, False)
         return InterpretedProgram(self._program, self._target, bound, self._float64)
 
+    def bind_arrays(self, arrays: Mapping[int, np.ndarray]) -> InterpretedProgram:
+        """Bind arrays by position."""
+        checked = {i: _checked(self._program.arguments[i], _as_array(a), {}, False) for i, a in arrays.items()}
+        return InterpretedProgram(self._program, self._target, {**self._bound, **checked}, self._float64)
+
     def bound_arrays(self) -> dict[int, np.ndarray]:
         """Return what is bound, by position."""
         return dict(self._bound)
