@@ -1,7 +1,7 @@
 """The spine: the ordered table of stages.
 
-Literal data that imports no compiler. A row says what a module promises once it carries the stage's name, and which passes
-lead there from the row above. The order of passes is written here and nowhere else; `cpp/Stages` checks the promises.
+Literal data that imports no compiler. A row says what a module promises once it carries the stage's name, and which
+passes lead there from the row above. The order of passes is written here and nowhere else; `cpp/Stages` checks the promises.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class Stage:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("traced", "func, tw and index arithmetic on ranked tensors; every operation knows the user's line; no target"),
+    Stage(
+        "traced",
+        "func, tw and index arithmetic on ranked tensors; every operation knows the user's line; no target",
+    ),
     Stage(
         "tensor",
         "the same, composites decomposed, target facts attached",
@@ -46,7 +49,10 @@ STAGES: tuple[Stage, ...] = (
             Pass("tw-to-linalg", "every structured operation becomes one loop nest"),
             Pass("canonicalize", "folds sizes, so that fusion sees equal shapes as equal"),
             Pass("cse", "one broadcast or constant per value"),
-            Pass("func.func(tw-materialize-slices)", "moved data is written where it goes before fusion looks at it"),
+            Pass(
+                "func.func(tw-materialize-slices)",
+                "moved data is written where it goes before fusion looks at it",
+            ),
             Pass("func.func(tw-fuse-elementwise)", "chains become single loop nests"),
             Pass("tw-choose-layouts", "what contractions read is settled, so it can be packed"),
             Pass("func.func(tw-materialize-slices)", "packing pads the last panel"),
@@ -58,6 +64,7 @@ STAGES: tuple[Stage, ...] = (
         "kernels",
         "host functions hold kernel calls, views, sizes and control flow; kernels write to their destinations",
         (
+            Pass("func.func(tw-materialize-slices)", "canonicalisation took copies for values that were only moved"),
             Pass("tw-make-shapes", "sizes are derived while every operation can still state its own"),
             Pass("tw-form-kernels", "computations are grouped, outlined and shared"),
         ),
@@ -88,6 +95,7 @@ STAGES: tuple[Stage, ...] = (
         (
             Pass("tw-bufferize", "memory is decided once, for all functions together"),
             Pass("canonicalize", "values that loops update in place leave their arguments"),
+            Pass("drop-equivalent-buffer-results", "kernels return their destinations, which callers hold"),
             Pass("cse", "equal sizes and slices become one value each"),
             Pass("tw-carry-buffers", "what loops still carry gets one place each"),
             Pass("tw-outputs-to-arguments", "what the caller owns needs no place in the arena"),

@@ -1,8 +1,7 @@
 //===- Bufferize.cpp - Tensors become buffers -------------------------------===//
 //
 // In:  stage `vector`: tensors, destination-passing kernels.
-// Out: memrefs with identity layout at function boundaries; host functions still allocate and return buffers; kernels
-//      return nothing.
+// Out: memrefs with identity layout at function boundaries; functions still return buffers, kernels their destinations.
 // Here, because everything after it (arena, threads, code) needs to see memory, and everything before it is easier on
 // values.
 //===----------------------------------------------------------------------===//
@@ -12,7 +11,6 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotModuleBufferize.h"
-#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -56,8 +54,6 @@ struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
     if (failed(runOneShotModuleBufferize(module, options, state)))
       return signalPassFailure();
     removeBufferizationAttributesInModule(module);
-    if (failed(dropEquivalentBufferResults(module)))
-      return signalPassFailure();
   }
 };
 
