@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import tilewright as tw
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "export_c"
