@@ -64,7 +64,7 @@ STAGES: tuple[Stage, ...] = (
         "kernels",
         "host functions hold kernel calls, views, sizes and control flow; kernels write to their destinations",
         (
-            Pass("func.func(tw-materialize-slices)", "canonicalisation took copies for values that were only moved"),
+            Pass("func.func(tw-materialize-slices{named=true})", "canonicalisation erased copies of plain values"),
             Pass("tw-make-shapes", "sizes are derived while every operation can still state its own"),
             Pass("tw-form-kernels", "computations are grouped, outlined and shared"),
         ),
