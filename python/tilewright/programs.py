@@ -124,7 +124,7 @@ class Lowered:
         from . import pipeline, stages
 
         known = [*stages.NAMES]
-        if stage not in known or self.interprets:
+        if stage not in (*known, "object") or self.interprets:
             known = ["traced"] if self.interprets else known
             errors.fail(
                 errors.ArgumentError,
