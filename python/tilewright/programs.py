@@ -123,8 +123,8 @@ class Lowered:
             return self.program.as_text(locations)
         from . import pipeline, stages
 
-        known = [*stages.NAMES]
-        if stage not in (*known, "object") or self.interprets:
+        known = [*stages.NAMES, "object"]
+        if stage not in known or self.interprets:
             known = ["traced"] if self.interprets else known
             errors.fail(
                 errors.ArgumentError,
