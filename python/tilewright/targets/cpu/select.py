@@ -4,8 +4,8 @@ Three shapes of kernel exist, told apart by their loops and never by their names
 
 - *contraction*: all output loops are shared by all members. Threads take blocks of columns (and rows); inside,
   register tiles of ``rows x columns`` keep their accumulators in registers and the epilogue is computed on them.
-- *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows, and a row
-  stays in the first-level cache from its first reduction to its last use.
+- *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows; a row stays
+  in the first-level cache from its first reduction to its last use.
 - *map*: elementwise. Threads take chunks that fit the first-level cache.
 
 Tile sizes depend on shapes and on the machine, never on the number of threads, so results do not either.
