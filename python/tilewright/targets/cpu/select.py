@@ -278,6 +278,8 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
         One config per operation, in order; only the root's has workgroup tiles.
     """
     root = kernel.root
+    if any(size == 0 for op in kernel.ops for size in op.ranges):
+        return [Config(why="a loop of no trips") for _ in kernel.ops]
     contractions = [op for op in kernel.ops if op.contracts()]
     if contractions and "tw.lowering" not in root.attributes:
         column = _column_loop(root)
