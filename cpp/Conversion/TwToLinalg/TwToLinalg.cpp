@@ -53,8 +53,8 @@ struct ConvertConstant : OpConversionPattern<arith::ConstantOp> {
       return success();
     }
     if (auto resource = dyn_cast<DenseResourceElementsAttr>(op.getValue())) {
-      rewriter.replaceOpWithNewOp<arith::ConstantOp>(
-          op, DenseResourceElementsAttr::get(target, resource.getRawHandle()));
+      rewriter.replaceOpWithNewOp<arith::ConstantOp>(op,
+                                                     DenseResourceElementsAttr::get(target, resource.getRawHandle()));
       return success();
     }
     return rewriter.notifyMatchFailure(op, "a constant of an unknown kind");
@@ -88,6 +88,19 @@ struct ReasonListener : RewriterBase::Listener {
 };
 
 struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
+  /// A loop nest that is known to run zero times leaves its destinations as they are; tiling could not take it apart.
+  void eraseEmptyLoops() {
+    SmallVector<linalg::LinalgOp> work;
+    getOperation()->walk([&](linalg::LinalgOp op) {
+      if (op.hasPureTensorSemantics() && llvm::is_contained(op.getStaticLoopRanges(), 0))
+        work.push_back(op);
+    });
+    for (linalg::LinalgOp op : work) {
+      op->replaceAllUsesWith(op.getDpsInits());
+      op.erase();
+    }
+  }
+
   void runOnOperation() override {
     MLIRContext *context = &getContext();
     SignlessConverter converter;
@@ -115,7 +128,7 @@ struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
     ConversionConfig config;
     config.listener = &listener;
     if (succeeded(applyFullConversion(getOperation(), target, std::move(patterns), config)))
-      return;
+      return eraseEmptyLoops();
     for (auto &[loc, reason] : llvm::reverse(listener.reasons))
       if (reason != "needs a pattern of its own")
         return emitRemark(loc) << "not lowered: " << reason, signalPassFailure();
