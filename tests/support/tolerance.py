@@ -11,7 +11,11 @@ _ULPS = {"float64": 8.0, "float32": 8.0, "float16": 1.0, "bfloat16": 1.0}
 
 
 def allowed(
-    reference: np.ndarray, dtype, length: int = 1, magnitude: np.ndarray | float | None = None, rounded: int = 0
+    reference: np.ndarray,
+    dtype,
+    length: int = 1,
+    magnitude: np.ndarray | float | None = None,
+    rounded: int = 0,
 ) -> np.ndarray:
     """Return the absolute error allowed for each element.
 
@@ -39,7 +43,13 @@ def allowed(
 
 
 def assert_close(
-    actual: np.ndarray, reference: np.ndarray, dtype, length=1, magnitude=None, what: str = "", rounded: int = 0
+    actual: np.ndarray,
+    reference: np.ndarray,
+    dtype,
+    length=1,
+    magnitude=None,
+    what: str = "",
+    rounded: int = 0,
 ) -> None:
     """Assert that floats are within :func:`allowed` of the reference, and everything else equal.
 
