@@ -29,20 +29,12 @@ Value ScalarBuilder::integer(Type valueType, int64_t value) {
   return arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(valueType, value));
 }
 
-Value ScalarBuilder::add(Value a, Value b) {
-  return isFloat() ? make<arith::AddFOp>(a, b) : make<arith::AddIOp>(a, b);
-}
-Value ScalarBuilder::sub(Value a, Value b) {
-  return isFloat() ? make<arith::SubFOp>(a, b) : make<arith::SubIOp>(a, b);
-}
-Value ScalarBuilder::mul(Value a, Value b) {
-  return isFloat() ? make<arith::MulFOp>(a, b) : make<arith::MulIOp>(a, b);
-}
+Value ScalarBuilder::add(Value a, Value b) { return isFloat() ? make<arith::AddFOp>(a, b) : make<arith::AddIOp>(a, b); }
+Value ScalarBuilder::sub(Value a, Value b) { return isFloat() ? make<arith::SubFOp>(a, b) : make<arith::SubIOp>(a, b); }
+Value ScalarBuilder::mul(Value a, Value b) { return isFloat() ? make<arith::MulFOp>(a, b) : make<arith::MulIOp>(a, b); }
 Value ScalarBuilder::div(Value a, Value b) { return make<arith::DivFOp>(a, b); }
 
-Value ScalarBuilder::neg(Value a) {
-  return isFloat() ? make<arith::NegFOp>(a) : sub(constant(a, 0), a);
-}
+Value ScalarBuilder::neg(Value a) { return isFloat() ? make<arith::NegFOp>(a) : sub(constant(a, 0), a); }
 Value ScalarBuilder::abs(Value a) {
   if (isFloat())
     return make<math::AbsFOp>(a);
@@ -70,8 +62,11 @@ Value ScalarBuilder::floorDiv(Value a, Value b) {
   Value zero = constant(a, 0), one = constant(a, 1);
   if (isFloat()) {
     // The quotient is taken from the exact remainder; rounding a / b could step over an integer.
-    Value rest = remainder(a, b);
+    Value rest = make<arith::RemFOp>(a, b);
     Value quotient = div(sub(a, rest), b);
+    Value opposite = make<arith::XOrIOp>(compare("lt", rest, zero), compare("lt", b, zero));
+    Value below = make<arith::AndIOp>(compare("ne", rest, zero), opposite);
+    quotient = select(below, sub(quotient, one), quotient);
     Value floor = make<math::FloorOp>(quotient);
     Value up = compare("gt", sub(quotient, floor), constant(a, 0.5));
     floor = select(up, add(floor, one), floor);
@@ -196,9 +191,7 @@ Value ScalarBuilder::select(Value condition, Value a, Value b) {
 Value ScalarBuilder::logicalNot(Value a) { return make<arith::XOrIOp>(a, constant(a, 1)); }
 Value ScalarBuilder::bitwiseNot(Value a) { return make<arith::XOrIOp>(a, constant(a, -1)); }
 Value ScalarBuilder::isNan(Value a) { return make<arith::CmpFOp>(arith::CmpFPredicate::UNO, a, a); }
-Value ScalarBuilder::isInf(Value a) {
-  return compare("eq", make<math::AbsFOp>(a), constant(a, INFINITY));
-}
+Value ScalarBuilder::isInf(Value a) { return compare("eq", make<math::AbsFOp>(a), constant(a, INFINITY)); }
 Value ScalarBuilder::isFinite(Value a) {
   return make<arith::CmpFOp>(arith::CmpFPredicate::OLT, make<math::AbsFOp>(a), constant(a, INFINITY));
 }
@@ -207,9 +200,7 @@ Value ScalarBuilder::sigmoid(Value a) {
   Value one = constant(a, 1);
   return div(one, add(one, make<math::ExpOp>(neg(a))));
 }
-Value ScalarBuilder::silu(Value a) {
-  return div(a, add(constant(a, 1), make<math::ExpOp>(neg(a))));
-}
+Value ScalarBuilder::silu(Value a) { return div(a, add(constant(a, 1), make<math::ExpOp>(neg(a)))); }
 Value ScalarBuilder::gelu(Value a, StringRef approximate) {
   Value inner;
   if (approximate == "tanh") {
