@@ -75,6 +75,7 @@ public:
   mlir::Type type;
 
 private:
+  mlir::Value floatToInteger(mlir::Value a, mlir::Type to);
   void allow(mlir::Operation *op);
   bool combining;
 };

@@ -125,7 +125,8 @@ SmallVector<Value> DotGeneralOp::buildLoopBody(OpBuilder &builder, Location loc,
 static int64_t windowPositions(int64_t size, int64_t window, int64_t stride, int64_t dilation, int64_t padding) {
   if (ShapedType::isDynamic(size))
     return size;
-  return (size + padding - ((window - 1) * dilation + 1)) / stride + 1;
+  int64_t room = size + padding - ((window - 1) * dilation + 1);
+  return room < 0 ? 0 : room / stride + 1;
 }
 
 /// Whether each list has `count` entries that are at least `least`.

@@ -45,12 +45,12 @@ struct LowerStructured : OpInterfaceConversionPattern<tw::StructuredOpInterface>
   LogicalResult matchAndRewrite(tw::StructuredOpInterface op, ArrayRef<Value> operands,
                                 ConversionPatternRewriter &rewriter) const override {
     if (auto composite = dyn_cast<tw::CompositeOpInterface>(op.getOperation()); composite && composite.isComposite())
-      return rewriter.notifyMatchFailure(op, "it has to be decomposed first (tw-normalize)");
+      return refuse(rewriter, op, "it has to be decomposed first (tw-normalize)");
     Location loc = op.getLoc();
     SmallVector<Value> inputs = op.getLoopInputs(rewriter, loc, operands);
     auto sizes = tw::common::loopOutputSizes(op, rewriter, operands, inputs);
     if (failed(sizes))
-      return rewriter.notifyMatchFailure(op, "the size of a loop is unknown");
+      return refuse(rewriter, op, "the size of a loop is unknown");
 
     SmallVector<Value> outputs;
     SmallVector<Type> outputTypes;
