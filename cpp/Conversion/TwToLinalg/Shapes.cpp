@@ -26,7 +26,8 @@ OpFoldResult clampOffset(OpBuilder &builder, Location loc, OpFoldResult offset, 
                          OpFoldResult whole) {
   std::optional<int64_t> from = getConstantIntValue(offset), count = getConstantIntValue(size),
                          step = getConstantIntValue(stride), limit = getConstantIntValue(whole);
-  if (from == 0 || (from && count && step && limit && *from + (*count - 1) * *step < *limit))
+  if (from == 0 ||
+      (from && *from > 0 && count && step && limit && *from + (*count - 1) * *step < *limit))
     return offset;
   Value one = arith::ConstantIndexOp::create(builder, loc, 1), zero = arith::ConstantIndexOp::create(builder, loc, 0);
   Value reach = arith::SubIOp::create(builder, loc, asValue(builder, loc, size), one);
