@@ -4,7 +4,6 @@ python mlp.py
 """
 
 import numpy as np
-
 import tilewright as tw
 
 

@@ -1,7 +1,8 @@
-//===- EmitObject.cpp - From the llvm dialect to bytes ------------------------===//
+//===- EmitObject.cpp - From the llvm dialect to bytes --------------------===//
 //
-// In:  a module at stage llvm. Out: a position-independent object (or its assembly) for one CPU.
-// The only place that knows LLVM's optimiser and code generator.
+// In:  a module at stage llvm. Out: a position-independent object (or its
+// assembly) for one CPU. The only place that knows LLVM's optimiser and code
+// generator.
 //===----------------------------------------------------------------------===//
 #include "Capi/EmitObject.h"
 
@@ -35,7 +36,9 @@ char *copyOut(llvm::StringRef bytes) {
   return memory;
 }
 
-std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu, llvm::StringRef features, int optLevel,
+std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu,
+                                                       llvm::StringRef features,
+                                                       int optLevel,
                                                        std::string &message) {
   static const bool once = [] {
     LLVMInitializeX86TargetInfo();
@@ -47,16 +50,20 @@ std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu, llvm
   }();
   (void)once;
   llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
-  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
+  const llvm::Target *target =
+      llvm::TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return nullptr;
-  static const llvm::CodeGenOptLevel levels[] = {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
-                                                 llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
+  static const llvm::CodeGenOptLevel levels[] = {
+      llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
+      llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_, llvm::CodeModel::Small, levels[optLevel]));
+      triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_,
+      llvm::CodeModel::Small, levels[optLevel]));
 }
 
-void optimise(llvm::Module &module, llvm::TargetMachine &machine, int optLevel) {
+void optimise(llvm::Module &module, llvm::TargetMachine &machine,
+              int optLevel) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager sccs;
@@ -69,30 +76,35 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine, int optLevel) 
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, sccs, modules);
-  static const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
-                                                   llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
-  llvm::ModulePassManager passes = optLevel == 0 ? builder.buildO0DefaultPipeline(levels[0])
-                                                 : builder.buildPerModuleDefaultPipeline(levels[optLevel]);
+  static const llvm::OptimizationLevel levels[] = {
+      llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
+      llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
+  llvm::ModulePassManager passes =
+      optLevel == 0 ? builder.buildO0DefaultPipeline(levels[0])
+                    : builder.buildPerModuleDefaultPipeline(levels[optLevel]);
   passes.run(module, modules);
 }
 
 } // namespace
 
-char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int optLevel, TwEmitKind kind, size_t *size,
-             char **error) {
+char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features,
+             int optLevel, TwEmitKind kind, size_t *size, char **error) {
   *error = nullptr;
   *size = 0;
   optLevel = std::max(0, std::min(optLevel, 3));
   std::string message;
-  auto machine = makeTargetMachine(unwrap(cpu), unwrap(features), optLevel, message);
+  auto machine =
+      makeTargetMachine(unwrap(cpu), unwrap(features), optLevel, message);
   if (!machine) {
     *error = copyOut("no code generator for this machine: " + message);
     return nullptr;
   }
   llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> translated = translateModuleToLLVMIR(unwrap(module).getOperation(), context);
+  std::unique_ptr<llvm::Module> translated =
+      translateModuleToLLVMIR(unwrap(module).getOperation(), context);
   if (!translated) {
-    *error = copyOut("the module is not at stage llvm: it cannot be translated to LLVM IR");
+    *error = copyOut(
+        "the module is not at stage llvm: it cannot be translated to LLVM IR");
     return nullptr;
   }
   translated->setDataLayout(machine->createDataLayout());
@@ -103,7 +115,8 @@ char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int o
       continue;
     function.addFnAttr("target-cpu", unwrap(cpu));
     function.addFnAttr("target-features", unwrap(features));
-    // LLVM prefers 256-bit vectors on many CPUs with AVX-512; our loops are written for the width that select chose.
+    // LLVM prefers 256-bit vectors on many CPUs with AVX-512; our loops are
+    // written for the width that select chose.
     if (unwrap(features).contains("+avx512f"))
       function.addFnAttr("prefer-vector-width", "512");
   }
@@ -115,8 +128,10 @@ char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int o
     translated->print(stream, nullptr);
   } else {
     llvm::legacy::PassManager codegen;
-    codegen.add(llvm::createTargetTransformInfoWrapperPass(machine->getTargetIRAnalysis()));
-    auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
+    codegen.add(llvm::createTargetTransformInfoWrapperPass(
+        machine->getTargetIRAnalysis()));
+    auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile
+                                     : llvm::CodeGenFileType::AssemblyFile;
     if (machine->addPassesToEmitFile(codegen, stream, nullptr, file)) {
       *error = copyOut("the code generator cannot emit this kind of file");
       return nullptr;
@@ -142,7 +157,7 @@ char *twHostCpu(void) {
   return copyOut((llvm::sys::getHostCPUName() + "\n" + features).str());
 }
 
-const char *twToolchainBuild(void) { 
+const char *twToolchainBuild(void) {
   return "mlir-" LLVM_VERSION_STRING "+"
 #include "BuildId.inc"
       ;

@@ -2,26 +2,38 @@
 #include "Capi/Registration.h"
 #include "Conversion/TwToLinalg/TwToLinalg.h"
 #include "Stages/VerifyStage.h"
+#include "Targets/Cpu/Cpu.h"
+#include "Transforms/Bufferize/Bufferize.h"
+#include "Transforms/CarryBuffers/CarryBuffers.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
 #include "Transforms/Normalize/Normalize.h"
+#include "Transforms/OutputsToArguments/OutputsToArguments.h"
 #include "Transforms/Peel/Peel.h"
+#include "Transforms/PlanMemory/PlanMemory.h"
+#include "Transforms/StoreBools/StoreBools.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
 #include "Transforms/Vectorize/Vectorize.h"
 
 void tilewright::registerTilewrightPasses() {
+  registerBufferizePass();
+  registerCarryBuffersPass();
   registerChooseLayoutsPass();
+  registerCpuPasses();
   registerFormKernelsPass();
   registerFuseElementwisePass();
   registerMakeShapesPass();
   registerMaterializeSlicesPass();
   registerNormalizePass();
+  registerOutputsToArgumentsPass();
   registerPeelPass();
+  registerPlanMemoryPass();
+  registerStoreBoolsPass();
   registerTileAndFusePass();
   registerTwToLinalgPass();
-  registerVerifyStagePass();
   registerVectorizePass();
+  registerVerifyStagePass();
 }

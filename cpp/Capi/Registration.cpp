@@ -7,6 +7,7 @@
 #include "Capi/Registration.h"
 #include "Capi/Tilewright.h"
 #include "Tw/TwDialect.h"
+#include "TwRt/TwRtDialect.h"
 
 #include "mlir/CAPI/IR.h"
 #include "mlir/Conversion/Passes.h"
@@ -68,7 +69,7 @@
 using namespace mlir;
 
 void tilewright::registerDialects(DialectRegistry &registry) {
-  registry.insert<tw::TwDialect, affine::AffineDialect, arith::ArithDialect, bufferization::BufferizationDialect,
+  registry.insert<tw::TwDialect, rt::TwRtDialect, affine::AffineDialect, arith::ArithDialect, bufferization::BufferizationDialect,
                   cf::ControlFlowDialect, DLTIDialect, func::FuncDialect, index::IndexDialect, linalg::LinalgDialect,
                   LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
                   ub::UBDialect, vector::VectorDialect, x86vector::X86VectorDialect>();

@@ -1,4 +1,4 @@
-//===- Tilewright.h - What crosses the border to Python and the tools -*- C -*-===//
+//===- Tilewright.h - What crosses the border to Python and the ---*- C -*-===//
 #ifndef TILEWRIGHT_CAPI_TILEWRIGHT_H
 #define TILEWRIGHT_CAPI_TILEWRIGHT_H
 
@@ -12,7 +12,8 @@ extern "C" {
 /// Adds every dialect, extension and external model that the pipelines use.
 MLIR_CAPI_EXPORTED void twRegisterDialects(MlirDialectRegistry registry);
 
-/// Registers our passes and the upstream ones under their command line names. Idempotent.
+/// Registers our passes and the upstream ones under their command line names.
+/// Idempotent.
 MLIR_CAPI_EXPORTED void twRegisterPasses(void);
 
 /// Registers the translations from MLIR to LLVM IR in a context.

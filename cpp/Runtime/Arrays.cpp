@@ -62,18 +62,12 @@ struct DtypeRow {
 
 using tilewright::ScalarType;
 constexpr DtypeRow dtypeRows[] = {
-    {"float32", ScalarType::F32, dlFloat, 32},
-    {"float64", ScalarType::F64, dlFloat, 64},
-    {"float16", ScalarType::F16, dlFloat, 16},
-    {"bfloat16", ScalarType::BF16, dlBfloat, 16},
-    {"int64", ScalarType::I64, dlInt, 64},
-    {"int32", ScalarType::I32, dlInt, 32},
-    {"int16", ScalarType::I16, dlInt, 16},
-    {"int8", ScalarType::I8, dlInt, 8},
-    {"uint64", ScalarType::U64, dlUInt, 64},
-    {"uint32", ScalarType::U32, dlUInt, 32},
-    {"uint16", ScalarType::U16, dlUInt, 16},
-    {"uint8", ScalarType::U8, dlUInt, 8},
+    {"float32", ScalarType::F32, dlFloat, 32}, {"float64", ScalarType::F64, dlFloat, 64},
+    {"float16", ScalarType::F16, dlFloat, 16}, {"bfloat16", ScalarType::BF16, dlBfloat, 16},
+    {"int64", ScalarType::I64, dlInt, 64},     {"int32", ScalarType::I32, dlInt, 32},
+    {"int16", ScalarType::I16, dlInt, 16},     {"int8", ScalarType::I8, dlInt, 8},
+    {"uint64", ScalarType::U64, dlUInt, 64},   {"uint32", ScalarType::U32, dlUInt, 32},
+    {"uint16", ScalarType::U16, dlUInt, 16},   {"uint8", ScalarType::U8, dlUInt, 8},
     {"bool", ScalarType::Bool, dlBool, 8},
 };
 
@@ -84,28 +78,23 @@ template <typename Managed> void release(void *pointer) {
 }
 
 /// Takes the tensor out of `capsule` if it has the given name.
-template <typename Managed>
-Managed *take(py::handle capsule, const char *name, const char *usedName) {
+template <typename Managed> Managed *take(py::handle capsule, const char *name, const char *usedName) {
   if (!PyCapsule_IsValid(capsule.ptr(), name))
     return nullptr;
-  auto *managed =
-      static_cast<Managed *>(PyCapsule_GetPointer(capsule.ptr(), name));
+  auto *managed = static_cast<Managed *>(PyCapsule_GetPointer(capsule.ptr(), name));
   PyCapsule_SetName(capsule.ptr(), usedName);
   return managed;
 }
 
-py::object wrapTensor(const DLTensor &tensor, bool readOnly,
-                      py::capsule owner) {
+py::object wrapTensor(const DLTensor &tensor, bool readOnly, py::capsule owner) {
   if (tensor.device.type != 1 && tensor.device.type != 3) // CPU, pinned memory
     throw py::buffer_error("the array lies on another device");
   const DtypeRow *row = nullptr;
   for (const DtypeRow &candidate : dtypeRows)
-    if (candidate.code == tensor.dtype.code &&
-        candidate.bits == tensor.dtype.bits)
+    if (candidate.code == tensor.dtype.code && candidate.bits == tensor.dtype.bits)
       row = &candidate;
   if (!row || tensor.dtype.lanes != 1)
-    throw py::type_error("unsupported element type (DLPack code " +
-                         std::to_string(tensor.dtype.code) + ", " +
+    throw py::type_error("unsupported element type (DLPack code " + std::to_string(tensor.dtype.code) + ", " +
                          std::to_string(tensor.dtype.bits) + " bits)");
   if (tensor.ndim < 0 || tensor.ndim > 32)
     throw py::value_error("unsupported rank " + std::to_string(tensor.ndim));
@@ -119,12 +108,9 @@ py::object wrapTensor(const DLTensor &tensor, bool readOnly,
   const auto &api = tilewright::numpyApi();
   py::object descr = tilewright::descrOf(row->name);
   static char empty; // an array of no elements may come without memory
-  void *data = tensor.data
-                   ? static_cast<char *>(tensor.data) + tensor.byteOffset
-                   : static_cast<void *>(&empty);
+  void *data = tensor.data ? static_cast<char *>(tensor.data) + tensor.byteOffset : static_cast<void *>(&empty);
   auto array = py::reinterpret_steal<py::object>(api.PyArray_NewFromDescr_(
-      api.PyArray_Type_, descr.release().ptr(), tensor.ndim, tensor.shape,
-      strides, data, flags, nullptr));
+      api.PyArray_Type_, descr.release().ptr(), tensor.ndim, tensor.shape, strides, data, flags, nullptr));
   if (!array)
     throw py::error_already_set();
   if (api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr()) < 0)
@@ -165,8 +151,7 @@ bool storeFloat(double value, ScalarType type, void *storage) {
     return true;
   case ScalarType::F16:
   case ScalarType::BF16: {
-    float bits = type == ScalarType::F16 ? tw__truncsfhf2(narrow)
-                                         : tw__truncsfbf2(narrow);
+    float bits = type == ScalarType::F16 ? tw__truncsfhf2(narrow) : tw__truncsfbf2(narrow);
     std::memcpy(storage, &bits, 2);
     return true;
   }
@@ -179,8 +164,7 @@ bool storeFloat(double value, ScalarType type, void *storage) {
 
 namespace tilewright {
 
-PyObject *newArray(PyObject *descr, int64_t itemSize, int rank,
-                   const int64_t *dims) {
+PyObject *newArray(PyObject *descr, int64_t itemSize, int rank, const int64_t *dims) {
   static_assert(sizeof(Py_intptr_t) == sizeof(int64_t));
   int64_t bytes = itemSize;
   for (int i = 0; i < rank; ++i)
@@ -195,9 +179,8 @@ PyObject *newArray(PyObject *descr, int64_t itemSize, int rank,
   if (bytes >= ownMemoryBytes && !(owner = newMemory(bytes, data)))
     return nullptr;
   Py_INCREF(descr); // the call below steals it
-  PyObject *array = api.PyArray_NewFromDescr_(
-      api.PyArray_Type_, descr, rank, sizes, nullptr, data,
-      owner ? py::detail::npy_api::NPY_ARRAY_WRITEABLE_ : 0, nullptr);
+  PyObject *array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, rank, sizes, nullptr, data,
+                                              owner ? py::detail::npy_api::NPY_ARRAY_WRITEABLE_ : 0, nullptr);
   if (!owner)
     return array;
   if (!array)
@@ -207,9 +190,7 @@ PyObject *newArray(PyObject *descr, int64_t itemSize, int rank,
   return array;
 }
 
-PyObject *denseCopy(PyObject *array) {
-  return numpyApi().PyArray_NewCopy_(array, /*NPY_CORDER=*/0);
-}
+PyObject *denseCopy(PyObject *array) { return numpyApi().PyArray_NewCopy_(array, /*NPY_CORDER=*/0); }
 
 py::object descrOf(const std::string &dtype) {
   static auto *known = new std::unordered_map<std::string, PyObject *>;
@@ -293,18 +274,14 @@ py::object fromDlpack(py::handle producer) {
       capsule = method(); // a producer of version 0
     }
   }
-  if (auto *managed = take<DLManagedTensorVersioned>(
-          capsule, "dltensor_versioned", "used_dltensor_versioned")) {
+  if (auto *managed = take<DLManagedTensorVersioned>(capsule, "dltensor_versioned", "used_dltensor_versioned")) {
     py::capsule owner(managed, &release<DLManagedTensorVersioned>);
     if (managed->version.major != 1)
-      throw py::buffer_error("unknown DLPack version " +
-                             std::to_string(managed->version.major));
+      throw py::buffer_error("unknown DLPack version " + std::to_string(managed->version.major));
     return wrapTensor(managed->tensor, managed->flags & readOnlyFlag, owner);
   }
-  if (auto *managed =
-          take<DLManagedTensor>(capsule, "dltensor", "used_dltensor"))
-    return wrapTensor(managed->tensor, false,
-                      py::capsule(managed, &release<DLManagedTensor>));
+  if (auto *managed = take<DLManagedTensor>(capsule, "dltensor", "used_dltensor"))
+    return wrapTensor(managed->tensor, false, py::capsule(managed, &release<DLManagedTensor>));
   throw py::type_error("__dlpack__ returned no DLPack capsule");
 }
 
@@ -319,8 +296,7 @@ py::capsule toDlpack(py::handle array) {
       break;
     }
   if (!row)
-    throw py::buffer_error("DLPack has no such element type: " +
-                           py::str(array.attr("dtype")).cast<std::string>());
+    throw py::buffer_error("DLPack has no such element type: " + py::str(array.attr("dtype")).cast<std::string>());
   struct Holder {
     DLManagedTensor managed;
     std::vector<int64_t> sizes;
@@ -351,8 +327,7 @@ py::capsule toDlpack(py::handle array) {
   return py::capsule(&holder->managed, "dltensor", [](PyObject *capsule) {
     if (!PyCapsule_IsValid(capsule, "dltensor"))
       return; // consumed
-    auto *managed = static_cast<DLManagedTensor *>(
-        PyCapsule_GetPointer(capsule, "dltensor"));
+    auto *managed = static_cast<DLManagedTensor *>(PyCapsule_GetPointer(capsule, "dltensor"));
     managed->deleter(managed);
   });
 }

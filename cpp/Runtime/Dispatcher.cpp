@@ -72,9 +72,7 @@ struct PyDispatcher {
 
 PyTypeObject *dispatcherType = nullptr;
 
-PyDispatcher *cast(PyObject *object) {
-  return reinterpret_cast<PyDispatcher *>(object);
-}
+PyDispatcher *cast(PyObject *object) { return reinterpret_cast<PyDispatcher *>(object); }
 
 /// Walks one argument. Returns false for structures that only Python knows.
 bool walk(PyObject *object, Structure &structure, int depth) {
@@ -86,9 +84,7 @@ bool walk(PyObject *object, Structure &structure, int depth) {
     return true;
   }
   if (isScalar(object)) {
-    structure.tokens.push_back(PyFloat_Check(object)  ? tokenFloat
-                               : PyBool_Check(object) ? tokenBool
-                                                      : tokenInt);
+    structure.tokens.push_back(PyFloat_Check(object) ? tokenFloat : PyBool_Check(object) ? tokenBool : tokenInt);
     structure.leaves.push_back(object);
     return true;
   }
@@ -99,8 +95,7 @@ bool walk(PyObject *object, Structure &structure, int depth) {
   bool isTuple = PyTuple_CheckExact(object);
   if (isTuple || PyList_CheckExact(object)) {
     Py_ssize_t size = PySequence_Fast_GET_SIZE(object);
-    structure.tokens.push_back((isTuple ? tokenTuple : tokenList) |
-                               static_cast<size_t>(size) << countShift);
+    structure.tokens.push_back((isTuple ? tokenTuple : tokenList) | static_cast<size_t>(size) << countShift);
     for (Py_ssize_t i = 0; i < size; ++i)
       if (!walk(PySequence_Fast_GET_ITEM(object, i), structure, depth + 1))
         return false;
@@ -114,9 +109,7 @@ bool walk(PyObject *object, Structure &structure, int depth) {
         return false;
       items.emplace_back(key, value);
     }
-    std::sort(items.begin(), items.end(), [](auto &a, auto &b) {
-      return PyUnicode_Compare(a.first, b.first) < 0;
-    });
+    std::sort(items.begin(), items.end(), [](auto &a, auto &b) { return PyUnicode_Compare(a.first, b.first) < 0; });
     structure.tokens.push_back(tokenDict | items.size() << countShift);
     for (auto &item : items) {
       structure.equal.push_back(item.first);
@@ -127,23 +120,19 @@ bool walk(PyObject *object, Structure &structure, int depth) {
   }
   // Arrays of other libraries have __dlpack__; classes that the user registered
   // as containers have not.
-  if (Py_TYPE(object)->tp_dict &&
-      !PyObject_HasAttrString(reinterpret_cast<PyObject *>(Py_TYPE(object)),
-                              "__dlpack__"))
+  if (Py_TYPE(object)->tp_dict && !PyObject_HasAttrString(reinterpret_cast<PyObject *>(Py_TYPE(object)), "__dlpack__"))
     return false;
   structure.tokens.push_back(tokenArray);
   structure.leaves.push_back(object);
   return true;
 }
 
-bool walkCall(PyDispatcher *self, PyObject *const *arguments,
-              Py_ssize_t positional, PyObject *keywords, Structure &structure) {
-  structure.tokens.push_back(tokenTuple | static_cast<size_t>(positional)
-                                              << countShift);
+bool walkCall(PyDispatcher *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *keywords,
+              Structure &structure) {
+  structure.tokens.push_back(tokenTuple | static_cast<size_t>(positional) << countShift);
   auto isStatic = [&](Py_ssize_t position) {
-    return std::find(self->staticPositions->begin(),
-                     self->staticPositions->end(),
-                     position) != self->staticPositions->end();
+    return std::find(self->staticPositions->begin(), self->staticPositions->end(), position) !=
+           self->staticPositions->end();
   };
   auto addStatic = [&](PyObject *object) {
     structure.tokens.push_back(tokenEqual);
@@ -162,13 +151,9 @@ bool walkCall(PyDispatcher *self, PyObject *const *arguments,
   // meaning.
   std::vector<std::pair<PyObject *, PyObject *>> items;
   for (Py_ssize_t k = 0; k < named; ++k)
-    items.emplace_back(PyTuple_GET_ITEM(keywords, k),
-                       arguments[positional + k]);
-  std::sort(items.begin(), items.end(), [](auto &a, auto &b) {
-    return PyUnicode_Compare(a.first, b.first) < 0;
-  });
-  structure.tokens.push_back(tokenKeywords | static_cast<size_t>(named)
-                                                 << countShift);
+    items.emplace_back(PyTuple_GET_ITEM(keywords, k), arguments[positional + k]);
+  std::sort(items.begin(), items.end(), [](auto &a, auto &b) { return PyUnicode_Compare(a.first, b.first) < 0; });
+  structure.tokens.push_back(tokenKeywords | static_cast<size_t>(named) << countShift);
   for (auto &item : items) {
     structure.equal.push_back(item.first);
     int isStaticName = PySet_Contains(self->staticNames, item.first);
@@ -183,8 +168,7 @@ bool walkCall(PyDispatcher *self, PyObject *const *arguments,
 }
 
 /// Compares with the types: True, 1 and 1.0 are different static arguments.
-bool allEqual(const std::vector<PyObject *> &mine,
-              const std::vector<PyObject *> &given) {
+bool allEqual(const std::vector<PyObject *> &mine, const std::vector<PyObject *> &given) {
   for (size_t i = 0; i < mine.size(); ++i) {
     if (mine[i] == given[i])
       continue;
@@ -200,8 +184,8 @@ bool allEqual(const std::vector<PyObject *> &mine,
 }
 
 /// Runs one entry. Sets `result` (null with an exception) unless nothing fits.
-bool tryEntry(PyDispatcher *self, size_t index, PyObject *const *leaves,
-              size_t count, uint32_t kinds, PyObject *&result) {
+bool tryEntry(PyDispatcher *self, size_t index, PyObject *const *leaves, size_t count, uint32_t kinds,
+              PyObject *&result) {
   Entry &entry = *(*self->entries)[index];
   Executable &executable = *executableOf(entry.executable);
   // Another thread may clear the table while the code runs.
@@ -236,8 +220,8 @@ bool tryEntry(PyDispatcher *self, size_t index, PyObject *const *leaves,
 
 /// Tries all entries that `fits` accepts, the last successful one first.
 template <typename Predicate>
-bool tryEntries(PyDispatcher *self, Predicate fits, PyObject *const *leaves,
-                size_t count, uint32_t kinds, PyObject *&result) {
+bool tryEntries(PyDispatcher *self, Predicate fits, PyObject *const *leaves, size_t count, uint32_t kinds,
+                PyObject *&result) {
   size_t first = self->last;
   for (size_t i = 0; i < self->entries->size(); ++i) {
     size_t index = i == 0 ? first : i <= first ? i - 1 : i;
@@ -256,8 +240,8 @@ void trimTraceback() {
   if (traceback)
     PyException_SetTraceback(value, traceback);
   try {
-    py::object trimmed = py::module_::import("tilewright.runtime.failures")
-                             .attr("trimmed_traceback")(py::handle(value));
+    py::object trimmed =
+        py::module_::import("tilewright.runtime.failures").attr("trimmed_traceback")(py::handle(value));
     Py_XDECREF(traceback);
     traceback = trimmed.is_none() ? nullptr : trimmed.release().ptr();
     PyException_SetTraceback(value, traceback ? traceback : Py_None);
@@ -267,8 +251,7 @@ void trimTraceback() {
   PyErr_Restore(type, value, traceback);
 }
 
-PyObject *callMiss(PyDispatcher *self, PyObject *const *arguments,
-                   Py_ssize_t positional, PyObject *keywords) {
+PyObject *callMiss(PyDispatcher *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *keywords) {
   if (!self->miss) {
     PyErr_SetString(PyExc_TypeError, "Dispatcher.__init__ was not called");
     return nullptr;
@@ -278,18 +261,15 @@ PyObject *callMiss(PyDispatcher *self, PyObject *const *arguments,
     given[i] = py::handle(arguments[i]);
   py::dict named;
   for (Py_ssize_t k = 0; keywords && k < PyTuple_GET_SIZE(keywords); ++k)
-    named[py::handle(PyTuple_GET_ITEM(keywords, k))] =
-        py::handle(arguments[positional + k]);
+    named[py::handle(PyTuple_GET_ITEM(keywords, k))] = py::handle(arguments[positional + k]);
   auto miss = py::reinterpret_borrow<py::object>(self->miss);
-  PyObject *result = PyObject_CallFunctionObjArgs(miss.ptr(), given.ptr(),
-                                                  named.ptr(), nullptr);
+  PyObject *result = PyObject_CallFunctionObjArgs(miss.ptr(), given.ptr(), named.ptr(), nullptr);
   if (!result)
     trimTraceback();
   return result;
 }
 
-PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs,
-                   PyObject *keywords) {
+PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs, PyObject *keywords) {
   Py_ssize_t positional = PyVectorcall_NARGS(nargs);
   bool named = keywords && PyTuple_GET_SIZE(keywords) > 0;
   bool plain = !named && self->staticPositions->empty();
@@ -298,8 +278,7 @@ PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs,
   PyObject *result = nullptr;
   if (plain) {
     if (tryEntries(
-            self, [](const Entry &entry) { return entry.plain; }, arguments,
-            positional, 1u << kindNumpy, result))
+            self, [](const Entry &entry) { return entry.plain; }, arguments, positional, 1u << kindNumpy, result))
       return result;
     return callMiss(self, arguments, positional, keywords);
   }
@@ -309,12 +288,10 @@ PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs,
       Inputs inputs(structure.leaves.data(), structure.leaves.size());
       if (inputs.convert()) {
         auto fits = [&](const Entry &entry) {
-          return entry.tokens == structure.tokens &&
-                 entry.equal.size() == structure.equal.size() &&
+          return entry.tokens == structure.tokens && entry.equal.size() == structure.equal.size() &&
                  allEqual(entry.equal, structure.equal);
         };
-        if (tryEntries(self, fits, inputs.data(), inputs.size(), inputs.kind(),
-                       result))
+        if (tryEntries(self, fits, inputs.data(), inputs.size(), inputs.kind(), result))
           return result;
       }
     }
@@ -322,10 +299,8 @@ PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs,
   return callMiss(self, arguments, positional, keywords);
 }
 
-PyObject *vectorcall(PyObject *self, PyObject *const *arguments, size_t nargs,
-                     PyObject *keywords) {
-  return guarded(
-      [&] { return dispatch(cast(self), arguments, nargs, keywords); });
+PyObject *vectorcall(PyObject *self, PyObject *const *arguments, size_t nargs, PyObject *keywords) {
+  return guarded([&] { return dispatch(cast(self), arguments, nargs, keywords); });
 }
 
 PyObject *construct(PyTypeObject *type, PyObject *, PyObject *) {
@@ -341,19 +316,15 @@ PyObject *construct(PyTypeObject *type, PyObject *, PyObject *) {
 }
 
 int initialise(PyObject *object, PyObject *arguments, PyObject *keywords) {
-  static const char *names[] = {"miss", "static_positions", "static_names",
-                                nullptr};
+  static const char *names[] = {"miss", "static_positions", "static_names", nullptr};
   PyObject *miss, *positions = nullptr, *staticNames = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|OO:Dispatcher",
-                                   const_cast<char **>(names), &miss,
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|OO:Dispatcher", const_cast<char **>(names), &miss,
                                    &positions, &staticNames))
     return -1;
   PyObject *done = guarded([&]() -> PyObject * {
     PyDispatcher *self = cast(object);
     if (positions)
-      *self->staticPositions =
-          py::list(py::reinterpret_borrow<py::object>(positions))
-              .cast<std::vector<Py_ssize_t>>();
+      *self->staticPositions = py::list(py::reinterpret_borrow<py::object>(positions)).cast<std::vector<Py_ssize_t>>();
     if (staticNames) {
       PyObject *set = PyFrozenSet_New(staticNames);
       if (!set)
@@ -414,12 +385,10 @@ PyObject *bindMethod(PyObject *self, PyObject *instance, PyObject *) {
 }
 
 PyObject *add(PyObject *object, PyObject *arguments, PyObject *keywords) {
-  static const char *names[] = {"args", "kwargs", "executable", "unflatten",
-                                nullptr};
+  static const char *names[] = {"args", "kwargs", "executable", "unflatten", nullptr};
   PyObject *given, *named, *executable, *unflatten = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(
-          arguments, keywords, "O!O!O|O:add", const_cast<char **>(names),
-          &PyTuple_Type, &given, &PyDict_Type, &named, &executable, &unflatten))
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!O!O|O:add", const_cast<char **>(names), &PyTuple_Type,
+                                   &given, &PyDict_Type, &named, &executable, &unflatten))
     return nullptr;
   return guarded([&]() -> PyObject * {
     PyDispatcher *self = cast(object);
@@ -440,20 +409,17 @@ PyObject *add(PyObject *object, PyObject *arguments, PyObject *keywords) {
         structure.leaves.size() != executableOf(executable)->numInputs())
       Py_RETURN_FALSE;
     for (auto &known : *self->entries) // a call that it refuses comes again
-      if (known->executable == executable &&
-          known->tokens == structure.tokens &&
-          known->equal.size() == structure.equal.size() &&
-          allEqual(known->equal, structure.equal))
+      if (known->executable == executable && known->tokens == structure.tokens &&
+          known->equal.size() == structure.equal.size() && allEqual(known->equal, structure.equal))
         Py_RETURN_TRUE;
     auto entry = std::make_unique<Entry>();
     Py_INCREF(executable);
     entry->executable = executable;
     entry->unflatten = unflatten == Py_None ? nullptr : unflatten;
     Py_XINCREF(entry->unflatten);
-    entry->plain =
-        keys.size() == 0 && self->staticPositions->empty() &&
-        std::all_of(structure.tokens.begin() + 1, structure.tokens.end(),
-                    [](size_t token) { return token == tokenArray; });
+    entry->plain = keys.size() == 0 && self->staticPositions->empty() &&
+                   std::all_of(structure.tokens.begin() + 1, structure.tokens.end(),
+                               [](size_t token) { return token == tokenArray; });
     entry->tokens = std::move(structure.tokens);
     entry->equal = std::move(structure.equal);
     for (PyObject *equal : entry->equal)
@@ -485,9 +451,7 @@ PyObject *clearEntries(PyObject *object, PyObject *) {
   Py_RETURN_NONE;
 }
 
-PyObject *getHits(PyObject *object, void *) {
-  return PyLong_FromSize_t(cast(object)->hits);
-}
+PyObject *getHits(PyObject *object, void *) { return PyLong_FromSize_t(cast(object)->hits); }
 
 PyObject *getExecutables(PyObject *object, void *) {
   return guarded([&] {
@@ -509,52 +473,43 @@ PyMethodDef methods[] = {
      "tuple.\n"
      "False if only Python can take the arguments apart (registered classes):\n"
      "such calls always go to `miss`."},
-    {"discard", removeEntries, METH_O,
-     "discard(executable) -> int. Removes its entries, returns how many."},
+    {"discard", removeEntries, METH_O, "discard(executable) -> int. Removes its entries, returns how many."},
     {"clear", clearEntries, METH_NOARGS, "clear(). Removes all entries."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef properties[] = {
-    {"hits", getHits, nullptr, "How many calls were answered here.", nullptr},
-    {"executables", getExecutables, nullptr, "The executables, in order.",
-     nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef properties[] = {{"hits", getHits, nullptr, "How many calls were answered here.", nullptr},
+                            {"executables", getExecutables, nullptr, "The executables, in order.", nullptr},
+                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET,
-                          offsetof(PyDispatcher, vectorcall), READONLY,
-                          nullptr},
-                         {"__weaklistoffset__", T_PYSSIZET,
-                          offsetof(PyDispatcher, weakrefs), READONLY, nullptr},
+PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(PyDispatcher, vectorcall), READONLY, nullptr},
+                         {"__weaklistoffset__", T_PYSSIZET, offsetof(PyDispatcher, weakrefs), READONLY, nullptr},
                          {nullptr, 0, 0, 0, nullptr}};
 
-const char doc[] =
-    "Dispatcher(miss, static_positions=(), static_names=())\n--\n\n"
-    "A callable that picks an executable by the signature of the call.\n\n"
-    "Args:\n"
-    "    miss: called as miss(args, kwargs) when no executable fits; its "
-    "result\n"
-    "        is the call's. It may `add` an executable for the next time.\n"
-    "        Frames of the package are cut from the traceback of its errors.\n"
-    "    static_positions: positional arguments compared by value.\n"
-    "    static_names: keyword arguments compared by value.\n";
+const char doc[] = "Dispatcher(miss, static_positions=(), static_names=())\n--\n\n"
+                   "A callable that picks an executable by the signature of the call.\n\n"
+                   "Args:\n"
+                   "    miss: called as miss(args, kwargs) when no executable fits; its "
+                   "result\n"
+                   "        is the call's. It may `add` an executable for the next time.\n"
+                   "        Frames of the package are cut from the traceback of its errors.\n"
+                   "    static_positions: positional arguments compared by value.\n"
+                   "    static_names: keyword arguments compared by value.\n";
 
-PyType_Slot slots[] = {
-    {Py_tp_new, reinterpret_cast<void *>(construct)},
-    {Py_tp_init, reinterpret_cast<void *>(initialise)},
-    {Py_tp_dealloc, reinterpret_cast<void *>(destroy)},
-    {Py_tp_traverse, reinterpret_cast<void *>(traverse)},
-    {Py_tp_clear, reinterpret_cast<void *>(clear)},
-    {Py_tp_call, reinterpret_cast<void *>(PyVectorcall_Call)},
-    {Py_tp_descr_get, reinterpret_cast<void *>(bindMethod)},
-    {Py_tp_methods, methods},
-    {Py_tp_getset, properties},
-    {Py_tp_members, members},
-    {Py_tp_doc, const_cast<char *>(doc)},
-    {0, nullptr}};
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void *>(construct)},
+                       {Py_tp_init, reinterpret_cast<void *>(initialise)},
+                       {Py_tp_dealloc, reinterpret_cast<void *>(destroy)},
+                       {Py_tp_traverse, reinterpret_cast<void *>(traverse)},
+                       {Py_tp_clear, reinterpret_cast<void *>(clear)},
+                       {Py_tp_call, reinterpret_cast<void *>(PyVectorcall_Call)},
+                       {Py_tp_descr_get, reinterpret_cast<void *>(bindMethod)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, properties},
+                       {Py_tp_members, members},
+                       {Py_tp_doc, const_cast<char *>(doc)},
+                       {0, nullptr}};
 
 PyType_Spec spec = {"tilewright._runtime.Dispatcher", sizeof(PyDispatcher), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
-                        Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL |
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL |
                         Py_TPFLAGS_METHOD_DESCRIPTOR,
                     slots};
 

@@ -35,8 +35,7 @@ void denseStrides(const int64_t *dims, int rank, int64_t *strides) {
 }
 
 /// Checks dims against sizes and symbols; binds symbols on first sight.
-bool dimsFit(const Code::Slot &slot, const Manifest &manifest,
-             const int64_t *dims, int64_t *symbolValues) {
+bool dimsFit(const Code::Slot &slot, const Manifest &manifest, const int64_t *dims, int64_t *symbolValues) {
   for (int i = 0; i < slot.rank; ++i) {
     if (slot.shape[i] != anySize && slot.shape[i] != dims[i])
       return false;
@@ -48,8 +47,7 @@ bool dimsFit(const Code::Slot &slot, const Manifest &manifest,
     if (value != anySize)
       return false;
     const SymbolSpec &symbol = manifest.symbols[slot.symbols[i]];
-    if (dims[i] < symbol.min || dims[i] > symbol.max ||
-        dims[i] % symbol.multipleOf != 0)
+    if (dims[i] < symbol.min || dims[i] > symbol.max || dims[i] % symbol.multipleOf != 0)
       return false;
     value = dims[i];
   }
@@ -101,17 +99,14 @@ namespace tilewright {
 
 void raiseFrom(const char *function, py::args arguments) {
   try {
-    py::object error = py::module_::import("tilewright.runtime.failures")
-                           .attr(function)(*arguments);
-    PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(error.ptr())),
-                    error.ptr());
+    py::object error = py::module_::import("tilewright.runtime.failures").attr(function)(*arguments);
+    PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(error.ptr())), error.ptr());
   } catch (py::error_already_set &error) {
     error.restore();
   }
 }
 
-std::shared_ptr<Code> Code::load(std::string_view object,
-                                 std::string_view json) {
+std::shared_ptr<Code> Code::load(std::string_view object, std::string_view json) {
   auto fail = [](const std::string &message) {
     raiseFrom("load_error", py::make_tuple(message));
     throw py::error_already_set();
@@ -146,8 +141,7 @@ std::shared_ptr<Code> Code::load(std::string_view object,
   code->shapes = reinterpret_cast<TwShapes>(address(manifest.shapes));
   for (const LoadSpec &load : manifest.loads) {
     auto entry = reinterpret_cast<TwEntry>(address(load.entry));
-    code->loads.push_back(
-        {entry, reinterpret_cast<TwShapes>(address(load.shapes))});
+    code->loads.push_back({entry, reinterpret_cast<TwShapes>(address(load.shapes))});
   }
 
   for (const ArraySpec &spec : manifest.arguments) {
@@ -190,8 +184,7 @@ Executable::Executable(std::shared_ptr<Code> shared) : code(std::move(shared)) {
   // See Call: arguments, outputs, strides, dims of outputs with the scratch
   // bytes behind them, symbols, scalars.
   frameBytes = count * sizeof(TwArg) + code->outputs.size() * sizeof(TwArg) +
-               8 * (code->inputRanks + 2 * code->outputDims + 1 +
-                    code->manifest.symbols.size() + count);
+               8 * (code->inputRanks + 2 * code->outputDims + 1 + code->manifest.symbols.size() + 2 * count);
 }
 
 Executable::~Executable() {
@@ -201,10 +194,8 @@ Executable::~Executable() {
 
 /// One call under way.
 struct Executable::Call {
-  Call(const Executable &executable, PyObject *const *passed, size_t count,
-       PyObject **outputs)
-      : passed(passed), count(count), outputs(outputs),
-        frame(stackMemory, sizeof stackMemory, executable.frameBytes) {
+  Call(const Executable &executable, PyObject *const *passed, size_t count, PyObject **outputs)
+      : passed(passed), count(count), outputs(outputs), frame(stackMemory, sizeof stackMemory, executable.frameBytes) {
     const Code &code = *executable.code;
     size_t numArguments = code.arguments.size();
     in = frame.take<TwArg>(numArguments);
@@ -214,9 +205,9 @@ struct Executable::Call {
     outDims = frame.take<int64_t>(code.outputDims + 1);
     symbols = frame.take<int64_t>(code.manifest.symbols.size());
     scalars = frame.take<int64_t>(numArguments);
+    ends = frame.take<char *>(code.hasAliases ? numArguments : 0);
     if (numArguments)
-      std::memcpy(in, executable.arguments.data(),
-                  numArguments * sizeof(TwArg));
+      std::memcpy(in, executable.arguments.data(), numArguments * sizeof(TwArg));
     for (size_t i = 0; i < code.manifest.symbols.size(); ++i)
       symbols[i] = anySize;
   }
@@ -236,10 +227,10 @@ struct Executable::Call {
   Frame frame;
   TwArg *in, *out;
   int64_t *strides, *outStrides, *outDims, *symbols, *scalars;
+  char **ends; ///< where the memory of each input ends
 };
 
-Outcome Executable::call(PyObject *const *passed, size_t count,
-                         PyObject **outputs) {
+Outcome Executable::call(PyObject *const *passed, size_t count, PyObject **outputs) {
   if (count != inputs.size())
     return Outcome::NoMatch;
   Call call(*this, passed, count, outputs);
@@ -328,18 +319,18 @@ Outcome Executable::makeOutputs(Call &call) {
 /// Code writes to aliased memory while it reads other arguments. An input that
 /// overlaps it would change under its feet, so the code gets a copy.
 Outcome Executable::separateOverlaps(Call &call) {
+  for (size_t i = 0; i < call.count; ++i)
+    call.ends[i] =
+        static_cast<char *>(call.in[inputs[i]].data) + bytesOf(code->arguments[inputs[i]], call.in[inputs[i]]);
   for (const ArraySpec &output : code->manifest.outputs) {
     if (output.alias < 0)
       continue;
-    const TwArg &target = call.in[output.alias];
-    auto *begin = static_cast<char *>(target.data);
-    char *end = begin + bytesOf(code->arguments[output.alias], target);
+    auto *begin = static_cast<char *>(call.in[output.alias].data);
+    char *end = call.ends[positions[output.alias]];
     for (size_t i = 0; i < call.count; ++i) {
-      const Code::Slot &slot = code->arguments[inputs[i]];
       TwArg &other = call.in[inputs[i]];
-      auto *data = static_cast<char *>(other.data);
-      if (static_cast<int>(inputs[i]) == output.alias || data >= end ||
-          begin >= data + bytesOf(slot, other))
+      if (static_cast<char *>(other.data) >= end || begin >= call.ends[i] ||
+          static_cast<int>(inputs[i]) == output.alias)
         continue;
       if (code->manifest.arguments[inputs[i]].donated)
         return Outcome::NoMatch; // two results in one memory
@@ -347,6 +338,7 @@ Outcome Executable::separateOverlaps(Call &call) {
       if (!copy)
         return Outcome::Failed;
       call.temporaries.add(copy);
+      call.ends[i] += fields(copy)->data - static_cast<char *>(other.data);
       other.data = fields(copy)->data;
     }
   }
@@ -367,13 +359,11 @@ Outcome Executable::runMain(Call &call) {
   if (!reported && status == TW_OK)
     return Outcome::Done;
   raiseFrom("status_error",
-            py::make_tuple(py::handle(self), reported ? rt.errorCode() : status,
-                           reported ? rt.errorLocation() : -1));
+            py::make_tuple(py::handle(self), reported ? rt.errorCode() : status, reported ? rt.errorLocation() : -1));
   return Outcome::Failed;
 }
 
-std::unique_ptr<Executable> Executable::bind(
-    const std::vector<std::pair<size_t, PyObject *>> &arrays) const {
+std::unique_ptr<Executable> Executable::bind(const std::vector<std::pair<size_t, PyObject *>> &arrays) const {
   auto result = std::make_unique<Executable>(code);
   result->bound = bound;
   for (const auto &[index, array] : arrays)
@@ -402,8 +392,7 @@ std::unique_ptr<Executable> Executable::bind(
   return result;
 }
 
-py::object Executable::runLoad(size_t index,
-                               const std::vector<PyObject *> &sources) {
+py::object Executable::runLoad(size_t index, const std::vector<PyObject *> &sources) {
   if (index >= code->loads.size())
     throw py::index_error("no such load entry");
   const LoadSpec &spec = code->manifest.loads[index];
@@ -419,12 +408,9 @@ py::object Executable::runLoad(size_t index,
     PyObject *array = sources[i];
     if (!isArray(array))
       throw py::type_error("a source must be an array");
-    if (spec.checked && (!sameDtype(fields(array)->descr, slots[i].descr) ||
-                         fields(array)->nd != slots[i].rank ||
-                         !dimsFit(slots[i], code->manifest,
-                                  fields(array)->dimensions, symbols.data()))) {
-      raiseFrom("weight_error",
-                py::make_tuple(py::handle(self), index, i, py::handle(array)));
+    if (spec.checked && (!sameDtype(fields(array)->descr, slots[i].descr) || fields(array)->nd != slots[i].rank ||
+                         !dimsFit(slots[i], code->manifest, fields(array)->dimensions, symbols.data()))) {
+      raiseFrom("weight_error", py::make_tuple(py::handle(self), index, i, py::handle(array)));
       throw py::error_already_set();
     }
     if (!isDense(array)) {
@@ -433,8 +419,7 @@ py::object Executable::runLoad(size_t index,
       temporaries.add(array);
     }
     strides[i].resize(fields(array)->nd);
-    denseStrides(fields(array)->dimensions, fields(array)->nd,
-                 strides[i].data());
+    denseStrides(fields(array)->dimensions, fields(array)->nd, strides[i].data());
     in[i] = {fields(array)->data, fields(array)->dimensions, strides[i].data()};
   }
 
@@ -444,8 +429,7 @@ py::object Executable::runLoad(size_t index,
   int32_t status = load.shapes ? load.shapes(in.data(), dims.data()) : TW_OK;
   if (status != TW_OK)
     throwStatus(status, -1);
-  auto packed = py::reinterpret_steal<py::object>(
-      newArray(slot.descr, slot.itemSize, slot.rank, dims.data()));
+  auto packed = py::reinterpret_steal<py::object>(newArray(slot.descr, slot.itemSize, slot.rank, dims.data()));
   if (!packed)
     throw py::error_already_set();
   std::vector<int64_t> outStrides(slot.rank);
@@ -455,8 +439,7 @@ py::object Executable::runLoad(size_t index,
   {
     py::gil_scoped_release release;
     void *scratch = scratchPush(dims.back());
-    status = scratch ? load.entry(rt.table(), in.data(), &out, scratch)
-                     : TW_ERROR_MEMORY;
+    status = scratch ? load.entry(rt.table(), in.data(), &out, scratch) : TW_ERROR_MEMORY;
     if (scratch)
       scratchPop(scratch);
   }

@@ -23,14 +23,11 @@ struct PyExecutable {
 
 PyTypeObject *executableType = nullptr;
 
-PyExecutable *cast(PyObject *object) {
-  return reinterpret_cast<PyExecutable *>(object);
-}
+PyExecutable *cast(PyObject *object) { return reinterpret_cast<PyExecutable *>(object); }
 
 /// Positional arguments for a call with keywords; the names are those of the
 /// manifest. Returns false if they do not fit.
-bool bindKeywords(const Executable &executable, PyObject *const *arguments,
-                  size_t positional, PyObject *keywords,
+bool bindKeywords(const Executable &executable, PyObject *const *arguments, size_t positional, PyObject *keywords,
                   std::vector<PyObject *> &bound) {
   bound.assign(executable.numInputs(), nullptr);
   if (positional > bound.size())
@@ -42,9 +39,7 @@ bool bindKeywords(const Executable &executable, PyObject *const *arguments,
       throw py::error_already_set();
     size_t place = 0;
     for (; place < bound.size(); ++place)
-      if (executable.getCode()
-              .manifest.arguments[executable.inputIndices()[place]]
-              .name == name)
+      if (executable.getCode().manifest.arguments[executable.inputIndices()[place]].name == name)
         break;
     if (place == bound.size() || bound[place])
       return false;
@@ -56,21 +51,19 @@ bool bindKeywords(const Executable &executable, PyObject *const *arguments,
   return true;
 }
 
-PyObject *raiseCallError(PyObject *self, PyObject *const *arguments,
-                         size_t positional, PyObject *keywords) {
+PyObject *raiseCallError(PyObject *self, PyObject *const *arguments, size_t positional, PyObject *keywords) {
   py::tuple given(positional);
   for (size_t i = 0; i < positional; ++i)
     given[i] = py::handle(arguments[i]);
   py::dict named;
   for (Py_ssize_t k = 0; keywords && k < PyTuple_GET_SIZE(keywords); ++k)
-    named[py::handle(PyTuple_GET_ITEM(keywords, k))] =
-        py::handle(arguments[positional + k]);
+    named[py::handle(PyTuple_GET_ITEM(keywords, k))] = py::handle(arguments[positional + k]);
   raiseFrom("call_error", py::make_tuple(py::handle(self), given, named));
   return nullptr;
 }
 
-PyObject *callExecutable(PyObject *self, PyObject *const *arguments,
-                         size_t nargs, PyObject *keywords, bool alwaysTuple) {
+PyObject *callExecutable(PyObject *self, PyObject *const *arguments, size_t nargs, PyObject *keywords,
+                         bool alwaysTuple) {
   Executable &executable = *cast(self)->executable;
   size_t positional = PyVectorcall_NARGS(nargs);
   size_t numOutputs = executable.numOutputs();
@@ -96,8 +89,7 @@ PyObject *callExecutable(PyObject *self, PyObject *const *arguments,
     }
   }
   std::vector<PyObject *> bound(arguments, arguments + positional);
-  if (named &&
-      !bindKeywords(executable, arguments, positional, keywords, bound))
+  if (named && !bindKeywords(executable, arguments, positional, keywords, bound))
     return raiseCallError(self, arguments, positional, keywords);
   Inputs inputs(bound.data(), bound.size());
   if (!inputs.convert())
@@ -113,20 +105,15 @@ PyObject *callExecutable(PyObject *self, PyObject *const *arguments,
   return raiseCallError(self, arguments, positional, keywords);
 }
 
-PyObject *vectorcall(PyObject *self, PyObject *const *arguments, size_t nargs,
-                     PyObject *keywords) {
-  return guarded(
-      [&] { return callExecutable(self, arguments, nargs, keywords, false); });
+PyObject *vectorcall(PyObject *self, PyObject *const *arguments, size_t nargs, PyObject *keywords) {
+  return guarded([&] { return callExecutable(self, arguments, nargs, keywords, false); });
 }
 
-PyObject *callTuple(PyObject *self, PyObject *const *arguments,
-                    Py_ssize_t nargs, PyObject *keywords) {
-  return guarded(
-      [&] { return callExecutable(self, arguments, nargs, keywords, true); });
+PyObject *callTuple(PyObject *self, PyObject *const *arguments, Py_ssize_t nargs, PyObject *keywords) {
+  return guarded([&] { return callExecutable(self, arguments, nargs, keywords, true); });
 }
 
-PyObject *wrap(std::unique_ptr<Executable> executable, py::object object,
-               py::object manifest) {
+PyObject *wrap(std::unique_ptr<Executable> executable, py::object object, py::object manifest) {
   auto *self = PyObject_GC_New(PyExecutable, executableType);
   if (!self)
     return nullptr;
@@ -144,8 +131,7 @@ PyObject *wrap(std::unique_ptr<Executable> executable, py::object object,
 PyObject *construct(PyTypeObject *, PyObject *arguments, PyObject *keywords) {
   static const char *names[] = {"object", "manifest", nullptr};
   PyObject *object, *manifest;
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:Executable",
-                                   const_cast<char **>(names), &object,
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:Executable", const_cast<char **>(names), &object,
                                    &manifest))
     return nullptr;
   return guarded([&] {
@@ -159,16 +145,13 @@ PyObject *construct(PyTypeObject *, PyObject *arguments, PyObject *keywords) {
       throw py::error_already_set();
     std::shared_ptr<Code> code;
     try {
-      code = Code::load(
-          {static_cast<const char *>(view.buf), static_cast<size_t>(view.len)},
-          text.cast<std::string>());
+      code = Code::load({static_cast<const char *>(view.buf), static_cast<size_t>(view.len)}, text.cast<std::string>());
     } catch (...) {
       PyBuffer_Release(&view);
       throw;
     }
     PyBuffer_Release(&view);
-    return wrap(std::make_unique<Executable>(std::move(code)),
-                py::reinterpret_borrow<py::object>(object), text);
+    return wrap(std::make_unique<Executable>(std::move(code)), py::reinterpret_borrow<py::object>(object), text);
   });
 }
 
@@ -205,21 +188,17 @@ PyObject *bindArrays(PyObject *self, PyObject *mapping) {
       const ArraySpec &spec = code.manifest.arguments[index];
       // A symbol of a weight's dim is not tied to the inputs' ones: the size is
       // checked against the shape alone.
-      bool fits = isArray(array) && isDense(array) && !spec.donated &&
-                  fields(array)->nd == slot.rank &&
+      bool fits = isArray(array) && isDense(array) && !spec.donated && fields(array)->nd == slot.rank &&
                   sameDtype(fields(array)->descr, slot.descr);
       for (int i = 0; fits && i < slot.rank; ++i)
-        fits = slot.shape[i] == anySize ||
-               slot.shape[i] == fields(array)->dimensions[i];
+        fits = slot.shape[i] == anySize || slot.shape[i] == fields(array)->dimensions[i];
       if (!fits) {
-        raiseFrom("bind_error",
-                  py::make_tuple(py::handle(self), index, py::handle(array)));
+        raiseFrom("bind_error", py::make_tuple(py::handle(self), index, py::handle(array)));
         return nullptr;
       }
       arrays.emplace_back(index, array);
     }
-    return wrap(executable.bind(arrays),
-                py::reinterpret_borrow<py::object>(cast(self)->object),
+    return wrap(executable.bind(arrays), py::reinterpret_borrow<py::object>(cast(self)->object),
                 py::reinterpret_borrow<py::object>(cast(self)->manifest));
   });
 }
@@ -233,10 +212,7 @@ PyObject *runLoad(PyObject *self, PyObject *arguments) {
     std::vector<PyObject *> sources;
     for (py::handle source : list)
       sources.push_back(source.ptr());
-    return cast(self)
-        ->executable->runLoad(tuple[0].cast<size_t>(), sources)
-        .release()
-        .ptr();
+    return cast(self)->executable->runLoad(tuple[0].cast<size_t>(), sources).release().ptr();
   });
 }
 
@@ -264,10 +240,7 @@ PyObject *getManifest(PyObject *self, void *) {
   return guarded([&] {
     PyExecutable *executable = cast(self);
     if (!executable->parsed)
-      executable->parsed = py::module_::import("json")
-                               .attr("loads")(py::handle(executable->manifest))
-                               .release()
-                               .ptr();
+      executable->parsed = py::module_::import("json").attr("loads")(py::handle(executable->manifest)).release().ptr();
     Py_INCREF(executable->parsed);
     return executable->parsed;
   });
@@ -285,74 +258,59 @@ PyObject *getInputs(PyObject *self, void *) {
 
 PyObject *represent(PyObject *self) {
   const Manifest &manifest = cast(self)->executable->getCode().manifest;
-  return PyUnicode_FromFormat(
-      "<tilewright Executable: %zu inputs, %zu weights bound, %zu outputs>",
-      cast(self)->executable->numInputs(),
-      manifest.arguments.size() - cast(self)->executable->numInputs(),
-      manifest.outputs.size());
+  return PyUnicode_FromFormat("<tilewright Executable: %zu inputs, %zu weights bound, %zu outputs>",
+                              cast(self)->executable->numInputs(),
+                              manifest.arguments.size() - cast(self)->executable->numInputs(), manifest.outputs.size());
 }
 
-PyMethodDef methods[] = {
-    {"call_tuple", reinterpret_cast<PyCFunction>(callTuple),
-     METH_FASTCALL | METH_KEYWORDS,
-     "Calls the code like __call__; returns a tuple even of one output."},
-    {"bind", bindWeights, METH_O,
-     "bind(weights) -> Executable. Binds weights by name; see "
-     "tilewright.runtime.weights.bind."},
-    {"bind_arrays", bindArrays, METH_O,
-     "bind_arrays({argument index: array}) -> Executable. Binds arrays as the "
-     "code takes them: dense, of the argument's dtype and shape."},
-    {"run_load", runLoad, METH_VARARGS,
-     "run_load(index, sources) -> ndarray. Packs one weight."},
-    {"bound_arrays", boundArrays, METH_NOARGS,
-     "bound_arrays() -> {argument index: array}."},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"call_tuple", reinterpret_cast<PyCFunction>(callTuple), METH_FASTCALL | METH_KEYWORDS,
+                          "Calls the code like __call__; returns a tuple even of one output."},
+                         {"bind", bindWeights, METH_O,
+                          "bind(weights) -> Executable. Binds weights by name; see "
+                          "tilewright.runtime.weights.bind."},
+                         {"bind_arrays", bindArrays, METH_O,
+                          "bind_arrays({argument index: array}) -> Executable. Binds arrays as the "
+                          "code takes them: dense, of the argument's dtype and shape."},
+                         {"run_load", runLoad, METH_VARARGS, "run_load(index, sources) -> ndarray. Packs one weight."},
+                         {"bound_arrays", boundArrays, METH_NOARGS, "bound_arrays() -> {argument index: array}."},
+                         {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef properties[] = {
     {"manifest", getManifest, nullptr, "The manifest as a dict.", nullptr},
-    {"input_indices", getInputs, nullptr,
-     "Indices of the arguments that a call passes.", nullptr},
+    {"input_indices", getInputs, nullptr, "Indices of the arguments that a call passes.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMemberDef members[] = {
-    {"object", T_OBJECT, offsetof(PyExecutable, object), READONLY,
-     "The object file, as given."},
-    {"manifest_json", T_OBJECT, offsetof(PyExecutable, manifest), READONLY,
-     "The manifest as JSON text."},
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(PyExecutable, vectorcall),
-     READONLY, nullptr},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(PyExecutable, weakrefs),
-     READONLY, nullptr},
+    {"object", T_OBJECT, offsetof(PyExecutable, object), READONLY, "The object file, as given."},
+    {"manifest_json", T_OBJECT, offsetof(PyExecutable, manifest), READONLY, "The manifest as JSON text."},
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(PyExecutable, vectorcall), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PyExecutable, weakrefs), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};
 
-const char doc[] =
-    "Executable(object, manifest)\n--\n\n"
-    "Linked native code. Calling it with arrays (NumPy, torch, anything with\n"
-    "DLPack) returns new arrays of the same kind: one, or a tuple.\n\n"
-    "Args:\n"
-    "    object: bytes of a relocatable object for this machine.\n"
-    "    manifest: JSON text or dict that describes it.\n\n"
-    "Raises:\n"
-    "    FormatError: the object or the manifest is damaged or foreign.\n"
-    "    ShapeError, DTypeError, ArgumentError: from a call with arguments\n"
-    "        that do not fit; the message names each of them.\n";
+const char doc[] = "Executable(object, manifest)\n--\n\n"
+                   "Linked native code. Calling it with arrays (NumPy, torch, anything with\n"
+                   "DLPack) returns new arrays of the same kind: one, or a tuple.\n\n"
+                   "Args:\n"
+                   "    object: bytes of a relocatable object for this machine.\n"
+                   "    manifest: JSON text or dict that describes it.\n\n"
+                   "Raises:\n"
+                   "    FormatError: the object or the manifest is damaged or foreign.\n"
+                   "    ShapeError, DTypeError, ArgumentError: from a call with arguments\n"
+                   "        that do not fit; the message names each of them.\n";
 
-PyType_Slot slots[] = {
-    {Py_tp_new, reinterpret_cast<void *>(construct)},
-    {Py_tp_dealloc, reinterpret_cast<void *>(destroy)},
-    {Py_tp_traverse, reinterpret_cast<void *>(traverse)},
-    {Py_tp_call, reinterpret_cast<void *>(PyVectorcall_Call)},
-    {Py_tp_repr, reinterpret_cast<void *>(represent)},
-    {Py_tp_methods, methods},
-    {Py_tp_getset, properties},
-    {Py_tp_members, members},
-    {Py_tp_doc, const_cast<char *>(doc)},
-    {0, nullptr}};
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void *>(construct)},
+                       {Py_tp_dealloc, reinterpret_cast<void *>(destroy)},
+                       {Py_tp_traverse, reinterpret_cast<void *>(traverse)},
+                       {Py_tp_call, reinterpret_cast<void *>(PyVectorcall_Call)},
+                       {Py_tp_repr, reinterpret_cast<void *>(represent)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, properties},
+                       {Py_tp_members, members},
+                       {Py_tp_doc, const_cast<char *>(doc)},
+                       {0, nullptr}};
 
 PyType_Spec spec = {"tilewright._runtime.Executable", sizeof(PyExecutable), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
-                        Py_TPFLAGS_HAVE_VECTORCALL,
-                    slots};
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
 /// The kind of a type of arrays, asked of interop.py once per type.
 uint32_t kindOf(PyTypeObject *type) {
@@ -360,10 +318,9 @@ uint32_t kindOf(PyTypeObject *type) {
   auto found = known->find(type);
   if (found != known->end())
     return found->second;
-  auto kind =
-      py::module_::import("tilewright.runtime.interop")
-          .attr("kind_of_type")(py::handle(reinterpret_cast<PyObject *>(type)))
-          .cast<uint32_t>();
+  auto kind = py::module_::import("tilewright.runtime.interop")
+                  .attr("kind_of_type")(py::handle(reinterpret_cast<PyObject *>(type)))
+                  .cast<uint32_t>();
   Py_INCREF(type); // the address must not be used again
   return (*known)[type] = kind;
 }
@@ -384,8 +341,7 @@ Executable *executableOf(PyObject *object) {
   return Py_TYPE(object) == executableType ? cast(object)->executable : nullptr;
 }
 
-Inputs::Inputs(PyObject *const *arguments, size_t count)
-    : current(arguments), count(count) {}
+Inputs::Inputs(PyObject *const *arguments, size_t count) : current(arguments), count(count) {}
 
 Inputs::~Inputs() {
   for (PyObject *object : converted)
@@ -406,10 +362,9 @@ bool Inputs::convert() {
       if (kind == kindNone)
         return false;
       kinds |= 1u << kind;
-      replacement =
-          kind == kindNumpy // a NumPy scalar
-              ? py::module_::import("numpy").attr("asarray")(py::handle(object))
-              : fromDlpack(object);
+      replacement = kind == kindNumpy // a NumPy scalar
+                        ? py::module_::import("numpy").attr("asarray")(py::handle(object))
+                        : fromDlpack(object);
     }
     converted.push_back(replacement.release().ptr());
   }
@@ -417,8 +372,7 @@ bool Inputs::convert() {
   return true;
 }
 
-PyObject *finishOutputs(PyObject **outputs, size_t count, uint32_t kinds,
-                        bool alwaysTuple) {
+PyObject *finishOutputs(PyObject **outputs, size_t count, uint32_t kinds, bool alwaysTuple) {
   if (kinds <= (1u << kindNumpy)) {
     if (count == 1 && !alwaysTuple)
       return outputs[0];
@@ -433,8 +387,7 @@ PyObject *finishOutputs(PyObject **outputs, size_t count, uint32_t kinds,
   py::tuple arrays(count);
   for (size_t i = 0; i < count; ++i)
     arrays[i] = py::reinterpret_steal<py::object>(outputs[i]);
-  py::object wrapped = py::module_::import("tilewright.runtime.interop")
-                           .attr("wrap_outputs")(kinds, arrays);
+  py::object wrapped = py::module_::import("tilewright.runtime.interop").attr("wrap_outputs")(kinds, arrays);
   if (count == 1 && !alwaysTuple)
     return py::tuple(wrapped)[0].cast<py::object>().release().ptr();
   return wrapped.release().ptr();

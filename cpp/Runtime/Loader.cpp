@@ -36,8 +36,7 @@ struct Session {
 };
 
 Expected<std::unique_ptr<Session>> createSession() {
-  auto control = SelfExecutorProcessControl::Create(
-      nullptr, std::make_unique<InPlaceTaskDispatcher>());
+  auto control = SelfExecutorProcessControl::Create(nullptr, std::make_unique<InPlaceTaskDispatcher>());
   if (!control)
     return control.takeError();
   auto result = std::make_unique<Session>();
@@ -54,11 +53,9 @@ Expected<std::unique_ptr<Session>> createSession() {
   size_t count;
   const tilewright::RuntimeSymbol *table = tilewright::runtimeSymbols(count);
   for (size_t i = 0; i < count; ++i)
-    symbols[result->session->intern(table[i].name)] = {
-        ExecutorAddr::fromPtr(table[i].address),
-        JITSymbolFlags::Exported | JITSymbolFlags::Callable};
-  if (Error error =
-          result->runtime->define(absoluteSymbols(std::move(symbols))))
+    symbols[result->session->intern(table[i].name)] = {ExecutorAddr::fromPtr(table[i].address),
+                                                       JITSymbolFlags::Exported | JITSymbolFlags::Callable};
+  if (Error error = result->runtime->define(absoluteSymbols(std::move(symbols))))
     return error;
   return result;
 }
@@ -86,10 +83,8 @@ bool checkObject(MemoryBufferRef buffer, std::string &error) {
     return false;
   }
   Triple host(sys::getProcessTriple());
-  if (!(*file)->isELF() || (*file)->getArch() != host.getArch() ||
-      !(*file)->isRelocatableObject()) {
-    error = "not a relocatable object for this machine (" +
-            host.getArchName().str() + ")";
+  if (!(*file)->isELF() || (*file)->getArch() != host.getArch() || !(*file)->isRelocatableObject()) {
+    error = "not a relocatable object for this machine (" + host.getArchName().str() + ")";
     return false;
   }
   std::string unknown;
@@ -104,8 +99,7 @@ bool checkObject(MemoryBufferRef buffer, std::string &error) {
       error = "damaged symbol table";
       return false;
     }
-    if (!(*flags & object::SymbolRef::SF_Undefined) || name->empty() ||
-        *name == "_GLOBAL_OFFSET_TABLE_" ||
+    if (!(*flags & object::SymbolRef::SF_Undefined) || name->empty() || *name == "_GLOBAL_OFFSET_TABLE_" ||
         tilewright::isRuntimeSymbol(name->data(), name->size()))
       continue;
     unknown += (unknown.empty() ? "" : ", ") + name->str();
@@ -120,10 +114,8 @@ bool checkObject(MemoryBufferRef buffer, std::string &error) {
 
 namespace tilewright {
 
-std::unique_ptr<LoadedObject>
-LoadedObject::load(std::string_view object,
-                   const std::vector<std::string> &entries,
-                   std::string &error) {
+std::unique_ptr<LoadedObject> LoadedObject::load(std::string_view object, const std::vector<std::string> &entries,
+                                                 std::string &error) {
   Session *session = theSession(error);
   if (!session)
     return nullptr;
@@ -133,10 +125,9 @@ LoadedObject::load(std::string_view object,
 
   // JITLink reads the bytes while it links and keeps none of them, so they are
   // only borrowed.
-  auto buffer =
-      MemoryBuffer::getMemBuffer(bytes, /*RequiresNullTerminator=*/false);
-  JITDylib &library = session->session->createBareJITDylib(
-      "tilewright.object." + std::to_string(session->nextLibrary++));
+  auto buffer = MemoryBuffer::getMemBuffer(bytes, /*RequiresNullTerminator=*/false);
+  JITDylib &library =
+      session->session->createBareJITDylib("tilewright.object." + std::to_string(session->nextLibrary++));
   library.addToLinkOrder(*session->runtime);
   std::unique_ptr<LoadedObject> result(new LoadedObject);
   result->library = &library;
@@ -147,9 +138,8 @@ LoadedObject::load(std::string_view object,
   SymbolLookupSet wanted;
   for (const std::string &entry : entries)
     wanted.add(session->session->intern(entry));
-  auto found = session->session->lookup(
-      makeJITDylibSearchOrder(&library, JITDylibLookupFlags::MatchAllSymbols),
-      std::move(wanted));
+  auto found = session->session->lookup(makeJITDylibSearchOrder(&library, JITDylibLookupFlags::MatchAllSymbols),
+                                        std::move(wanted));
   if (!found) {
     error = toString(found.takeError());
     std::lock_guard<std::mutex> lock(session->reportsMutex);
@@ -159,8 +149,7 @@ LoadedObject::load(std::string_view object,
     return nullptr;
   }
   for (const std::string &entry : entries)
-    result->addresses.push_back(
-        (*found)[session->session->intern(entry)].getAddress().toPtr<void *>());
+    result->addresses.push_back((*found)[session->session->intern(entry)].getAddress().toPtr<void *>());
   return result;
 }
 
@@ -169,8 +158,7 @@ LoadedObject::~LoadedObject() {
     return;
   std::string ignored;
   if (Session *session = theSession(ignored))
-    if (Error error =
-            session->session->removeJITDylib(*static_cast<JITDylib *>(library)))
+    if (Error error = session->session->removeJITDylib(*static_cast<JITDylib *>(library)))
       consumeError(std::move(error));
 }
 

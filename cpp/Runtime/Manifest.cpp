@@ -46,8 +46,7 @@ public:
     return value && value->getAsBoolean().value_or(false);
   }
 
-  int64_t integer(const json::Object &object, StringRef key, int64_t missing,
-                  int64_t least) {
+  int64_t integer(const json::Object &object, StringRef key, int64_t missing, int64_t least) {
     const json::Value *value = object.get(key);
     if (!value || value->kind() == json::Value::Null)
       return missing;
@@ -58,8 +57,7 @@ public:
   }
 
   /// Calls `each` with the objects of a list; a missing list is empty.
-  template <typename Function>
-  void objects(const json::Object &object, StringRef key, Function each) {
+  template <typename Function> void objects(const json::Object &object, StringRef key, Function each) {
     const json::Value *value = object.get(key);
     if (!value || value->kind() == json::Value::Null)
       return;
@@ -78,8 +76,7 @@ public:
     }
   }
 
-  void array(const json::Object &object, const std::vector<SymbolSpec> &symbols,
-             ArraySpec &spec) {
+  void array(const json::Object &object, const std::vector<SymbolSpec> &symbols, ArraySpec &spec) {
     spec.name = text(object, "name", false);
     spec.dtype = text(object, "dtype", true);
     const json::Array *shape = object.getArray("shape");
@@ -107,9 +104,8 @@ public:
       auto name = (*dims)[i].getAsString();
       if (!name || name->empty())
         continue;
-      auto found = std::find_if(
-          symbols.begin(), symbols.end(),
-          [&](const SymbolSpec &symbol) { return symbol.name == *name; });
+      auto found =
+          std::find_if(symbols.begin(), symbols.end(), [&](const SymbolSpec &symbol) { return symbol.name == *name; });
       if (found == symbols.end()) {
         fail("unknown symbol '" + *name + "'");
         return;
@@ -142,12 +138,10 @@ void readSymbols(Reader &reader, const json::Object &root, Manifest &manifest) {
 }
 
 bool isStatic(const ArraySpec &spec) {
-  return std::find(spec.shape.begin(), spec.shape.end(), anySize) ==
-         spec.shape.end();
+  return std::find(spec.shape.begin(), spec.shape.end(), anySize) == spec.shape.end();
 }
 
-void readArguments(Reader &reader, const json::Object &root,
-                   Manifest &manifest) {
+void readArguments(Reader &reader, const json::Object &root, Manifest &manifest) {
   reader.objects(root, "args", [&](const json::Object &object) {
     ArraySpec spec;
     reader.array(object, manifest.symbols, spec);
@@ -168,15 +162,16 @@ void readOutputs(Reader &reader, const json::Object &root, Manifest &manifest) {
     ArraySpec spec;
     reader.array(object, manifest.symbols, spec);
     spec.alias = static_cast<int>(reader.integer(object, "alias", -1, 0));
-    if (spec.alias >= count ||
-        (spec.alias >= 0 && manifest.arguments[spec.alias].weight)) {
+    if (spec.alias >= count || (spec.alias >= 0 && manifest.arguments[spec.alias].weight)) {
       reader.fail("an output is the alias of no input");
       return;
     }
+    for (const ArraySpec &other : manifest.outputs)
+      if (spec.alias >= 0 && other.alias == spec.alias)
+        reader.fail("two outputs are the alias of one input");
     if (spec.alias >= 0) {
       const ArraySpec &source = manifest.arguments[spec.alias];
-      if (source.dtype != spec.dtype ||
-          source.shape.size() != spec.shape.size()) {
+      if (source.dtype != spec.dtype || source.shape.size() != spec.shape.size()) {
         reader.fail("an output differs from the input that it aliases");
         return;
       }

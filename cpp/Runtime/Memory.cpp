@@ -64,8 +64,7 @@ void dropKept(int index) {
 bool takeKept(int64_t bytes, Block &block) {
   int best = -1;
   for (int i = 0; i < keepBlocks; ++i)
-    if (kept[i].memory && kept[i].bytes >= bytes &&
-        kept[i].bytes - bytes <= bytes / 4 &&
+    if (kept[i].memory && kept[i].bytes >= bytes && kept[i].bytes - bytes <= bytes / 4 &&
         (best < 0 || kept[i].bytes < kept[best].bytes))
       best = i;
   if (best < 0)
@@ -98,8 +97,7 @@ bool allocate(int64_t bytes, Block &block) {
     if (posix_memalign(&memory, hugePage, static_cast<size_t>(bytes)))
       return false;
     // Only whole huge pages: the last one would hold up to 2 MB of nothing.
-    madvise(memory, static_cast<size_t>(bytes & ~(hugePage - 1)),
-            MADV_HUGEPAGE);
+    madvise(memory, static_cast<size_t>(bytes & ~(hugePage - 1)), MADV_HUGEPAGE);
     block = {memory, bytes};
   } else {
     block = {std::malloc(static_cast<size_t>(bytes + boundary(bytes))), bytes};
@@ -118,11 +116,9 @@ void destroy(PyObject *object) {
   Py_DECREF(type);
 }
 
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void *>(destroy)},
-                       {0, nullptr}};
+PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void *>(destroy)}, {0, nullptr}};
 PyType_Spec spec = {"tilewright._runtime.Memory", sizeof(MemoryObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-                    slots};
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 } // namespace
 

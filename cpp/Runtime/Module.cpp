@@ -22,8 +22,7 @@ double measureForkJoin(int rounds) {
   auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < rounds; ++i)
     parallelFor(empty, nullptr, n);
-  std::chrono::duration<double, std::nano> time =
-      std::chrono::steady_clock::now() - start;
+  std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
   return time.count() / rounds;
 }
 
@@ -37,16 +36,11 @@ PYBIND11_MODULE(_runtime, module) {
   addDispatcherType(module);
 
   module.def("num_threads", &numThreads, "Threads of a parallel loop.");
-  module.def(
-      "set_num_threads", &setNumThreads, py::arg("count"),
-      py::call_guard<py::gil_scoped_release>(),
-      "Sets the number of threads; 0 is the default (affinity, cgroup quota).");
-  module.def("release_memory", &releaseKeptMemory,
-             "Gives back memory kept for later outputs; returns the bytes.");
-  module.def("available_processors", &availableProcessors,
-             "Processors that affinity and the cgroup's quota leave.");
-  module.def("set_spin_microseconds", &setSpinMicroseconds,
-             py::arg("microseconds"),
+  module.def("set_num_threads", &setNumThreads, py::arg("count"), py::call_guard<py::gil_scoped_release>(),
+             "Sets the number of threads; 0 is the default (affinity, cgroup quota).");
+  module.def("release_memory", &releaseKeptMemory, "Gives back memory kept for later outputs; returns the bytes.");
+  module.def("available_processors", &availableProcessors, "Processors that affinity and the cgroup's quota leave.");
+  module.def("set_spin_microseconds", &setSpinMicroseconds, py::arg("microseconds"),
              "How long an idle worker spins before it sleeps.");
   module.def("measure_fork_join", &measureForkJoin, py::arg("rounds") = 1000,
              "Mean nanoseconds of an empty parallel loop.");

@@ -30,8 +30,7 @@ public:
   }
 
   void *push(size_t bytes) {
-    bytes =
-        (bytes + TW_SCRATCH_ALIGNMENT - 1) & ~size_t(TW_SCRATCH_ALIGNMENT - 1);
+    bytes = (bytes + TW_SCRATCH_ALIGNMENT - 1) & ~size_t(TW_SCRATCH_ALIGNMENT - 1);
     if (blocks.empty() || blocks.back().size - blocks.back().used < bytes)
       if (!grow(bytes))
         return nullptr;
@@ -62,9 +61,7 @@ private:
     char *base;
     size_t size;
     size_t used;
-    bool contains(const char *pointer) const {
-      return pointer >= base && pointer < base + size;
-    }
+    bool contains(const char *pointer) const { return pointer >= base && pointer < base + size; }
   };
 
   bool grow(size_t bytes) {
@@ -98,8 +95,7 @@ private:
     }
     if (++fillings < memory)
       return;
-    if (!blocks.empty() &&
-        blocks.back().size > 4 * std::max(highest, smallestBlock))
+    if (!blocks.empty() && blocks.back().size > 4 * std::max(highest, smallestBlock))
       dropTop();
     fillings = 0;
     highest = 0;
@@ -129,11 +125,10 @@ void scratchPop(void *pointer) { stack.pop(pointer); }
 CallRt::CallRt() {
   rt.version = TW_ABI_VERSION;
   rt.size = sizeof(TwRt);
-  rt.parallel_for = [](const TwRt *, void (*body)(void *, int64_t, int64_t),
-                       void *ctx, int64_t n) { parallelFor(body, ctx, n); };
-  rt.scratch_push = [](const TwRt *, int64_t bytes) {
-    return scratchPush(bytes);
+  rt.parallel_for = [](const TwRt *, void (*body)(void *, int64_t, int64_t), void *ctx, int64_t n) {
+    parallelFor(body, ctx, n);
   };
+  rt.scratch_push = [](const TwRt *, int64_t bytes) { return scratchPush(bytes); };
   rt.scratch_pop = [](const TwRt *, void *pointer) { scratchPop(pointer); };
   rt.error = &CallRt::report;
   rt.launch = nullptr;
@@ -143,9 +138,8 @@ void CallRt::report(const TwRt *table, int32_t code, int32_t location) {
   static_assert(offsetof(CallRt, rt) == 0);
   auto *call = reinterpret_cast<CallRt *>(const_cast<TwRt *>(table));
   uint64_t none = 0;
-  uint64_t value = uint64_t{static_cast<uint32_t>(code ? code : TW_ERROR_VALUE)}
-                       << 32 |
-                   static_cast<uint32_t>(location);
+  uint64_t value =
+      uint64_t{static_cast<uint32_t>(code ? code : TW_ERROR_VALUE)} << 32 | static_cast<uint32_t>(location);
   call->error.compare_exchange_strong(none, value, std::memory_order_acq_rel);
 }
 

@@ -30,9 +30,7 @@ template <typename To, typename From> To bitCast(From from) {
   return to;
 }
 
-uint16_t bitsOf(Half half) {
-  return static_cast<uint16_t>(bitCast<uint32_t>(half));
-}
+uint16_t bitsOf(Half half) { return static_cast<uint16_t>(bitCast<uint32_t>(half)); }
 Half fromBits(uint16_t bits) { return bitCast<Half>(uint32_t{bits}); }
 
 float halfToFloat(uint16_t bits) {
@@ -40,8 +38,7 @@ float halfToFloat(uint16_t bits) {
   uint32_t exponent = (bits >> 10) & 0x1f;
   uint32_t mantissa = bits & 0x3ff;
   if (exponent == 0x1f) // inf, NaN (quiet, payload kept)
-    return bitCast<float>(sign | 0x7f800000u | (mantissa << 13) |
-                          (mantissa ? 0x00400000u : 0));
+    return bitCast<float>(sign | 0x7f800000u | (mantissa << 13) | (mantissa ? 0x00400000u : 0));
   if (exponent == 0) { // zero, subnormal: mantissa * 2^-24, exact in float
     float value = std::ldexp(static_cast<float>(mantissa), -24);
     return bitCast<float>(bitCast<uint32_t>(value) | sign);
@@ -53,8 +50,7 @@ float halfToFloat(uint16_t bits) {
 /// round to odd keeps a sticky lowest bit.
 float roundToOdd(double value) {
   float nearest = static_cast<float>(value);
-  if (std::isnan(value) || std::isinf(nearest) ||
-      static_cast<double>(nearest) == value)
+  if (std::isnan(value) || std::isinf(nearest) || static_cast<double>(nearest) == value)
     // Past the range of float, 16 bits overflow as well.
     return nearest;
   uint32_t bits = bitCast<uint32_t>(nearest);
@@ -96,9 +92,8 @@ uint16_t floatToBfloat(float value) {
 
 template <typename Float> Float integerPower(Float base, int exponent) {
   Float result = 1;
-  for (unsigned left = exponent < 0 ? 0u - static_cast<unsigned>(exponent)
-                                    : static_cast<unsigned>(exponent);
-       left; left >>= 1, base *= base)
+  for (unsigned left = exponent < 0 ? 0u - static_cast<unsigned>(exponent) : static_cast<unsigned>(exponent); left;
+       left >>= 1, base *= base)
     if (left & 1)
       result *= base;
   return exponent < 0 ? 1 / result : result;
@@ -107,25 +102,15 @@ template <typename Float> Float integerPower(Float base, int exponent) {
 } // namespace
 
 extern "C" {
-float tw__powisf2(float base, int exponent) {
-  return integerPower(base, exponent);
-}
-double tw__powidf2(double base, int exponent) {
-  return integerPower(base, exponent);
-}
+float tw__powisf2(float base, int exponent) { return integerPower(base, exponent); }
+double tw__powidf2(double base, int exponent) { return integerPower(base, exponent); }
 float tw__extendhfsf2(Half half) { return halfToFloat(bitsOf(half)); }
 double tw__extendhfdf2(Half half) { return halfToFloat(bitsOf(half)); }
 Half tw__truncsfhf2(float value) { return fromBits(floatToHalf(value)); }
-Half tw__truncdfhf2(double value) {
-  return fromBits(floatToHalf(roundToOdd(value)));
-}
-float tw__extendbfsf2(Half half) {
-  return bitCast<float>(uint32_t{bitsOf(half)} << 16);
-}
+Half tw__truncdfhf2(double value) { return fromBits(floatToHalf(roundToOdd(value))); }
+float tw__extendbfsf2(Half half) { return bitCast<float>(uint32_t{bitsOf(half)} << 16); }
 Half tw__truncsfbf2(float value) { return fromBits(floatToBfloat(value)); }
-Half tw__truncdfbf2(double value) {
-  return fromBits(floatToBfloat(roundToOdd(value)));
-}
+Half tw__truncdfbf2(double value) { return fromBits(floatToBfloat(roundToOdd(value))); }
 float tw__gnu_h2f_ieee(uint16_t bits) { return halfToFloat(bits); }
 uint16_t tw__gnu_f2h_ieee(float value) { return floatToHalf(value); }
 }

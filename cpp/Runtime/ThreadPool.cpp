@@ -24,10 +24,10 @@
 #include <chrono>
 #include <climits>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <fstream>
 #include <mutex>
 #include <new>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -44,12 +44,10 @@ constexpr int chunksPerThread = 4;
 constexpr int maxThreads = 256;
 
 void futexWait(std::atomic<uint32_t> &word, uint32_t expected) {
-  syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE,
-          expected, nullptr, nullptr, 0);
+  syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
 }
 void futexWake(std::atomic<uint32_t> &word, int count) {
-  syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAKE_PRIVATE,
-          count, nullptr, nullptr, 0);
+  syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
 }
 
 void pause() {
@@ -70,8 +68,7 @@ template <typename Predicate> bool spinUntil(Predicate ready) {
       return true;
     pause();
   }
-  auto end = Clock::now() + std::chrono::microseconds(spinMicroseconds.load(
-                                std::memory_order_relaxed));
+  auto end = Clock::now() + std::chrono::microseconds(spinMicroseconds.load(std::memory_order_relaxed));
   do {
     for (int i = 0; i < 32; ++i) {
       if (ready())
@@ -97,8 +94,7 @@ public:
 
   int size() const { return threads; }
 
-  void run(void (*loopBody)(void *, int64_t, int64_t), void *loopCtx,
-           int64_t loopN) {
+  void run(void (*loopBody)(void *, int64_t, int64_t), void *loopCtx, int64_t loopN) {
     body = loopBody;
     ctx = loopCtx;
     n = loopN;
@@ -107,8 +103,7 @@ public:
     pending.store(chunks, std::memory_order_relaxed);
     uint32_t number = ++loopNumber;
     for (int i = 0; i < threads; ++i)
-      slots[i].word.store(uint64_t{number} << 32 | (first(i + 1) - first(i)),
-                          std::memory_order_release);
+      slots[i].word.store(uint64_t{number} << 32 | (first(i + 1) - first(i)), std::memory_order_release);
     epoch.fetch_add(1, std::memory_order_seq_cst);
     // A wake-up costs more than a chunk of a small loop: let the sleepers be
     // woken one by one, each wakes the next (see work()).
@@ -116,8 +111,7 @@ public:
       futexWake(epoch, 1);
 
     claimAll(0);
-    if (!spinUntil(
-            [&] { return pending.load(std::memory_order_acquire) == 0; }))
+    if (!spinUntil([&] { return pending.load(std::memory_order_acquire) == 0; }))
       waitForWorkers();
   }
 
@@ -139,9 +133,7 @@ private:
     int index;
   };
 
-  uint32_t first(int owner) const {
-    return static_cast<uint32_t>(uint64_t{chunks} * owner / threads);
-  }
+  uint32_t first(int owner) const { return static_cast<uint32_t>(uint64_t{chunks} * owner / threads); }
 
   bool startWorker(int index) {
     // Signals belong to the interpreter's threads.
@@ -177,24 +169,20 @@ private:
     std::atomic<uint64_t> &word = slots[owner].word;
     uint64_t value = word.load(std::memory_order_acquire);
     while (static_cast<uint32_t>(value) != 0) {
-      if (!word.compare_exchange_weak(value, value - 1,
-                                      std::memory_order_acq_rel,
-                                      std::memory_order_acquire))
+      if (!word.compare_exchange_weak(value, value - 1, std::memory_order_acq_rel, std::memory_order_acquire))
         continue;
       // From here to the decrement of `pending` the loop cannot end, so its
       // fields are stable.
       uint64_t chunk = first(owner + 1) - static_cast<uint32_t>(value);
       body(ctx, chunkBegin(chunk), chunkBegin(chunk + 1));
-      if (pending.fetch_sub(1, std::memory_order_seq_cst) == 1 &&
-          callerSleeps.load(std::memory_order_seq_cst))
+      if (pending.fetch_sub(1, std::memory_order_seq_cst) == 1 && callerSleeps.load(std::memory_order_seq_cst))
         futexWake(pending, 1);
       value = word.load(std::memory_order_acquire);
     }
   }
 
   int64_t chunkBegin(uint64_t chunk) const {
-    return static_cast<int64_t>(static_cast<unsigned __int128>(n) * chunk /
-                                chunks);
+    return static_cast<int64_t>(static_cast<unsigned __int128>(n) * chunk / chunks);
   }
 
   void claimAll(int self) {
@@ -213,9 +201,7 @@ private:
   void work(int index) {
     uint32_t seen = 0;
     while (true) {
-      auto changed = [&] {
-        return epoch.load(std::memory_order_acquire) != seen;
-      };
+      auto changed = [&] { return epoch.load(std::memory_order_acquire) != seen; };
       if (!spinUntil(changed)) {
         sleepers.fetch_add(1, std::memory_order_seq_cst);
         while (epoch.load(std::memory_order_seq_cst) == seen)
@@ -275,37 +261,46 @@ State &theState() {
   return *state;
 }
 
-/// Processors granted by the CPU quota of the cgroup, or INT_MAX.
-int cgroupProcessors() {
-  long long quota = -1, period = 0;
-  if (FILE *file = std::fopen("/sys/fs/cgroup/cpu.max", "re")) { // version 2
-    char text[32] = {};
-    if (std::fscanf(file, "%31s %lld", text, &period) == 2 &&
-        std::strcmp(text, "max") != 0)
-      quota = std::atoll(text);
-    std::fclose(file);
-  } else { // version 1
-    auto read = [](const char *path, long long &value) {
-      if (FILE *file = std::fopen(path, "re")) {
-        if (std::fscanf(file, "%lld", &value) != 1)
-          value = -1;
-        std::fclose(file);
-      }
-    };
-    read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota);
-    read("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period);
-  }
+/// Processors that a quota of `quota` per `period` microseconds comes to.
+int processorsOf(long long quota, long long period) {
   if (quota <= 0 || period <= 0)
     return INT_MAX;
-  return static_cast<int>(
-      std::max(1LL, std::min<long long>((quota + period - 1) / period, 4096)));
+  return static_cast<int>(std::min<long long>(std::max(1LL, (quota + period - 1) / period), 4096));
+}
+
+/// The number in a file that holds one, or -1.
+long long numberIn(const char *path) {
+  long long value = -1;
+  std::ifstream(path) >> value;
+  return value;
+}
+
+/// Processors granted by the CPU quotas of the process's cgroup and of those
+/// around it, or INT_MAX.
+int cgroupProcessors() {
+  int result =
+      processorsOf(numberIn("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), numberIn("/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
+  // Version 2: the line "0::/path" of /proc/self/cgroup.
+  std::string line, path;
+  for (std::ifstream groups("/proc/self/cgroup"); std::getline(groups, line);)
+    if (line.compare(0, 3, "0::") == 0)
+      path = line.substr(3);
+  while (true) {
+    std::ifstream limits("/sys/fs/cgroup" + path + "/cpu.max");
+    long long quota = -1, period = -1;
+    if (limits >> quota >> period) // "max" is no number: no limit
+      result = std::min(result, processorsOf(quota, period));
+    size_t slash = path.rfind('/');
+    if (slash == std::string::npos)
+      return result;
+    path.resize(slash);
+  }
 }
 
 /// Makes the pool if there is none. The lock is held.
 Pool &ensurePool(State &state) {
   if (!state.pool) {
-    int count =
-        state.wanted > 0 ? state.wanted : tilewright::availableProcessors();
+    int count = state.wanted > 0 ? state.wanted : tilewright::availableProcessors();
     state.pool = new Pool(std::min(count, maxThreads));
   }
   return *state.pool;
@@ -350,8 +345,7 @@ int numThreads() {
   std::lock_guard<std::mutex> lock(shared.mutex);
   if (shared.pool)
     return shared.pool->size();
-  return shared.wanted > 0 ? std::min(shared.wanted, maxThreads)
-                           : std::min(availableProcessors(), maxThreads);
+  return shared.wanted > 0 ? std::min(shared.wanted, maxThreads) : std::min(availableProcessors(), maxThreads);
 }
 
 void setNumThreads(int count) {
@@ -365,8 +359,6 @@ void setNumThreads(int count) {
   shared.pool = nullptr;
 }
 
-void setSpinMicroseconds(int microseconds) {
-  spinMicroseconds.store(microseconds, std::memory_order_relaxed);
-}
+void setSpinMicroseconds(int microseconds) { spinMicroseconds.store(microseconds, std::memory_order_relaxed); }
 
 } // namespace tilewright

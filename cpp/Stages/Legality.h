@@ -1,4 +1,4 @@
-//===- Legality.h - What each stage allows -------------------------*- C++ -*-===//
+//===- Legality.h - What each stage allows ----------------------*- C++ -*-===//
 #ifndef TILEWRIGHT_STAGES_LEGALITY_H
 #define TILEWRIGHT_STAGES_LEGALITY_H
 

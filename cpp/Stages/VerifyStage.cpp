@@ -1,7 +1,7 @@
-//===- VerifyStage.cpp - Check a stage's promise -------------------------------===//
+//===- VerifyStage.cpp - Check a stage's promise --------------------------===//
 //
-// In:  a module at any stage. Out: the same module, or an error per broken rule.
-// Here between any two stages: the doorman of each room.
+// In:  a module at any stage. Out: the same module, or an error per broken
+// rule. Here between any two stages: the doorman of each room.
 //===----------------------------------------------------------------------===//
 #include "Stages/VerifyStage.h"
 #include "Stages/Legality.h"
@@ -34,7 +34,8 @@ struct VerifyStage : tilewright::impl::VerifyStagePassBase<VerifyStage> {
     }
     StageRule rule = findStageRule(name);
     if (!rule) {
-      module.emitError("unknown stage '") << name << "'; stages are " << llvm::join(stageNames(), ", ");
+      module.emitError("unknown stage '")
+          << name << "'; stages are " << llvm::join(stageNames(), ", ");
       return signalPassFailure();
     }
     bool broken = false;
@@ -44,7 +45,8 @@ struct VerifyStage : tilewright::impl::VerifyStagePassBase<VerifyStage> {
         broken = true;
       }
       // What a linalg operation does inside is its own business.
-      return isa<linalg::LinalgOp>(op) ? WalkResult::skip() : WalkResult::advance();
+      return isa<linalg::LinalgOp>(op) ? WalkResult::skip()
+                                       : WalkResult::advance();
     });
     if (broken)
       signalPassFailure();

@@ -1,4 +1,4 @@
-//===- VerifyStage.h - Check a stage's promise ---------------------*- C++ -*-===//
+//===- VerifyStage.h - Check a stage's promise ------------------*- C++ -*-===//
 #ifndef TILEWRIGHT_STAGES_VERIFYSTAGE_H
 #define TILEWRIGHT_STAGES_VERIFYSTAGE_H
 

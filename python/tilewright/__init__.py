@@ -82,7 +82,9 @@ _PUBLIC = {
     "register_dataclass": "pytree",
     **dict.fromkeys(_OPS, "ops"),
     # Modules load like names.
-    **dict.fromkeys(("config", "dtypes", "errors", "formats", "frontends", "models", "numpy", "ops", "runtime"), ""),
+    **dict.fromkeys(
+        ("config", "dtypes", "errors", "formats", "frontends", "models", "numpy", "ops", "runtime"), ""
+    ),
     "nn": "ops.nn:",
 }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from . import errors, pytree, values
+from .calls import Call, Options
 from .ops import core as ops_core
 from .programs import Compiled, Lowered, Traced
 from .runtime import Dispatcher
@@ -54,7 +54,7 @@ class Function(Dispatcher):
     `Compiled`; `cache_info()` tells what was compiled and why, `cache_clear()` forgets it.
     """
 
-    def __init__(self, fn: Callable[..., Any], options: _Options):
+    def __init__(self, fn: Callable[..., Any], options: Options):
         super().__init__(self._miss, options.static_positions, options.static_names)
         self._fn = fn
         self._options = options
@@ -124,10 +124,12 @@ class Function(Dispatcher):
             return pytree.unflatten(compiled.out_tree, variant.bound(call.leaves).call_tuple(*inputs))
         unflatten = functools.partial(pytree.unflatten, compiled.out_tree)
         if isinstance(compiled.executable, _native()) and not variant.added and call.plain:
-            variant.added = self.add(args, kwargs, compiled.executable, _trivial(compiled.out_tree) or unflatten)
+            # A single result needs no Python at all on its way back.
+            native = None if compiled.out_tree.kind == "leaf" else unflatten
+            variant.added = self.add(args, kwargs, compiled.executable, native)
         return unflatten(compiled.executable.call_tuple(*[leaf.value for leaf in call.leaves]))
 
-    def _compile_variant(self, call: _Call, family: Family, shapes: list[Any]) -> Variant:
+    def _compile_variant(self, call: Call, family: Family, shapes: list[Any]) -> Variant:
         self._misses += 1
         names = [leaf.name for leaf in call.leaves]
         pattern, reason = family.plan(shapes, names)
@@ -145,7 +147,7 @@ class Function(Dispatcher):
             compiled = self._compile_for(call, pattern)
         return family.add(pattern, compiled)
 
-    def _compile_for(self, call: _Call, pattern: list[Any]) -> Compiled:
+    def _compile_for(self, call: Call, pattern: list[Any]) -> Compiled:
         specs = [leaf.spec.with_shape(shape) for leaf, shape in zip(call.leaves, pattern, strict=True)]
         return Lowered(self._trace(call, specs), self._options.target).compile()
 
@@ -153,7 +155,7 @@ class Function(Dispatcher):
         self._reasons.append(reason)
         _log.info("%s: recompiled: %s", self._options.name, reason)
 
-    def _new_reason(self, call: _Call) -> str:
+    def _new_reason(self, call: Call) -> str:
         others = [key for key in self._families if key != call.key]
         for index, text in ((0, "another structure of arguments"), (1, "another value of a static argument"),
                             (2, "another dtype, rank or kind of number")):  # fmt: skip
@@ -162,14 +164,16 @@ class Function(Dispatcher):
         return "a new combination of structure, static arguments and dtypes"
 
     # -- reading arguments ------------------------------------------------------------------------------------
-    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         options = self._options
         options.check(args, kwargs)
         names = options.names(len(args))
         statics: dict[Any, Any] = {}
         groups: list[tuple[Any, str]] = []
         for i, value in enumerate(args):
-            if i in options.static_positions and not (i == 0 and options.has_self and type(value) in pytree._registry):
+            if i in options.static_positions and not (
+                i == 0 and options.has_self and type(value) in pytree._registry
+            ):
                 statics[i] = value
             else:
                 groups.append((i, names[i]))
@@ -194,118 +198,22 @@ class Function(Dispatcher):
             found, tree = leaves_of(value, name, options.is_weight(place), options.is_donated(place))
             leaves += found
             trees.append((place, tree))
-        return _Call(args, kwargs, statics, static_key, leaves, trees)
+        return Call(args, kwargs, statics, static_key, leaves, trees)
 
-    def _trace(self, call: _Call, specs: list[Spec]) -> Any:
+    def _trace(self, call: Call, specs: list[Spec]) -> Any:
         from .trace import Argument, trace
 
         arguments = [
-            Argument(leaf.name, spec, leaf.weight, leaf.donate) for leaf, spec in zip(call.leaves, specs, strict=True)
+            Argument(leaf.name, spec, leaf.weight, leaf.donate)
+            for leaf, spec in zip(call.leaves, specs, strict=True)
         ]
-        return trace(self._fn, arguments, lambda leaves: self._fn_with(call, leaves), call.in_tree, self._options.name)
+        return trace(
+            self._fn, arguments, lambda leaves: self._fn_with(call, leaves), call.in_tree, self._options.name
+        )
 
-    def _fn_with(self, call: _Call, leaves: list[Any]) -> Any:
+    def _fn_with(self, call: Call, leaves: list[Any]) -> Any:
         args, kwargs = call.rebuild(leaves)
         return self._fn(*args, **kwargs)
-
-
-class _Call:
-    """The arguments of one call, taken apart."""
-
-    def __init__(self, args: Any, kwargs: Any, statics: dict[Any, Any], static_key: Any, leaves: Any, trees: Any):
-        self.args, self.kwargs, self.statics, self.leaves, self.trees = args, kwargs, statics, leaves, trees
-        positional = tuple(tree for place, tree in trees if isinstance(place, int))
-        named = [(place, tree) for place, tree in trees if not isinstance(place, int)]
-        keys = pytree.TreeDef("dict", tuple(tree for _, tree in named), tuple(key for key, _ in named))
-        self.in_tree = pytree.TreeDef("tuple", (pytree.TreeDef("tuple", positional), keys))
-        ranks = tuple((len(leaf.spec.shape), leaf.spec.dtype, leaf.spec.weak) for leaf in leaves)
-        self.key = (self.in_tree, static_key, ranks)
-        self.has_weights = any(leaf.weight for leaf in leaves)
-        self.plain = not any(isinstance(leaf.value, Spec) for leaf in leaves)
-
-    def rebuild(self, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Put values (and static arguments) where the arguments were."""
-        args: list[Any] = list(self.args)
-        kwargs = dict(self.kwargs)
-        position = 0
-        for place, tree in self.trees:
-            part = pytree.unflatten(tree, values[position : position + tree.leaf_count])
-            position += tree.leaf_count
-            if isinstance(place, int):
-                args[place] = part
-            else:
-                kwargs[place] = part
-        return args, kwargs
-
-
-class _Options:
-    """The arguments of `tw.jit`, brought into one form."""
-
-    def __init__(self, fn: Callable[..., Any], *, static_argnums: Any, static_argnames: Any, donate_argnums: Any,
-                 weight_argnums: Any, dynamic: bool | None, target: str | None, name: str | None):  # fmt: skip
-        self.name = name or getattr(fn, "__name__", None) or getattr(getattr(fn, "func", None), "__name__", "function")
-        self.dynamic, self.target = dynamic, target
-        try:
-            signature: inspect.Signature | None = inspect.signature(fn)
-        except (TypeError, ValueError):
-            signature = None
-        parameters = list(signature.parameters.values()) if signature is not None else []
-        self.signature = signature
-        self.parameters = parameters
-        self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        known = {p.name for p in parameters}
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        static, names = set(self._places(static_argnums)), set(_listed(static_argnames))
-        for given in names:
-            if given not in known and not takes_any:
-                errors.fail(errors.ArgumentError, f"jit: {self.name} has no parameter {given!r} (static_argnames)",
-                            help=errors.did_you_mean(given, known))  # fmt: skip
-        self.has_self = bool(self.positional) and self.positional[0] == "self"
-        if self.has_self:
-            static.add(0)
-        static |= {self.positional.index(n) for n in names if n in self.positional}
-        names |= {self.positional[i] for i in static if i < len(self.positional)}
-        self.static_positions, self.static_names = tuple(sorted(static)), frozenset(names)
-        self.donated, self.weights = set(self._places(donate_argnums)), set(self._places(weight_argnums))
-
-    def _places(self, places: Any) -> list[int]:
-        result = []
-        for place in _listed(places):
-            count = len(self.positional)
-            if not isinstance(place, int) or not -max(count, 1) <= place:
-                errors.fail(errors.ArgumentError, f"jit: {self.name}: {place!r} is no position of an argument")
-            result.append(place + count if place < 0 else place)
-        return result
-
-    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Hold a call against the signature, so that the error names the user's function and line."""
-        if self.signature is None:
-            return
-        try:
-            self.signature.bind(*args, **kwargs)
-        except TypeError as exc:
-            errors.fail(errors.ArgumentError, f"{self.name}: {exc}", help=f"its signature is {self.name}{self.signature}")
-
-    def names(self, count: int) -> list[str]:
-        """Names of positional arguments; those of `*args` are numbered."""
-        rest = next((p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL), "arg")
-        extra = range(count - len(self.positional))
-        return [*self.positional[:count], *(f"{rest}.{i}" for i in extra)]
-
-    def is_weight(self, place: Any) -> bool:
-        return self._among(place, self.weights)
-
-    def is_donated(self, place: Any) -> bool:
-        return self._among(place, self.donated)
-
-    def _among(self, place: Any, places: set[int]) -> bool:
-        if isinstance(place, str):
-            return place in self.positional and self.positional.index(place) in places
-        return place in places
-
-
-def _listed(x: Any) -> list[Any]:
-    return [] if x is None else list(x) if isinstance(x, Iterable) and not isinstance(x, str) else [x]
 
 
 @functools.cache
@@ -313,15 +221,6 @@ def _native() -> Any:
     from . import runtime
 
     return runtime.Executable
-
-
-def _trivial(tree: pytree.TreeDef) -> Any:
-    """A cheap `unflatten` for a single result; None where the general one is needed."""
-    return _first if tree.kind == "leaf" else None
-
-
-def _first(outputs: tuple[Any, ...]) -> Any:
-    return outputs[0]
 
 
 def _shapes(shapes: list[Any], names: list[str]) -> str:
@@ -383,7 +282,7 @@ def jit(
         errors.fail(errors.ArgumentError, f"jit: expected a function, got {type(fn).__name__}")
     if isinstance(fn, Function):
         fn = fn._fn
-    options = _Options(fn, static_argnums=static_argnums, static_argnames=static_argnames,
+    options = Options(fn, static_argnums=static_argnums, static_argnames=static_argnames,
                        donate_argnums=donate_argnums, weight_argnums=weight_argnums, dynamic=dynamic,
                        target=target, name=name)  # fmt: skip
     return Function(fn, options)

@@ -390,6 +390,8 @@ def _is_ours_to_keep(exc: BaseException) -> bool:
     """Say whether the frames of this package are the interesting ones: a bug of ours."""
     if isinstance(exc, TilewrightError):
         return isinstance(exc, InternalError)
+    if isinstance(exc, OSError):  # the user's path or disk
+        return False
     tb = exc.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next
@@ -400,7 +402,8 @@ def trim_traceback(function: _F) -> _F:
     """Decorate a public entry point so that errors pass without frames of this package.
 
     Applies to :class:`TilewrightError` and to exceptions of the user's own code that travel through a trace.
-    The traceback stays whole for our own bugs: :class:`InternalError`, and other exceptions raised here.
+    The traceback stays whole for our own bugs: :class:`InternalError`, and other exceptions raised here (but for
+    ``OSError``, which is about the user's files).
     """
 
     @functools.wraps(function)

@@ -54,7 +54,7 @@ def kernel_bytes(kernel: Mapping[str, Any]) -> int | None:
 
 def cost(manifest: Mapping[str, Any]) -> dict[str, float | None]:
     """Return `flops` and `bytes accessed` of one call of a program; None where sizes are dynamic."""
-    kernels = [k for k in manifest.get("kernels", [])]
+    kernels = manifest.get("kernels", [])
     flops = _sum([None if (f := kernel_flops(k)) is None else f * k["calls"] for k in kernels])
     moved = _sum([None if (b := kernel_bytes(k)) is None else b * k["calls"] for k in kernels])
     return {"flops": flops, "bytes accessed": moved}
@@ -80,7 +80,9 @@ def _count(value: float | None, unit: str) -> str:
     return f"{value:.0f} {unit}"
 
 
-_CONFIG = re.compile(r"workgroup = \[(.*?)\], tile = \[(.*?)\], lane = (-?\d+), vector = (\d+), unroll = (\d+), lowering = \"(\w+)\"")
+_CONFIG = re.compile(
+    r"workgroup = \[(.*?)\], tile = \[(.*?)\], lane = (-?\d+), vector = (\d+), unroll = (\d+), lowering = \"(\w+)\""
+)
 
 
 def _how(config: str) -> str:
@@ -91,7 +93,9 @@ def _how(config: str) -> str:
     parts = [f"threads take [{workgroup}]" if workgroup else "one thread"]
     if tile:
         parts.append(f"register tile [{tile}]")
-    parts.append(f"loop d{lane} in vectors of {vector} x {unroll}" if lowering == "vector" else "scalar loops")
+    parts.append(
+        f"loop d{lane} in vectors of {vector} x {unroll}" if lowering == "vector" else "scalar loops"
+    )
     return ", ".join(parts)
 
 
@@ -99,12 +103,16 @@ def _kernel_lines(kernel: Mapping[str, Any]) -> list[str]:
     flops, moved = kernel_flops(kernel), kernel_bytes(kernel)
     lines = [f"{kernel['name']}: {len(kernel['ops'])} fused operations, called {kernel['calls']} times"]
     if kernel["lines"]:
-        lines.append("  lines      " + ", ".join(kernel["lines"][:6]) + (" …" if len(kernel["lines"]) > 6 else ""))
+        lines.append(
+            "  lines      " + ", ".join(kernel["lines"][:6]) + (" …" if len(kernel["lines"]) > 6 else "")
+        )
     intensity = f", {flops / moved:.2f} flops a byte" if flops and moved else ""
     lines.append(f"  work       {_count(flops, 'flops')}, {_count(moved, 'bytes')}{intensity}")
     for op in kernel["ops"]:
-        loops = " ".join(f"{'par' if k == 'parallel' else 'red'}:{'?' if r is None else r}"
-                         for k, r in zip(op["loops"], op["ranges"], strict=True))
+        loops = " ".join(
+            f"{'par' if k == 'parallel' else 'red'}:{'?' if r is None else r}"
+            for k, r in zip(op["loops"], op["ranges"], strict=True)
+        )
         lines.append(f"  {op['kind']:<15} [{loops}] {_how(op['config'])}")
         if op["why"]:
             lines.append(f"                  because {op['why']}")
@@ -124,7 +132,9 @@ def explain(name: str, manifest: Mapping[str, Any]) -> str:
     """
     kernels = manifest.get("kernels", [])
     packed = [a for a in manifest["args"] if a.get("packed_by") is not None]
-    lines = [f"{name}: {len(kernels)} kernels, {sum(k['calls'] for k in kernels)} calls on {manifest.get('cpu', '?')}"]
+    lines = [
+        f"{name}: {len(kernels)} kernels, {sum(k['calls'] for k in kernels)} calls on {manifest.get('cpu', '?')}"
+    ]
     if packed:
         lines.append(f"{len(packed)} weights are packed once by {len(manifest['loads'])} load functions")
     for kernel in kernels:

@@ -113,7 +113,9 @@ class Graph:
 
     def _check_open(self, what: str) -> None:
         if self._outputs is not None:
-            errors.fail(errors.ArgumentError, f"Graph.{what}: the graph {self.name!r} has its outputs already")
+            errors.fail(
+                errors.ArgumentError, f"Graph.{what}: the graph {self.name!r} has its outputs already"
+            )
 
     @errors.trim_traceback
     def trace(self) -> Traced:
@@ -124,7 +126,11 @@ class Graph:
         """
         if self._program is None:
             if self._outputs is None:
-                errors.fail(errors.ArgumentError, f"Graph: {self.name!r} has no output yet", help="call g.output(...).")
+                errors.fail(
+                    errors.ArgumentError,
+                    f"Graph: {self.name!r} has no output yet",
+                    help="call g.output(...).",
+                )
             leaf = pytree.LEAF
             inputs = pytree.TreeDef("tuple", tuple(leaf for _ in self._arguments))
             in_tree = pytree.TreeDef("tuple", (inputs, pytree.TreeDef("dict")))

@@ -51,9 +51,15 @@ def _arguments(traced: Any, kernels: Any, loads: list[str]) -> tuple[list[dict[s
 
     types, _ = _signature(traced)
     kept, _ = _signature(kernels)
-    dropped = list(kernels.attributes["tw.dropped_arguments"]) if "tw.dropped_arguments" in kernels.attributes else []
-    names = [_text(a["tw.name"]) if (a := _attributes(traced, "arg_attrs", i)) and "tw.name" in a else f"arg{i}"
-             for i in range(len(types))]
+    dropped = (
+        list(kernels.attributes["tw.dropped_arguments"])
+        if "tw.dropped_arguments" in kernels.attributes
+        else []
+    )
+    names = [
+        _text(a["tw.name"]) if (a := _attributes(traced, "arg_attrs", i)) and "tw.name" in a else f"arg{i}"
+        for i in range(len(types))
+    ]
     originals = [i for i in range(len(types)) if i not in dropped]
     described: list[dict[str, Any]] = []
     for position, kind in enumerate(kept):
@@ -64,12 +70,16 @@ def _arguments(traced: Any, kernels: Any, loads: list[str]) -> tuple[list[dict[s
         weight = _text(attributes["tw.weight"]) if "tw.weight" in attributes else None
         entry.update(
             name=names[source] if source is not None else weight,
-            dims=[_text(d) or None for d in attributes["tw.dims"]] if "tw.dims" in attributes else [None] * kind.rank,
+            dims=[_text(d) or None for d in attributes["tw.dims"]]
+            if "tw.dims" in attributes
+            else [None] * kind.rank,
             kind="weight" if weight is not None else "input",
             donate="tw.donate" in attributes,
             weight=weight,
             packed_by=loads.index(packed_by) if packed_by else None,
-            sources=[_source(names, traced, ir.IntegerAttr(s).value) for s in attributes["tw.sources"]] if packed_by else [],
+            sources=[_source(names, traced, ir.IntegerAttr(s).value) for s in attributes["tw.sources"]]
+            if packed_by
+            else [],
         )
         described.append(entry)
     return described, {original: position for position, original in enumerate(originals)}
@@ -84,7 +94,8 @@ def _outputs(traced: Any, final: Any) -> list[dict[str, Any]]:
     from ._mlir import ir
 
     _, types = _signature(traced)
-    aliases = final.operation.attributes["tw.aliases"] if "tw.aliases" in final.operation.attributes else None
+    attributes = final.operation.attributes
+    aliases = list(attributes["tw.aliases"]) if "tw.aliases" in attributes else None
     outputs = []
     for index, kind in enumerate(types):
         entry = _tensor(kind)
@@ -101,7 +112,11 @@ def _symbols(module: Any) -> dict[str, dict[str, Any]]:
     for view in module.body.operations:
         op = view.operation
         if op.name == "tw.dim_symbol":
-            values = {n: ir.IntegerAttr(op.attributes[n]).value for n in ("min", "max", "multiple_of") if n in op.attributes}
+            values = {
+                n: ir.IntegerAttr(op.attributes[n]).value
+                for n in ("min", "max", "multiple_of")
+                if n in op.attributes
+            }
             symbols[_text(op.attributes["sym_name"])] = {
                 "min": values.get("min", 0),
                 "max": None if values.get("max", -1) < 0 else values["max"],
@@ -121,13 +136,22 @@ def _loads(kernels: Any, described: dict[str, Any], traced: Any) -> list[dict[st
         attributes = _attributes(host, "arg_attrs", position)
         if "tw.packed_by" in attributes:
             sources = [ir.IntegerAttr(source).value for source in attributes["tw.sources"]]
-            taken.setdefault(_text(attributes["tw.packed_by"]), [_tensor(types[source]) for source in sources])
+            taken.setdefault(
+                _text(attributes["tw.packed_by"]), [_tensor(types[source]) for source in sources]
+            )
     entries = []
     for name, function in described.items():
         _, results = _signature(function)
         key = hashlib.sha256(str(function).encode() + _callees(kernels, function)).hexdigest()
-        entries.append({"entry": f"tw_{name}", "shapes": f"tw_{name}_shapes", "key": key, "args": taken.get(name, []),
-                        "output": _tensor(results[0])})
+        entries.append(
+            {
+                "entry": f"tw_{name}",
+                "shapes": f"tw_{name}_shapes",
+                "key": key,
+                "args": taken.get(name, []),
+                "output": _tensor(results[0]),
+            }
+        )
     return entries
 
 
@@ -137,7 +161,9 @@ def _callees(kernels: Any, function: Any) -> bytes:
     text = []
     for view in function.regions[0].blocks[0].operations:
         if view.operation.name == "func.call":
-            text.append(str(_function(kernels, ir.FlatSymbolRefAttr(view.operation.attributes["callee"]).value)))
+            text.append(
+                str(_function(kernels, ir.FlatSymbolRefAttr(view.operation.attributes["callee"]).value))
+            )
     return "".join(text).encode()
 
 
@@ -150,8 +176,15 @@ def _locations(final: Any) -> list[dict[str, Any]]:
     rows = []
     for row in attributes["tw.locations"]:
         file, line, column, function = list(row)[:4]
-        rows.append({"file": _text(file), "line": ir.IntegerAttr(line).value, "column": ir.IntegerAttr(column).value,
-                     "function": _text(function), "text": ""})
+        rows.append(
+            {
+                "file": _text(file),
+                "line": ir.IntegerAttr(line).value,
+                "column": ir.IntegerAttr(column).value,
+                "function": _text(function),
+                "text": "",
+            }
+        )
     return rows
 
 
@@ -194,9 +227,18 @@ def build_manifest(traced: Any, kernels: Any, final: Any, target: Any, report: A
                 "lines": kernel.lines,
                 "unfused": kernel.unfused,
                 "ops": [
-                    {"kind": op.kind, "loops": list(op.loops), "ranges": list(op.ranges), "flops": op.flops,
-                     "config": config.text(), "why": config.why,
-                     "operands": [{"shape": list(a.shape), "bits": a.bits, "output": a.is_output} for a in op.accesses]}
+                    {
+                        "kind": op.kind,
+                        "loops": list(op.loops),
+                        "ranges": list(op.ranges),
+                        "flops": op.flops,
+                        "config": config.text(),
+                        "why": config.why,
+                        "operands": [
+                            {"shape": list(a.shape), "bits": a.bits, "output": a.is_output}
+                            for a in op.accesses
+                        ],
+                    }
                     for op, config in zip(kernel.facts.ops, kernel.configs, strict=True)
                 ],
             }

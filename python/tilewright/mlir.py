@@ -5,8 +5,8 @@ Nothing is imported before the first trace, so that `import tilewright` and a wa
 
 from __future__ import annotations
 
-import functools
 import itertools
+import os
 import sys
 from collections.abc import Callable
 from types import CodeType
@@ -36,7 +36,9 @@ class Mlir:
         self.f64: Any = ir.F64Type.get(self.context)
         self._types: dict[Any, Any] = {}
         self._attributes: dict[Any, Any] = {}
-        self._locations: dict[tuple[CodeType, int], Any] = {}
+        # Keyed by the identity of code objects, since hashing one reads all of it; `_codes` keeps them alive.
+        self._locations: dict[tuple[int, int], Any] = {}
+        self._codes: dict[int, tuple[CodeType, bool]] = {}
         # With the dialects loaded here, building an op needs no lookup by name.
         for name in ("func", "arith", "tw"):
             self.context.dialects[name]
@@ -101,27 +103,35 @@ class Mlir:
             elements = [self.ir.BoolAttr.get(bool(x), self.context) for x in data.reshape(-1)]
             return self.ir.DenseElementsAttr.get(elements, kind, self.context)
         if dtype.name in ("bfloat16", "int4", "uint4"):
-            make = self.ir.FloatAttr if dtype.is_float else self.ir.IntegerAttr
             element = self.element(dtype)
-            convert = float if dtype.is_float else int
-            elements = [make.get(element, convert(x)) for x in data.reshape(-1)]
+            if dtype.is_float:
+                get = self.ir.FloatAttr.get
+                elements = [get(element, float(x), loc=self.unknown) for x in data.reshape(-1)]
+            else:
+                elements = [self.ir.IntegerAttr.get(element, int(x)) for x in data.reshape(-1)]
             return self.ir.DenseElementsAttr.get(elements, kind, self.context)
         return self.ir.DenseElementsAttr.get(
-            data, signless=dtype.kind != "uint", type=self.element(dtype), shape=list(array.shape), context=self.context
+            data,
+            signless=dtype.kind != "uint",
+            type=self.element(dtype),
+            shape=list(array.shape),
+            context=self.context,
         )
 
     def location(self, depth: int = 1) -> Any:
         """The location of the innermost user frame: file, line, column and function name."""
         frame = sys._getframe(depth)
-        is_user_file = errors.is_user_file
+        codes = self._codes
         while frame is not None:
             code = frame.f_code
-            key = (code, frame.f_lasti)
-            found = self._locations.get(key)
-            if found is not None:
-                return found
-            if is_user_file(code.co_filename):
-                found = self._locations[key] = self._locate(code, frame.f_lasti)
+            known = codes.get(id(code))
+            if known is None:
+                known = codes[id(code)] = (code, errors.is_user_file(code.co_filename))
+            if known[1]:
+                key = (id(code), frame.f_lasti)
+                found = self._locations.get(key)
+                if found is None:
+                    found = self._locations[key] = self._locate(code, frame.f_lasti)
                 return found
             frame = frame.f_back
         return self.unknown
@@ -143,15 +153,30 @@ class Mlir:
 _SIMPLE = (bool, int, float, str, tuple, type(None))
 
 
-@functools.cache
+_loaded: Mlir | None = None
+
+
+def _forget() -> None:
+    global _loaded
+    _loaded = None
+
+
+# The threads of a context do not survive a fork: the child makes its own.
+os.register_at_fork(after_in_child=_forget)
+
+
 def mlir() -> Mlir:
     """Return the compiler library, loading it on first use.
 
     Raises:
         InternalError: the package was installed without its compiled parts.
     """
+    global _loaded
+    if _loaded is not None:
+        return _loaded
     try:
-        return Mlir()
+        _loaded = Mlir()
+        return _loaded
     except ImportError as exc:
         errors.fail(
             errors.InternalError,

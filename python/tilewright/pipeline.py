@@ -133,6 +133,15 @@ def _count_calls(module: Any, by_name: dict[str, KernelReport]) -> None:
     module.operation.walk(visit)
 
 
+def _reproducer(label: str, text: str) -> str:
+    """Write IR to a file that stays, and return its path."""
+    with tempfile.NamedTemporaryFile(
+        "w", suffix=".mlir", prefix=f"tilewright-{label}-", delete=False
+    ) as handle:
+        handle.write(text)
+    return handle.name
+
+
 def _diagnose(stage: stages.Stage, before: str, error: Exception) -> None:
     """Run a failed stage again pass by pass, to name the pass, and raise with a reproducer."""
     ir = _bindings()
@@ -146,9 +155,7 @@ def _diagnose(stage: stages.Stage, before: str, error: Exception) -> None:
                 _run(module, stages.nested(step.pipeline))
             except Exception:  # the pass that fails again is the one that is looked for
                 break
-    handle = tempfile.NamedTemporaryFile("w", suffix=".mlir", prefix=f"tilewright-{stage.name}-", delete=False)
-    with handle:
-        handle.write(current)
+    reproducer = _reproducer(stage.name, current)
     reason = str(error).strip()
     match = re.search(r"'([a-z_]+\.[a-z_0-9.]+)' op (.*)", reason) or re.search(r"error:\s*(.*)", reason)
     op = match.group(1) if match and match.lastindex == 2 else None
@@ -165,8 +172,8 @@ def _diagnose(stage: stages.Stage, before: str, error: Exception) -> None:
         pass_name=failed,
         op=op,
         reason=reason,
-        reproducer=handle.name,
-        command=f"tw-opt {handle.name} --pass-pipeline='{stages.nested(failed)}'",
+        reproducer=reproducer,
+        command=f"tw-opt {reproducer} --pass-pipeline='{stages.nested(failed)}'",
         cause=error,
     )
 
@@ -244,9 +251,7 @@ def _verify(module: Any, stage: stages.Stage) -> None:
     try:
         _run(module, stages.nested("tw-verify-stage"))
     except Exception as error:
-        handle = tempfile.NamedTemporaryFile("w", suffix=".mlir", prefix="tilewright-verify-", delete=False)
-        with handle:
-            handle.write(_text(module))
+        reproducer = _reproducer(f"verify-{stage.name}", _text(module))
         errors.fail(
             errors.InternalError,
             f"stage {stage.name!r} breaks its promise ({stage.promise})",
@@ -254,8 +259,8 @@ def _verify(module: Any, stage: stages.Stage) -> None:
             stage=stage.name,
             pass_name="tw-verify-stage",
             reason=str(error).strip(),
-            reproducer=handle.name,
-            command=f"tw-opt {handle.name} --tw-verify-stage",
+            reproducer=reproducer,
+            command=f"tw-opt {reproducer} --tw-verify-stage",
             cause=error,
         )
 
@@ -297,4 +302,6 @@ def commands(target: str | Any = "cpu") -> list[tuple[str, str]]:
 
     `select` stands between `kernels` and `tiled`; what it decided is in the dump of `kernels`' successor as `#tw.config`.
     """
-    return [(stage.name, f"tw-opt --pass-pipeline='{stages.pipeline_text(stage)}'") for stage in stages.STAGES[1:]]
+    return [
+        (stage.name, f"tw-opt --pass-pipeline='{stages.pipeline_text(stage)}'") for stage in stages.STAGES[1:]
+    ]

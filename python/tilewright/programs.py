@@ -247,7 +247,12 @@ class Compiled:
     """
 
     def __init__(
-        self, executable: Any, in_tree: TreeDef | None, out_tree: TreeDef, name: str, lowered: Lowered | None = None,
+        self,
+        executable: Any,
+        in_tree: TreeDef | None,
+        out_tree: TreeDef,
+        name: str,
+        lowered: Lowered | None = None,
         bytecode: bytes | None = None,
     ):
         self.executable = executable
@@ -384,11 +389,17 @@ class Compiled:
         from .runtime import export
 
         self._need_code("export")
-        return export.export(self.executable, directory, name or "".join(c if c.isalnum() else "_" for c in self.name))
+        return export.export(
+            self.executable, directory, name or "".join(c if c.isalnum() else "_" for c in self.name)
+        )
 
     def _need_code(self, what: str) -> None:
         if not hasattr(self.executable, "object"):
-            errors.fail(errors.UnsupportedOpError, f"{what}: target interp has no compiled code", help="use target='cpu'.")
+            errors.fail(
+                errors.UnsupportedOpError,
+                f"{what}: target interp has no compiled code",
+                help="use target='cpu'.",
+            )
 
     def __repr__(self) -> str:
         arguments = ", ".join(_show(a) for a in self.manifest["args"] if a["kind"] != "weight")
@@ -415,6 +426,7 @@ def _show(entry: Mapping[str, Any]) -> str:
     return f"{entry['name']}: {entry['dtype']}[{shape}]" if "name" in entry else f"{entry['dtype']}[{shape}]"
 
 
+@errors.trim_traceback
 def load(path: str | os.PathLike[str]) -> Any:
     """Load a program that `compiled.save` wrote; needs no compiler.
 

@@ -12,7 +12,15 @@ from typing import Any
 
 from . import errors
 
-__all__ = ["TreeDef", "flatten", "flatten_with_names", "map_tree", "register", "register_dataclass", "unflatten"]
+__all__ = [
+    "TreeDef",
+    "flatten",
+    "flatten_with_names",
+    "map_tree",
+    "register",
+    "register_dataclass",
+    "unflatten",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +123,9 @@ def register(
     """
     if cls in _registry:
         raise errors.ArgumentError(f"pytree.register: {cls.__name__} is registered already")
-    _registry[cls] = _Node(names or (lambda x: tuple(map(str, range(len(list(flatten(x)[0])))))), flatten, unflatten)
+    _registry[cls] = _Node(
+        names or (lambda x: tuple(map(str, range(len(list(flatten(x)[0])))))), flatten, unflatten
+    )
     return cls
 
 

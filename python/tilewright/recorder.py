@@ -28,7 +28,18 @@ MAX_EMBEDDED_BYTES = 1024
 class Scope:
     """A block that is being filled."""
 
-    __slots__ = ("block", "captured", "constants", "holder", "indices", "ip", "open", "parent", "recorder", "sources")
+    __slots__ = (
+        "block",
+        "captured",
+        "constants",
+        "holder",
+        "indices",
+        "ip",
+        "open",
+        "parent",
+        "recorder",
+        "sources",
+    )
 
     def __init__(self, recorder: Recorder, block: Any, parent: Scope | None, holder: Any = None):
         self.recorder, self.block, self.parent, self.holder = recorder, block, parent, holder
@@ -62,7 +73,9 @@ class Scope:
             values.leaked(tracer, self.recorder)
         self.parent.use(tracer)
         inner = self.adopt(
-            self.block.add_argument(self.recorder.m.tensor(tracer.shape, tracer.dtype), self.recorder.m.unknown),
+            self.block.add_argument(
+                self.recorder.m.tensor(tracer.shape, tracer.dtype), self.recorder.m.unknown
+            ),
             tracer.shape,
             tracer.dtype,
         )
@@ -218,7 +231,12 @@ class Recorder:
         return Tracer(op.result, scope, shape, dtype, weak)
 
     def emit_many(
-        self, name: str, operands: Any, results: Any, attributes: dict[str, Any] | None = None, regions: Any = ()
+        self,
+        name: str,
+        operands: Any,
+        results: Any,
+        attributes: dict[str, Any] | None = None,
+        regions: Any = (),
     ) -> list[Tracer]:
         """Append an op with any number of results, and with regions taken from finished scopes."""
         m, scope = self.m, self.scope

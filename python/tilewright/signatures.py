@@ -134,6 +134,8 @@ class Family:
                 name = groups.setdefault(column, f"n{len(groups)}")
                 row.append(Dim(name))
                 if len(history) > 1 and column[-2] != size:
-                    changes.append(f"'{names[k]}' dim {axis} was {column[-2]}, now {size}; it is dynamic from now on")
+                    changes.append(
+                        f"'{names[k]}' dim {axis} was {column[-2]}, now {size}; it is dynamic from now on"
+                    )
             pattern.append(tuple(row))
         return pattern, "; ".join(changes) or None

@@ -62,9 +62,7 @@ class Dim:
 
     def admits(self, size: int) -> bool:
         """Tell whether a concrete size satisfies the bounds."""
-        return (
-            size >= self.min and (self.max is None or size <= self.max) and size % self.multiple_of == 0
-        )
+        return size >= self.min and (self.max is None or size <= self.max) and size % self.multiple_of == 0
 
 
 DimLike = int | Dim | str | None

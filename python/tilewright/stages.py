@@ -1,7 +1,7 @@
 """The spine: the ordered table of stages.
 
-Literal data that imports no compiler. A row says what a module promises once it carries the stage's name, and which passes
-lead there from the row above. The order of passes is written here and nowhere else; `cpp/Stages` checks the promises.
+Literal data that imports no compiler. A row says what a module promises once it carries the stage's name, and which
+passes lead there from the row above. The order of passes is written here and nowhere else; `cpp/Stages` checks the promises.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class Stage:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("traced", "func, tw and index arithmetic on ranked tensors; every operation knows the user's line; no target"),
+    Stage(
+        "traced",
+        "func, tw and index arithmetic on ranked tensors; every operation knows the user's line; no target",
+    ),
     Stage(
         "tensor",
         "the same, composites decomposed, target facts attached",
@@ -46,7 +49,10 @@ STAGES: tuple[Stage, ...] = (
             Pass("tw-to-linalg", "every structured operation becomes one loop nest"),
             Pass("canonicalize", "folds sizes, so that fusion sees equal shapes as equal"),
             Pass("cse", "one broadcast or constant per value"),
-            Pass("func.func(tw-materialize-slices)", "moved data is written where it goes before fusion looks at it"),
+            Pass(
+                "func.func(tw-materialize-slices)",
+                "moved data is written where it goes before fusion looks at it",
+            ),
             Pass("func.func(tw-fuse-elementwise)", "chains become single loop nests"),
             Pass("tw-choose-layouts", "what contractions read is settled, so it can be packed"),
             Pass("func.func(tw-materialize-slices)", "packing pads the last panel"),
@@ -80,6 +86,54 @@ STAGES: tuple[Stage, ...] = (
             Pass("func.func(tw-vectorize)", "register tiles become vector code; what does not change leaves the loops"),
             Pass("canonicalize", "an epilogue reads its accumulators instead of memory"),
             Pass("cse", "a panel's vectors are loaded once for all rows of a tile"),
+        ),
+    ),
+    Stage(
+        "buffers",
+        "memref, vector, scf; outputs are arguments; one planned arena",
+        (
+            Pass("tw-bufferize", "memory is decided once, for all functions together"),
+            Pass("canonicalize", "values that loops update in place leave their arguments"),
+            Pass("cse", "equal sizes and slices become one value each"),
+            Pass("tw-carry-buffers", "what loops still carry gets one place each"),
+            Pass("tw-outputs-to-arguments", "what the caller owns needs no place in the arena"),
+            Pass("tw-store-bools", "the ABI stores a boolean in a byte"),
+            Pass("canonicalize", "sizes of buffers become sizes of arguments, which the plan can name"),
+            Pass("tw-plan-memory", "every buffer that could be avoided is gone"),
+            Pass("canonicalize", "offsets of the arena fold"),
+            Pass("cse", "slots of equal size are computed once"),
+        ),
+    ),
+    Stage(
+        "target",
+        "loops, branches and launches; entries of the ABI",
+        (
+            Pass("convert-linalg-to-loops", "what was marked `loops` becomes loops that LLVM vectorises"),
+            Pass("tw-cpu-threads", "parallel loops become bodies for the thread pool"),
+            Pass("canonicalize", "loops that run once vanish"),
+            Pass("cse", "sizes that bodies compute again are shared"),
+            Pass("loop-invariant-code-motion", "what a body computes again leaves its loop"),
+            Pass("tw-emit-entry", "types still say how arrays are shaped"),
+        ),
+    ),
+    Stage(
+        "llvm",
+        "the llvm dialect only",
+        (
+            Pass("tw-cpu-lower-vectors", "wide transfers and copies still need loops"),
+            Pass("tw-expand-math", "one function on a vector is the same arithmetic on all lanes"),
+            Pass(
+                "func.func(arith-emulate-unsupported-floats{source-types=bf16,f16 target-type=f32})",
+                "half-precision arithmetic is float32 arithmetic, rounded",
+            ),
+            Pass("arith-expand{include-bf16=true}", "conversions of bfloat16 become integer arithmetic"),
+            Pass("expand-strided-metadata", "views become offsets, sizes and strides"),
+            Pass("lower-affine", "index formulas become arithmetic"),
+            Pass("convert-scf-to-cf", "loops become branches"),
+            Pass("canonicalize", "dead descriptors would cost conversion time"),
+            Pass("cse", "offsets of neighbouring rows share terms"),
+            Pass("tw-cpu-to-llvm", "the last edge, in one conversion"),
+            Pass("reconcile-unrealized-casts", "entries and functions meet in descriptors"),
         ),
     ),
 )

@@ -21,7 +21,9 @@ class Atom:
 
     __slots__ = ("args", "dim", "kind", "name", "origins", "text")
 
-    def __init__(self, kind: str, text: str, dim: Dim | None = None, args: tuple[Size, ...] = (), name: str = ""):
+    def __init__(
+        self, kind: str, text: str, dim: Dim | None = None, args: tuple[Size, ...] = (), name: str = ""
+    ):
         self.kind, self.text, self.dim, self.args, self.name = kind, text, dim, args, name
         self.origins: list[str] = []
 
@@ -158,7 +160,7 @@ class SymDim:
     def __bool__(self) -> bool:
         return self != 0
 
-    def __index__(self) -> int:
+    def __index__(self) -> int:  # noqa: PLE0305 (never returns)
         _no_value(self, "int()")
 
     __int__ = __index__
@@ -168,7 +170,9 @@ class SymDim:
 
     def __repr__(self) -> str:
         parts = []
-        for mono, c in sorted(self.terms.items(), key=lambda item: (-len(item[0]), [_order(a) for a in item[0]])):
+        for mono, c in sorted(
+            self.terms.items(), key=lambda item: (-len(item[0]), [_order(a) for a in item[0]])
+        ):
             parts.append(_show_term(mono, c))
         return " + ".join(parts).replace("+ -", "- ")
 
@@ -206,7 +210,9 @@ def bounds(size: Size) -> tuple[int, int | None]:
         hi: float = 1
         for atom in mono:
             a, b = atom.bounds()
-            corners = [x * y for x in (lo, hi) for y in (a, math.inf if b is None else b) if not _inf_zero(x, y)]
+            corners = [
+                x * y for x in (lo, hi) for y in (a, math.inf if b is None else b) if not _inf_zero(x, y)
+            ]
             lo, hi = min(corners, default=0), max(corners, default=0)
         low += lo * c if c > 0 else hi * c
         high += hi * c if c > 0 else lo * c
@@ -325,7 +331,9 @@ def _function(kind: str, a: Size, b: Size) -> Size:
     if isinstance(b, int) and lo >= 0 and hi is not None and hi < b:
         return 0 if kind == "floordiv" else a
     key = (kind, a, b)
-    atom = next((known for k, known in _functions.items() if k[0] == kind and same(k[1], a) and same(k[2], b)), None)
+    atom = next(
+        (known for k, known in _functions.items() if k[0] == kind and same(k[1], a) and same(k[2], b)), None
+    )
     if atom is None:
         sign = "//" if kind == "floordiv" else "%"
         atom = _functions[key] = Atom(kind, f"({a}){sign}({b})", args=(a, b))

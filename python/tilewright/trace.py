@@ -99,7 +99,7 @@ def describe(leaf: Any, name: str) -> Spec:
         errors.fail(
             errors.DTypeError,
             f"argument '{name}' is a {kind.__name__}, which is no array or number",
-            help="pass arrays, mark it in static_argnums or static_argnames, or register its class with tw.register_pytree.",
+            help="pass arrays, mark it in static_argnums or static_argnames, or tw.register_pytree its class.",
         )
     return Spec(tuple(int(size) for size in shape), dtypes.of(dtype))
 
@@ -145,7 +145,12 @@ def _fresh(recorder: Recorder) -> str:
 
 
 def finish(
-    recorder: Recorder, arguments: list[Argument], outputs: Iterable[Any], name: str, in_tree: Any, out_tree: Any
+    recorder: Recorder,
+    arguments: list[Argument],
+    outputs: Iterable[Any],
+    name: str,
+    in_tree: Any,
+    out_tree: Any,
 ) -> Program:
     """Close `@main` and describe it.
 
@@ -166,7 +171,7 @@ def finish(
     arguments = list(arguments)
     for i, (_, array, tracer) in enumerate(recorder.captured_arrays.values()):
         constants[f"const_{i}"] = array
-        arguments.append(Argument(f"const_{i}", Spec(tracer.shape, tracer.dtype), weight=True))
+        arguments.append(Argument(f"const_{i}", Spec(array.shape, tracer.dtype), weight=True))
     types = [argument.type for argument in scope.block.arguments]
     signature = ir.FunctionType.get(types, [value.type for value in operands], context=m.context)
     recorder.main.attributes["function_type"] = ir.TypeAttr.get(signature, m.context)
@@ -181,12 +186,21 @@ def finish(
             errors.fail(errors.InternalError, f"{name}: the traced program does not verify: {exc}",
                         stage="traced", reason=str(exc), cause=exc)  # fmt: skip
     return Program(
-        name, recorder.module, arguments, [Output(t.shape, t.dtype) for t in results], in_tree, out_tree, constants
+        name,
+        recorder.module,
+        arguments,
+        [Output(t.shape, t.dtype) for t in results],
+        in_tree,
+        out_tree,
+        constants,
     )
 
 
 def _argument_attributes(m: Any, argument: Argument) -> dict[str, Any]:
-    names = [entry.name if isinstance(entry, Dim) and entry.min != entry.max else "" for entry in argument.spec.shape]
+    names = [
+        entry.name if isinstance(entry, Dim) and entry.min != entry.max else ""
+        for entry in argument.spec.shape
+    ]
     dims = m.ir.ArrayAttr.get([m.attribute(name) for name in names], m.context)
     attributes = {"tw.name": m.attribute(argument.name), "tw.dims": dims}
     if argument.weight:

@@ -134,12 +134,12 @@ class Tracer:
         return "traced"
 
     @property
-    def T(self) -> Tracer:  # noqa: N802 (NumPy's name)
+    def T(self) -> Tracer:
         """The transpose: axes reversed."""
         return _ops().transpose(self)
 
     @property
-    def mT(self) -> Tracer:  # noqa: N802 (the array API's name)
+    def mT(self) -> Tracer:
         """The last two axes exchanged."""
         return _ops().matrix_transpose(self)
 
@@ -247,8 +247,10 @@ class Tracer:
 
     # -- what would need numbers ------------------------------------------------------------------------------
     @errors.trim_traceback
-    def __bool__(self) -> bool:
-        _no_numbers(self, "truth value", "use tw.cond(pred, f, g, *operands) for a branch, tw.while_loop for a loop")
+    def __bool__(self) -> bool:  # noqa: PLE0304 (never returns)
+        _no_numbers(
+            self, "truth value", "use tw.cond(pred, f, g, *operands) for a branch, tw.while_loop for a loop"
+        )
 
     @errors.trim_traceback
     def __int__(self) -> int:
@@ -259,9 +261,11 @@ class Tracer:
         _no_numbers(self, "float()", "cast with x.astype('float32'), or call float() on the result outside")
 
     @errors.trim_traceback
-    def __index__(self) -> int:
+    def __index__(self) -> int:  # noqa: PLE0305 (never returns)
         _no_numbers(
-            self, "use as a Python index or count", "index with x[i] or tw.take; loop with tw.fori_loop or tw.scan"
+            self,
+            "use as a Python index or count",
+            "index with x[i] or tw.take; loop with tw.fori_loop or tw.scan",
         )
 
     @errors.trim_traceback

@@ -79,6 +79,7 @@ def random_weights(config, rng):
     }
 
 
+@pytest.mark.parametrize("target", ["interp", "cpu"])
 @pytest.mark.parametrize(
     "config",
     [
@@ -88,11 +89,11 @@ def random_weights(config, rng):
     ],
     ids=["even", "odd_relu", "one_head"],
 )
-def test_embeddings_of_any_sizes(config, rng):
+def test_embeddings_of_any_sizes(config, target, rng):
     weights = random_weights(config, rng)
     specs = tw.tree_map(lambda a: tw.spec(a.shape, a.dtype.name), weights)
     batch, length = tw.Dim("batch"), tw.Dim("length", max=config.positions)
-    function = tw.jit(lambda w, i, m: bert.embed(config, w, i, m), weight_argnums=0)
+    function = tw.jit(lambda w, i, m: bert.embed(config, w, i, m), weight_argnums=0, target=target)
     compiled = function.lower(
         specs, tw.spec((batch, length), "int32"), tw.spec((batch, length), "bool")
     ).compile()

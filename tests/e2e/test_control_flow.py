@@ -7,7 +7,7 @@ import pytest
 import tilewright as tw
 from op_matrix import TARGETS, fresh_rng
 
-N = tw.Dim("n")
+N = tw.Dim("n", min=0)
 
 
 def both(fn, *specs):

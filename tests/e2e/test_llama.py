@@ -39,10 +39,11 @@ def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(ours - reference).max() / np.abs(reference).max())
 
 
+@pytest.mark.parametrize("target", ["interp", "cpu"])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_logits_of_any_sizes(name, tmp_path, rng):
+def test_logits_of_any_sizes(name, target, tmp_path, rng):
     path = tiny_llama.write(tmp_path / "tiny.gguf", VARIANTS[name])
-    model = LanguageModel(path)
+    model = LanguageModel(path, target=target)
     ids = rng.integers(0, VARIANTS[name].vocabulary, 33).tolist()
     reference = llama_oracle.Oracle(path, np.float64)(ids)
     # One executable serves every length, then single steps go on, then several tokens at once go on from there.
@@ -158,7 +159,7 @@ def test_files_that_contradict_themselves(tmp_path, change, phrase):
     path = tiny_llama.write(tmp_path / "tiny.gguf")
     edit_metadata(path, change)
     with pytest.raises(FormatError, match=phrase) as caught:
-        LanguageModel(path)
+        LanguageModel(path, prepare=False)
     assert "tiny.gguf" in str(caught.value)
 
 
@@ -219,6 +220,6 @@ def test_greedy_text_of_a_real_model(smollm2, case):
 @pytest.mark.slow
 @pytest.mark.model
 def test_weights_stay_quantised(smollm2):
-    bound = {id(array): array.nbytes for array in smollm2._decode.bound_arrays().values()}
+    bound = {id(array): array.nbytes for array in smollm2._programs["decode"].bound_arrays().values()}
     stored = sum(tensor.nbytes for tensor in smollm2.file.tensors.values())
     assert sum(bound.values()) < 1.15 * stored

@@ -47,7 +47,7 @@ def test_dequantize_blocks(name, dtype):
         judge_dequantize(name, planes, shape, dtype)
 
 
-@pytest.mark.parametrize(("name", "group", "symmetric"), integer_formats())
+@pytest.mark.parametrize(("name", "group", "symmetric"), list(integer_formats()))
 def test_dequantize_integers(name, group, symmetric):
     rng = fresh_rng()
     for shape in ((1, 32), (17, 48)):

@@ -45,7 +45,7 @@ def gguf_cut_in_the_data(folder):
     GGUFFile(path)
 
 
-@table.row(tw.FormatError, "left")
+@table.row(tw.FormatError, "do not fit into 40 bytes")
 def gguf_cut_in_the_header(folder):
     path = damaged(gguf(folder), lambda data: data[:40])
     GGUFFile(path)
@@ -81,14 +81,14 @@ def gguf_with_an_oversized_string(folder):
     GGUFFile(path)
 
 
-@table.row(tw.FormatError, "magic")
+@table.row(tw.FormatError, "too short")
 def gguf_that_is_empty(folder):
     path = folder / "empty.gguf"
     path.write_bytes(b"")
     GGUFFile(path)
 
 
-@table.row(tw.FormatError, "nowhere.gguf")
+@table.row(FileNotFoundError, "nowhere.gguf")
 def gguf_that_is_not_there(folder):
     GGUFFile(folder / "nowhere.gguf")
 
@@ -160,7 +160,7 @@ def artefact_that_is_none(folder):
     tw.load(path)
 
 
-@table.row(tw.FormatError, "nowhere.tw")
+@table.row(FileNotFoundError, "nowhere.tw")
 def artefact_that_is_not_there(folder):
     tw.load(folder / "nowhere.tw")
 

@@ -193,7 +193,7 @@ def test_optional_operands_and_formats():
     text = """func.func @main(%x: tensor<2x4xf32>, %b: tensor<4xf32>, %s: tensor<1x1x16xui8>, %d: tensor<1x1xf16>)
         -> (tensor<2x4xf32>, tensor<1x32xf32>) {
       %n = tw.layer_norm %x bias %b : tensor<4xf32> {eps = 1.0e-05} : tensor<2x4xf32>
-      %w = tw.dequantize %s, %d format = #tw.format<name = "q4_0", group = 32>
+      %w = tw.dequantize %s, %d format = <name = "q4_0", group = 32>
          : (tensor<1x1x16xui8>, tensor<1x1xf16>) -> tensor<1x32xf32>
       return %n, %w : tensor<2x4xf32>, tensor<1x32xf32>
     }"""

@@ -154,6 +154,19 @@ def test_donated_input_passed_twice_is_read_unchanged():
     np.testing.assert_array_equal(x, expected)
 
 
+def test_donated_inputs_must_not_overlap():
+    x = np.zeros(12, "float32")
+    args = [ro.arg("a", [8], donate=True), ro.arg("b", [8], donate=True)]
+    code = "int32_t tw_main(const TwRt *r, const TwArg *i, const TwArg *o, void *s) { return 0; }"
+    swap = runtime.Executable(
+        ro.compile_c(code), ro.manifest(args, [ro.out([8], alias=0), ro.out([8], alias=1)])
+    )
+    first, second = swap(x[:8], np.zeros(8, "float32"))
+    assert first.base is x and second.base is None
+    with pytest.raises(tw.ArgumentError, match="share memory"):
+        swap(x[:8], x[4:])
+
+
 @pytest.mark.parametrize("flaw", ["read-only", "strided"])
 def test_donated_input_must_be_writable_and_dense(flaw):
     x = np.ones((2, 6), "float32")[:, ::2] if flaw == "strided" else np.ones((2, 3), "float32")

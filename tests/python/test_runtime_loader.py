@@ -54,6 +54,13 @@ def test_not_an_object(data):
         ({"args": [{"dtype": "float32", "shape": [], "kind": "odd"}]}, "kind"),
         ({"outputs": [{"dtype": "float32", "shape": [None]}]}, "nothing computes"),
         ({"outputs": [{"dtype": "float32", "shape": [], "alias": 7}]}, "alias of no input"),
+        (
+            {
+                "args": [{"dtype": "float32", "shape": []}],
+                "outputs": [{"dtype": "float32", "shape": [], "alias": 0}] * 2,
+            },
+            "two outputs",
+        ),
         ({"symbols": {"n": {"multiple_of": 0}}}, "multiple_of"),
         ({"scratch": -1}, "scratch"),
     ],

@@ -168,3 +168,29 @@ def test_bind_arrays_checks(arrays):
 def test_an_input_can_be_bound_as_well(arrays):
     bound = make().bind(arrays).bind_arrays({0: X})
     np.testing.assert_array_equal(bound(), X * 10 * arrays["w"] + 1)
+
+
+class OnDemand(dict):
+    """Makes each array anew when it is asked for, and counts."""
+
+    def __init__(self, arrays):
+        super().__init__(arrays)
+        self.asked = []
+
+    def __getitem__(self, name):
+        self.asked.append(name)
+        return super().__getitem__(name).copy()
+
+
+def test_several_programs_are_bound_weight_by_weight(arrays):
+    source = OnDemand(arrays)
+    first, second = weights.bind_all([make(), make()], source)
+    assert source.asked == ["w", "b"], "each weight is made once for all programs"
+    assert first.bound_arrays()[1] is second.bound_arrays()[1], "and packed once"
+    np.testing.assert_array_equal(first(X), second(X))
+    np.testing.assert_array_equal(first(X), X * 10 * arrays["w"] + 1)
+
+
+def test_binding_several_programs_names_what_is_missing(arrays):
+    with pytest.raises(tw.ArgumentError, match="missing weights 'w'"):
+        weights.bind_all([make(), make()], {"b": arrays["b"]})

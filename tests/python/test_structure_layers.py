@@ -101,8 +101,8 @@ def test_runtime_knows_no_compiler():
 
 #: Rooms that build, rewrite or describe IR; everything else reaches the compiler through them.
 COMPILER_ROOMS = {
-    "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "programs", "pipeline", "manifest", "targets",
-    "cli",
+    "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "programs", "pipeline", "manifest",
+    "targets", "cli",
 }  # fmt: skip
 
 
@@ -120,7 +120,19 @@ def test_targets_are_found_not_imported():
         assert not importers, f"targets.{target} is imported by {sorted(importers)}"
 
 
-PUBLIC_ROOMS = {"", "frontends", "models", "nn", "numpy", "errors", "dtypes", "formats", "runtime", "config", "cache"}
+PUBLIC_ROOMS = {
+    "",
+    "frontends",
+    "models",
+    "nn",
+    "numpy",
+    "errors",
+    "dtypes",
+    "formats",
+    "runtime",
+    "config",
+    "cache",
+}
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ class Table:
     def __init__(self) -> None:
         self.rows: list = []
 
-    def row(self, cls: type[TilewrightError], phrase: str) -> Callable[[Callable], Callable]:
+    def row(self, cls: type[Exception], phrase: str) -> Callable[[Callable], Callable]:
         """Register a mistake.
 
         Args:
-            cls: the exact class of the error.
+            cls: the exact class of the error (a builtin one for what the operating system says).
             phrase: what its text must contain.
         """
 
@@ -35,9 +35,9 @@ class Table:
         return add
 
 
-def check(make: Callable, cls: type[TilewrightError], phrase: str, *arguments) -> None:
+def check(make: Callable, cls: type[Exception], phrase: str, *arguments) -> None:
     """Make the mistake and judge the error."""
-    with pytest.raises(TilewrightError) as info:
+    with pytest.raises((TilewrightError, OSError)) as info:
         make(*arguments)
     error = info.value
     shown = "".join(traceback.format_exception(error))
@@ -45,9 +45,10 @@ def check(make: Callable, cls: type[TilewrightError], phrase: str, *arguments) -
     assert phrase in str(error), shown
     first = make.__code__.co_firstlineno
     lines = range(first, first + len(inspect.getsourcelines(make)[0]) + 1)
-    assert error.loc is not None, shown
-    assert error.loc.file == make.__code__.co_filename and error.loc.line in lines, shown
-    assert error.loc.text and error.loc.text in shown
+    if isinstance(error, TilewrightError):
+        assert error.loc is not None, shown
+        assert error.loc.file == make.__code__.co_filename and error.loc.line in lines, shown
+        assert error.loc.text and error.loc.text in shown
     ours = [
         entry for entry in traceback.extract_tb(error.__traceback__) if entry.filename.startswith(_PACKAGE)
     ]

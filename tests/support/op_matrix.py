@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import tilewright as tw
@@ -9,7 +11,8 @@ from op_case import Case, In, widen
 from tilewright import dtypes
 from tolerance import assert_close
 
-TARGETS = ("interp", "cpu")
+#: A developer of one target may run its half alone: TEST_TARGETS=interp pytest tests/e2e
+TARGETS = tuple(os.environ.get("TEST_TARGETS", "interp,cpu").split(","))
 
 
 def fresh_rng() -> np.random.Generator:
@@ -21,7 +24,11 @@ def fresh_rng() -> np.random.Generator:
 
 def specs_of(case: Case, dtype: str, sizes: dict[str, int] | None) -> list:
     """Specs of the inputs: static with ``sizes``, dynamic (one Dim per letter) without."""
-    dims = {letter: tw.Dim(letter) for letter in case.letters} if sizes is None else sizes
+    if sizes is None:
+        families = case.families()
+        dims = {x: tw.Dim(x, min=min(family[x] for family in families)) for x in case.letters}
+    else:
+        dims = sizes
 
     def shape(each: In):
         return tuple(int(d) if d.isdigit() else dims[d] for d in each.dims.split())

@@ -1,4 +1,4 @@
-//===- ChooseLayouts.h - Grouping and outlining ---------------------*- C++ -*-===//
+//===- ChooseLayouts.h - Grouping and outlining -----------------*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_CHOOSELAYOUTS_H
 #define TILEWRIGHT_TRANSFORMS_CHOOSELAYOUTS_H
 

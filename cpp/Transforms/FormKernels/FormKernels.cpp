@@ -1,11 +1,14 @@
-//===- FormKernels.cpp - Grouping and outlining -------------------------------===//
+//===- FormKernels.cpp - Grouping and outlining ---------------------------===//
 //
-// In:  stage linalg: host functions whose computations are linalg operations on tensors.
-// Out: stage kernels: the host functions call kernels, hold views, sizes and control flow, and compute nothing else.
-// Here, because select (Python) decides per kernel, and everything below works on one kernel at a time.
+// In:  stage linalg: host functions whose computations are linalg operations on
+// tensors. Out: stage kernels: the host functions call kernels, hold views,
+// sizes and control flow, and compute nothing else. Here, because select
+// (Python) decides per kernel, and everything below works on one kernel at a
+// time.
 //
 //   %0 = linalg.generic ... ins(%a) outs(%e)      func.call @kernel_0(%a, %e)
-//   %1 = linalg.generic ... ins(%0) outs(%f)  ->  func.func private @kernel_0(%a, %dest) { both, %1 into %dest }
+//   %1 = linalg.generic ... ins(%0) outs(%f)  ->  func.func private
+//   @kernel_0(%a, %dest) { both, %1 into %dest }
 //===----------------------------------------------------------------------===//
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FormKernels/Grouping.h"
@@ -28,16 +31,20 @@ using namespace tilewright;
 
 namespace {
 
-/// The layout of a value that is a window of a larger tensor (any row pitch, innermost dense unless the window has a
-/// stride there), or nothing for a dense value.
+/// The layout of a value that is a window of a larger tensor (any row pitch,
+/// innermost dense unless the window has a stride there), or nothing for a
+/// dense value.
 Attribute windowLayout(Value value) {
   int64_t rank = cast<RankedTensorType>(value.getType()).getRank();
   bool isWindow = false, isDense = true;
   while (Operation *def = value.getDefiningOp()) {
     if (auto slice = dyn_cast<tensor::ExtractSliceOp>(def)) {
       isWindow = true;
-      isDense &= llvm::all_of(slice.getMixedStrides(), [](OpFoldResult s) { return isConstantIntValue(s, 1); });
-    } else if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(def)) {
+      isDense &= llvm::all_of(slice.getMixedStrides(), [](OpFoldResult s) {
+        return isConstantIntValue(s, 1);
+      });
+    } else if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                    tensor::CastOp>(def)) {
       break;
     }
     value = def->getOperand(0);
@@ -47,20 +54,23 @@ Attribute windowLayout(Value value) {
   SmallVector<int64_t> strides(rank, ShapedType::kDynamic);
   if (isDense)
     strides.back() = 1;
-  return StridedLayoutAttr::get(value.getContext(), ShapedType::kDynamic, strides);
+  return StridedLayoutAttr::get(value.getContext(), ShapedType::kDynamic,
+                                strides);
 }
 
 /// Outlines groups and shares equal kernels.
 class Outliner {
 public:
-  explicit Outliner(ModuleOp module) : module(module), builder(module.getContext()) {}
+  explicit Outliner(ModuleOp module)
+      : module(module), builder(module.getContext()) {}
 
   void outline(KernelGroup &group);
   unsigned count() const { return names.size(); }
   unsigned calls = 0;
 
 private:
-  /// Moves what a kernel can compute for itself (constants, fills, empty tensors, sizes of arguments) inside.
+  /// Moves what a kernel can compute for itself (constants, fills, empty
+  /// tensors, sizes of arguments) inside.
   Value localise(Value outer, OpBuilder &inside, IRMapping &mapping);
 
   ModuleOp module;
@@ -68,8 +78,10 @@ private:
   llvm::StringMap<StringAttr> names;
 };
 
-/// Values that a kernel receives: everything from outside but what `localise` rebuilds.
-void collectArguments(KernelGroup &group, llvm::SetVector<Value> &inputs, SmallVectorImpl<Value> &dests) {
+/// Values that a kernel receives: everything from outside but what `localise`
+/// rebuilds.
+void collectArguments(KernelGroup &group, llvm::SetVector<Value> &inputs,
+                      SmallVectorImpl<Value> &dests) {
   llvm::SmallPtrSet<Operation *, 16> members;
   for (linalg::LinalgOp op : group.ops)
     members.insert(op);
@@ -99,7 +111,8 @@ void collectArguments(KernelGroup &group, llvm::SetVector<Value> &inputs, SmallV
     // Values that the body captures (a scalar computed by the host).
     op->walk([&](Operation *inner) {
       for (Value value : inner->getOperands())
-        if (inner != op && value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
+        if (inner != op &&
+            value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
           visit(value, visit);
     });
   }
@@ -129,12 +142,14 @@ void Outliner::outline(KernelGroup &group) {
   SmallVector<Value> dests;
   collectArguments(group, inputs, dests);
 
-  // A size of an argument is read inside, so that kernels do not differ by how their caller names a size.
+  // A size of an argument is read inside, so that kernels do not differ by how
+  // their caller names a size.
   llvm::SetVector<Value> arguments;
   SmallVector<Value> sizes;
   for (Value input : inputs) {
     auto dim = input.getDefiningOp<tensor::DimOp>();
-    bool local = dim && (inputs.contains(dim.getSource()) || llvm::is_contained(dests, dim.getSource()));
+    bool local = dim && (inputs.contains(dim.getSource()) ||
+                         llvm::is_contained(dests, dim.getSource()));
     if (local)
       sizes.push_back(input);
     else
@@ -143,10 +158,12 @@ void Outliner::outline(KernelGroup &group) {
 
   SmallVector<Value> operands(arguments.begin(), arguments.end());
   operands.append(dests.begin(), dests.end());
-  SmallVector<Type> types = llvm::map_to_vector(operands, [](Value v) { return v.getType(); });
+  SmallVector<Type> types =
+      llvm::map_to_vector(operands, [](Value v) { return v.getType(); });
   FunctionType type = FunctionType::get(context, types, root->getResultTypes());
 
-  SmallVector<Location> locations = llvm::map_to_vector(group.ops, [](linalg::LinalgOp op) { return op->getLoc(); });
+  SmallVector<Location> locations = llvm::map_to_vector(
+      group.ops, [](linalg::LinalgOp op) { return op->getLoc(); });
   Location location = FusedLoc::get(context, locations);
   OpBuilder atEnd = OpBuilder::atBlockEnd(module.getBody());
   auto kernel = func::FuncOp::create(atEnd, location, "kernel", type);
@@ -166,7 +183,10 @@ void Outliner::outline(KernelGroup &group) {
   for (Value size : sizes) {
     auto dim = size.getDefiningOp<tensor::DimOp>();
     if (!mapping.contains(dim.getSource()))
-      mapping.map(dim.getSource(), body->getArgument(firstDest + llvm::find(dests, dim.getSource()) - dests.begin()));
+      mapping.map(dim.getSource(),
+                  body->getArgument(firstDest +
+                                    llvm::find(dests, dim.getSource()) -
+                                    dests.begin()));
     localise(dim.getIndex(), inside, mapping);
     inside.clone(*dim, mapping);
   }
@@ -177,7 +197,8 @@ void Outliner::outline(KernelGroup &group) {
       localise(operand, inside, mapping);
     op->walk([&](Operation *inner) {
       for (Value value : inner->getOperands())
-        if (inner != op && value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
+        if (inner != op &&
+            value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
           localise(value, inside, mapping);
     });
     inside.clone(*op, mapping)->removeAttr("tw.unfused");
@@ -187,7 +208,8 @@ void Outliner::outline(KernelGroup &group) {
     localise(input->get(), inside, mapping);
   root->walk([&](Operation *inner) {
     for (Value value : inner->getOperands())
-      if (inner != root && value.getParentRegion()->isProperAncestor(&root->getRegion(0)))
+      if (inner != root &&
+          value.getParentRegion()->isProperAncestor(&root->getRegion(0)))
         localise(value, inside, mapping);
   });
   IRMapping rootMapping = mapping;
@@ -195,14 +217,17 @@ void Outliner::outline(KernelGroup &group) {
     Value dest = body->getArgument(firstDest + i);
     if (auto fill = init.getDefiningOp<linalg::FillOp>()) {
       Value value = localise(fill.value(), inside, mapping);
-      dest = linalg::FillOp::create(inside, fill.getLoc(), ValueRange{value}, ValueRange{dest}).getResult(0);
+      dest = linalg::FillOp::create(inside, fill.getLoc(), ValueRange{value},
+                                    ValueRange{dest})
+                 .getResult(0);
     }
     // An operand that is both read and updated keeps its two roles apart.
     rootMapping.map(init, dest);
   }
   Operation *newRoot = inside.clone(*root, rootMapping);
   for (OpOperand *input : root.getDpsInputOperands())
-    newRoot->setOperand(input->getOperandNumber(), mapping.lookup(input->get()));
+    newRoot->setOperand(input->getOperandNumber(),
+                        mapping.lookup(input->get()));
   newRoot->removeAttr("tw.unfused");
   newRoot->setAttr("tw.parallel", builder.getDenseI64ArrayAttr(group.parallel));
   func::ReturnOp::create(inside, root->getLoc(), newRoot->getResults());
@@ -220,11 +245,13 @@ void Outliner::outline(KernelGroup &group) {
   }
 
   OpBuilder outside(root);
-  // Every call gets a buffer of its own: one empty tensor written twice would have to be copied apart later.
+  // Every call gets a buffer of its own: one empty tensor written twice would
+  // have to be copied apart later.
   for (Value &operand : operands)
     if (auto empty = operand.getDefiningOp<tensor::EmptyOp>())
       operand = outside.clone(*empty)->getResult(0);
-  auto call = func::CallOp::create(outside, location, entry->second, root->getResultTypes(), operands);
+  auto call = func::CallOp::create(outside, location, entry->second,
+                                   root->getResultTypes(), operands);
   SmallVector<Attribute> reasons;
   for (linalg::LinalgOp op : group.ops)
     if (auto reason = op->getAttr("tw.unfused"))
@@ -243,7 +270,8 @@ struct FormKernels : tilewright::impl::FormKernelsPassBase<FormKernels> {
     Outliner outliner(module);
     SmallVector<func::FuncOp> hosts;
     for (auto function : module.getOps<func::FuncOp>())
-      if (!function.isExternal() && !function->hasAttr("tw.kernel") && !function->hasAttr("tw.shapes"))
+      if (!function.isExternal() && !function->hasAttr("tw.kernel") &&
+          !function->hasAttr("tw.shapes"))
         hosts.push_back(function);
     for (func::FuncOp host : hosts) {
       SmallVector<Block *> blocks;
@@ -263,7 +291,8 @@ struct FormKernels : tilewright::impl::FormKernelsPassBase<FormKernels> {
       while (changed) {
         changed = false;
         host->walk([&](Operation *op) {
-          if (isa<linalg::FillOp, tensor::EmptyOp, tensor::DimOp>(op) && op->use_empty()) {
+          if (isa<linalg::FillOp, tensor::EmptyOp, tensor::DimOp>(op) &&
+              op->use_empty()) {
             op->erase();
             changed = true;
           }

@@ -1,4 +1,4 @@
-//===- FormKernels.h - Grouping and outlining ---------------------*- C++ -*-===//
+//===- FormKernels.h - Grouping and outlining -------------------*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_FORMKERNELS_H
 #define TILEWRIGHT_TRANSFORMS_FORMKERNELS_H
 

@@ -1,12 +1,14 @@
-//===- Grouping.cpp - Which computations share a kernel ----------------------===//
+//===- Grouping.cpp - Which computations share a kernel -------------------===//
 //
 // In:  a block of host code with linalg operations on tensors.
 // Out: groups of them. Nothing is rewritten here.
 //
-// The rule is one sentence: a producer joins its consumers' kernel if, after tiling the loops that all members share,
-// every element of it is still computed once. What a join costs is that loops which the producer does not have can no
-// longer be tiled across threads; for a contraction that is only worth it where batch loops remain (attention), and for a
-// prologue of a contraction only where it feeds the weights' panel (dequantisation).
+// The rule is one sentence: a producer joins its consumers' kernel if, after
+// tiling the loops that all members share, every element of it is still
+// computed once. What a join costs is that loops which the producer does not
+// have can no longer be tiled across threads; for a contraction that is only
+// worth it where batch loops remain (attention), and for a prologue of a
+// contraction only where it feeds the weights' panel (dequantisation).
 //===----------------------------------------------------------------------===//
 #include "Transforms/FormKernels/Grouping.h"
 
@@ -22,11 +24,13 @@ namespace {
 constexpr int64_t kUnmapped = -1;
 
 bool isContraction(linalg::LinalgOp op) {
-  return op.getNumReductionLoops() > 0 && op.getNumDpsInputs() >= 2 && linalg::isaContractionOpInterface(op);
+  return op.getNumReductionLoops() > 0 && op.getNumDpsInputs() >= 2 &&
+         linalg::isaContractionOpInterface(op);
 }
 
-/// Contractions whose dequantisation was fused into the body are no longer recognised upstream: any reduction that reads
-/// two operands which each lack an output loop is treated as one.
+/// Contractions whose dequantisation was fused into the body are no longer
+/// recognised upstream: any reduction that reads two operands which each lack
+/// an output loop is treated as one.
 bool contractsTwoOperands(linalg::LinalgOp op) {
   if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1)
     return false;
@@ -35,8 +39,12 @@ bool contractsTwoOperands(linalg::LinalgOp op) {
   unsigned lacking = 0;
   for (OpOperand *input : op.getDpsInputOperands()) {
     AffineMap map = op.getMatchingIndexingMap(input);
-    bool reads = llvm::any_of(map.getResults(), [](AffineExpr e) { return !isa<AffineConstantExpr>(e); });
-    if (reads && llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); }))
+    bool reads = llvm::any_of(map.getResults(), [](AffineExpr e) {
+      return !isa<AffineConstantExpr>(e);
+    });
+    if (reads && llvm::any_of(parallel, [&](unsigned d) {
+          return !map.isFunctionOfDim(d);
+        }))
       ++lacking;
   }
   return isContraction(op) || lacking >= 2;
@@ -93,13 +101,17 @@ public:
       return StringRef("no parallel loop is common to it and its consumer");
     bool dropsLoops = shared.size() != group.parallel.size();
     if (contractsTwoOperands(producer)) {
-      bool keepsOutput = llvm::all_of(llvm::enumerate(producer.getIteratorTypesArray()), [&](auto it) {
-        return it.value() != utils::IteratorType::parallel || llvm::is_contained(shared, map[it.index()]);
-      });
+      bool keepsOutput = llvm::all_of(
+          llvm::enumerate(producer.getIteratorTypesArray()), [&](auto it) {
+            return it.value() != utils::IteratorType::parallel ||
+                   llvm::is_contained(shared, map[it.index()]);
+          });
       if ((!keepsOutput || dropsLoops) && !hasBatchLoop(producer))
         return StringRef("its columns would no longer be spread over threads");
-    } else if (feedsContraction && dropsLoops && !hasBatchLoop(group.root) && !producer->hasAttr("tw.panel")) {
-      return StringRef("it would be computed again for every column tile of the contraction");
+    } else if (feedsContraction && dropsLoops && !hasBatchLoop(group.root) &&
+               !producer->hasAttr("tw.panel")) {
+      return StringRef("it would be computed again for every column tile of "
+                       "the contraction");
     }
     group.parallel = shared;
     add(producer, map);
@@ -114,14 +126,18 @@ private:
     loops[op] = std::move(map);
   }
 
-  /// Which of the root's loops each loop of `producer` runs along, seen through one use.
-  SmallVector<int64_t> mapThrough(linalg::LinalgOp producer, linalg::LinalgOp consumer, OpOperand &use) {
+  /// Which of the root's loops each loop of `producer` runs along, seen through
+  /// one use.
+  SmallVector<int64_t> mapThrough(linalg::LinalgOp producer,
+                                  linalg::LinalgOp consumer, OpOperand &use) {
     SmallVector<int64_t> map(producer.getNumLoops(), kUnmapped);
-    AffineMap written = producer.getIndexingMapMatchingResult(cast<OpResult>(use.get()));
+    AffineMap written =
+        producer.getIndexingMapMatchingResult(cast<OpResult>(use.get()));
     AffineMap read = consumer.getMatchingIndexingMap(&use);
     ArrayRef<int64_t> consumerLoops = loops[consumer];
     SmallVector<utils::IteratorType> kinds = producer.getIteratorTypesArray();
-    for (auto [w, r] : llvm::zip_equal(written.getResults(), read.getResults())) {
+    for (auto [w, r] :
+         llvm::zip_equal(written.getResults(), read.getResults())) {
       auto wd = dyn_cast<AffineDimExpr>(w);
       // A panel number runs along the loop of the columns it holds.
       auto quotient = dyn_cast<AffineBinaryOpExpr>(r);
@@ -139,7 +155,8 @@ private:
 
 /// Fills and operations that must keep their sequential order never join.
 bool mayJoin(linalg::LinalgOp op) {
-  return !isa<linalg::FillOp>(op) && !op->hasAttr("tw.lowering") && op->getNumResults() == 1;
+  return !isa<linalg::FillOp>(op) && !op->hasAttr("tw.lowering") &&
+         op->getNumResults() == 1;
 }
 
 } // namespace
@@ -151,8 +168,10 @@ SmallVector<KernelGroup> tilewright::formGroups(Block &block) {
     auto root = dyn_cast<linalg::LinalgOp>(op);
     if (!root || taken.contains(root))
       continue;
-    // A fill that initialises a computation travels with it; one that is a value of its own is a kernel.
-    if (isa<linalg::FillOp>(op) && llvm::all_of(op.getUses(), [](OpOperand &use) {
+    // A fill that initialises a computation travels with it; one that is a
+    // value of its own is a kernel.
+    if (isa<linalg::FillOp>(op) &&
+        llvm::all_of(op.getUses(), [](OpOperand &use) {
           auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
           return user && user.isDpsInit(&use);
         }))
@@ -160,14 +179,19 @@ SmallVector<KernelGroup> tilewright::formGroups(Block &block) {
     GroupBuilder builder(root);
     taken.insert(root);
     if (mayJoin(root)) {
-      for (Operation *above = op.getPrevNode(); above; above = above->getPrevNode()) {
+      for (Operation *above = op.getPrevNode(); above;
+           above = above->getPrevNode()) {
         auto producer = dyn_cast<linalg::LinalgOp>(above);
-        if (!producer || taken.contains(producer) || !mayJoin(producer) || above->use_empty())
+        if (!producer || taken.contains(producer) || !mayJoin(producer) ||
+            above->use_empty())
           continue;
-        if (!llvm::all_of(above->getUsers(), [&](Operation *user) { return builder.contains(user); }))
+        if (!llvm::all_of(above->getUsers(), [&](Operation *user) {
+              return builder.contains(user);
+            }))
           continue;
         if (std::optional<StringRef> reason = builder.tryJoin(producer))
-          above->setAttr("tw.unfused", StringAttr::get(above->getContext(), *reason));
+          above->setAttr("tw.unfused",
+                         StringAttr::get(above->getContext(), *reason));
         else
           taken.insert(producer);
       }

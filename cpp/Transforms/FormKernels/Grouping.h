@@ -1,4 +1,4 @@
-//===- Grouping.h - Which computations share a kernel -------------*- C++ -*-===//
+//===- Grouping.h - Which computations share a kernel -----------*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_FORMKERNELS_GROUPING_H
 #define TILEWRIGHT_TRANSFORMS_FORMKERNELS_GROUPING_H
 
@@ -6,7 +6,8 @@
 
 namespace tilewright {
 
-/// The computations of one kernel, the root first, producers after their consumers.
+/// The computations of one kernel, the root first, producers after their
+/// consumers.
 struct KernelGroup {
   mlir::linalg::LinalgOp root;
   llvm::SmallVector<mlir::linalg::LinalgOp> ops;
@@ -14,7 +15,8 @@ struct KernelGroup {
   llvm::SmallVector<int64_t> parallel;
 };
 
-/// Splits the linalg operations of `block` into groups; fills are left out, they are cloned into their users' kernels.
+/// Splits the linalg operations of `block` into groups; fills are left out,
+/// they are cloned into their users' kernels.
 llvm::SmallVector<KernelGroup> formGroups(mlir::Block &block);
 
 } // namespace tilewright

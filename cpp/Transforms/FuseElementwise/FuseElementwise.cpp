@@ -1,10 +1,12 @@
-//===- FuseElementwise.cpp - Fuse elementwise chains into their consumers ------===//
+//===- FuseElementwise.cpp - Fuse elementwise chains into their consumers -===//
 //
 // In:  stage linalg: one linalg.generic per operation of the program.
-// Out: one linalg.generic per chain; broadcasts and transpositions are indexing maps; the panel producers of contractions
+// Out: one linalg.generic per chain; broadcasts and transpositions are indexing
+// maps; the panel producers of contractions
 //      (dequantisation) are marked `tw.panel`.
-// Here, before kernels are formed, because fusing bodies is what keeps a value in a register; grouping only keeps it in a
-// cache. What this pass decides is whether a value is worth computing again for each of its consumers.
+// Here, before kernels are formed, because fusing bodies is what keeps a value
+// in a register; grouping only keeps it in a cache. What this pass decides is
+// whether a value is worth computing again for each of its consumers.
 //===----------------------------------------------------------------------===//
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 
@@ -26,7 +28,8 @@ using namespace tilewright;
 
 namespace {
 
-/// Rows that may read a weight before it is cheaper to dequantise it once into a panel.
+/// Rows that may read a weight before it is cheaper to dequantise it once into
+/// a panel.
 constexpr int64_t kRowsDequantisedInPlace = 4;
 
 bool isParallel(linalg::LinalgOp op) { return op.getNumReductionLoops() == 0; }
@@ -35,8 +38,10 @@ bool isParallel(linalg::LinalgOp op) { return op.getNumReductionLoops() == 0; }
 bool isCopy(linalg::GenericOp op) {
   Block &body = op.getRegion().front();
   auto yield = cast<linalg::YieldOp>(body.getTerminator());
-  return isParallel(op) && llvm::hasSingleElement(body) && isa<BlockArgument>(yield.getOperand(0)) &&
-         !op.isDpsInit(op.getMatchingOpOperand(cast<BlockArgument>(yield.getOperand(0))));
+  return isParallel(op) && llvm::hasSingleElement(body) &&
+         isa<BlockArgument>(yield.getOperand(0)) &&
+         !op.isDpsInit(
+             op.getMatchingOpOperand(cast<BlockArgument>(yield.getOperand(0))));
 }
 
 /// A reduction over products: the consumer whose body is the hottest of all.
@@ -48,15 +53,18 @@ bool contracts(linalg::LinalgOp op) {
   unsigned lacking = 0;
   for (OpOperand *input : op.getDpsInputOperands()) {
     AffineMap map = op.getMatchingIndexingMap(input);
-    lacking += llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
+    lacking += llvm::any_of(
+        parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
   }
   return lacking >= 2;
 }
 
-/// Widens stored integers: its result has more bits than what it reads per element.
+/// Widens stored integers: its result has more bits than what it reads per
+/// element.
 bool dequantises(linalg::GenericOp op) { return op->hasAttr("tw.dequantize"); }
 
-/// Rows of a contraction that read the same element of `operand`; unknown sizes count as many.
+/// Rows of a contraction that read the same element of `operand`; unknown sizes
+/// count as many.
 int64_t rowsReading(linalg::LinalgOp consumer, OpOperand *operand) {
   AffineMap map = consumer.getMatchingIndexingMap(operand);
   int64_t rows = 1;
@@ -79,10 +87,13 @@ bool shouldFuse(OpOperand *operand) {
   if (!producer || !consumer || isPinned(producer) || isPinned(consumer))
     return false;
   // A fused copy is an indexing map: it costs nothing however often it is read.
-  if (isCopy(producer) && producer.getMatchingIndexingMap(producer.getDpsInitOperand(0)).isPermutation()) {
+  if (isCopy(producer) &&
+      producer.getMatchingIndexingMap(producer.getDpsInitOperand(0))
+          .isPermutation()) {
     if (!contracts(consumer))
       return true;
-    return producer.getMatchingIndexingMap(producer.getDpsInputOperand(0)).isProjectedPermutation();
+    return producer.getMatchingIndexingMap(producer.getDpsInputOperand(0))
+        .isProjectedPermutation();
   }
   if (!producer->hasOneUse())
     return false;
@@ -94,7 +105,8 @@ bool shouldFuse(OpOperand *operand) {
   return !ShapedType::isDynamic(rows) && rows <= kRowsDequantisedInPlace;
 }
 
-/// A reshape moves through an operation where that brings a producer and its consumer together.
+/// A reshape moves through an operation where that brings a producer and its
+/// consumer together.
 bool shouldMoveReshape(OpOperand *operand) {
   Operation *def = operand->get().getDefiningOp();
   if (!def || isPinned(operand->getOwner()) || isPinned(def))
@@ -109,27 +121,31 @@ bool shouldMoveReshape(OpOperand *operand) {
   return false;
 }
 
-struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
+struct FuseElementwise
+    : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     MLIRContext *context = &getContext();
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
-    linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);
+    linalg::populateFoldReshapeOpsByExpansionPatterns(patterns,
+                                                      shouldMoveReshape);
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
     linalg::GenericOp::getCanonicalizationPatterns(patterns, context);
     tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, context);
     tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns, context);
     affine::AffineApplyOp::getCanonicalizationPatterns(patterns, context);
     tensor::DimOp::getCanonicalizationPatterns(patterns, context);
-    context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
+    context->getLoadedDialect<linalg::LinalgDialect>()
+        ->getCanonicalizationPatterns(patterns);
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
     if (failed(applyPatternsGreedily(function, std::move(patterns), config)))
       return signalPassFailure();
     function.walk([&](linalg::GenericOp op) {
       if (dequantises(op) && op->hasOneUse())
-        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin()); user && contracts(user))
+        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin());
+            user && contracts(user))
           op->setAttr("tw.panel", UnitAttr::get(context));
     });
   }

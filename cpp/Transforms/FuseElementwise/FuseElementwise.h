@@ -1,4 +1,4 @@
-//===- FuseElementwise.h - Fuse elementwise chains into their consumers -*- C++ -*-===//
+//===- FuseElementwise.h - Fuse elementwise chains into their ---*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_FUSEELEMENTWISE_H
 #define TILEWRIGHT_TRANSFORMS_FUSEELEMENTWISE_H
 

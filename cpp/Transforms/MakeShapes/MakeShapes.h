@@ -1,4 +1,4 @@
-//===- MakeShapes.h - Derive output sizes from input sizes -*- C++ -*-===//
+//===- MakeShapes.h - Derive output sizes from input sizes ------*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_MAKESHAPES_H
 #define TILEWRIGHT_TRANSFORMS_MAKESHAPES_H
 

@@ -1,12 +1,16 @@
-//===- MaterializeSlices.cpp - Write slices straight to where they go ----------===//
+//===- MaterializeSlices.cpp - Write slices straight to where they go -----===//
 //
-// In:  stage linalg: tensor.pad, tensor.concat, tensor.insert_slice and strided tensor.extract_slice among computations.
-// Out: the same function where every moved element is written by a linalg operation into a slice of its destination:
+// In:  stage linalg: tensor.pad, tensor.concat, tensor.insert_slice and strided
+// tensor.extract_slice among computations. Out: the same function where every
+// moved element is written by a linalg operation into a slice of its
+// destination:
 //
-//   insert_slice %x into %d[o][s]  ->  %w = extract_slice %d[o][s]; %c = copy ins(%x) outs(%w); insert_slice %c into %d[o][s]
+//   insert_slice %x into %d[o][s]  ->  %w = extract_slice %d[o][s]; %c = copy
+//   ins(%x) outs(%w); insert_slice %c into %d[o][s]
 //
-// Here, before fusion: an elementwise producer of %x then fuses with the copy, and the insertion costs nothing after
-// bufferisation because the slice was computed in place.
+// Here, before fusion: an elementwise producer of %x then fuses with the copy,
+// and the insertion costs nothing after bufferisation because the slice was
+// computed in place.
 //===----------------------------------------------------------------------===//
 #include "Transforms/MaterializeSlices/MaterializeSlices.h"
 
@@ -31,53 +35,69 @@ namespace {
 Value copyInto(RewriterBase &rewriter, Location loc, Value source, Value dest) {
   auto type = cast<RankedTensorType>(dest.getType());
   AffineMap identity = rewriter.getMultiDimIdentityMap(type.getRank());
-  SmallVector<utils::IteratorType> kinds(type.getRank(), utils::IteratorType::parallel);
-  return linalg::GenericOp::create(rewriter, loc, type, source, dest, ArrayRef<AffineMap>{identity, identity}, kinds,
-                                   [](OpBuilder &b, Location l, ValueRange args) {
-                                     linalg::YieldOp::create(b, l, args.front());
-                                   })
+  SmallVector<utils::IteratorType> kinds(type.getRank(),
+                                         utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             rewriter, loc, type, source, dest,
+             ArrayRef<AffineMap>{identity, identity}, kinds,
+             [](OpBuilder &b, Location l, ValueRange args) {
+               linalg::YieldOp::create(b, l, args.front());
+             })
       .getResult(0);
 }
 
 bool isUnitStride(ArrayRef<OpFoldResult> strides) {
-  return llvm::all_of(strides, [](OpFoldResult s) { return isConstantIntValue(s, 1); });
+  return llvm::all_of(strides,
+                      [](OpFoldResult s) { return isConstantIntValue(s, 1); });
 }
 
-/// True for an insertion of exactly the slice that was taken from its destination and computed in place.
+/// True for an insertion of exactly the slice that was taken from its
+/// destination and computed in place.
 bool isInPlace(tensor::InsertSliceOp op) {
   auto producer = op.getSource().getDefiningOp<linalg::LinalgOp>();
   if (!producer)
     return false;
-  Value init = producer.getDpsInits()[cast<OpResult>(op.getSource()).getResultNumber()];
+  Value init =
+      producer.getDpsInits()[cast<OpResult>(op.getSource()).getResultNumber()];
   if (auto fill = init.getDefiningOp<linalg::FillOp>())
     init = fill.output();
   auto slice = init.getDefiningOp<tensor::ExtractSliceOp>();
-  return slice && slice.getSource() == op.getDest() && slice.getMixedOffsets() == op.getMixedOffsets() &&
-         slice.getMixedSizes() == op.getMixedSizes() && slice.getMixedStrides() == op.getMixedStrides();
+  return slice && slice.getSource() == op.getDest() &&
+         slice.getMixedOffsets() == op.getMixedOffsets() &&
+         slice.getMixedSizes() == op.getMixedSizes() &&
+         slice.getMixedStrides() == op.getMixedStrides();
 }
 
 void materializeInsertion(IRRewriter &rewriter, tensor::InsertSliceOp op) {
   rewriter.setInsertionPoint(op);
-  auto window = tensor::ExtractSliceOp::create(rewriter, op.getLoc(), op.getSourceType(), op.getDest(),
-                                               op.getMixedOffsets(), op.getMixedSizes(), op.getMixedStrides());
+  auto window = tensor::ExtractSliceOp::create(
+      rewriter, op.getLoc(), op.getSourceType(), op.getDest(),
+      op.getMixedOffsets(), op.getMixedSizes(), op.getMixedStrides());
   Value copied = copyInto(rewriter, op.getLoc(), op.getSource(), window);
   rewriter.modifyOpInPlace(op, [&] { op.getSourceMutable().assign(copied); });
 }
 
-/// A slice whose innermost elements are not adjacent is copied: kernels read dense rows.
+/// A slice whose innermost elements are not adjacent is copied: kernels read
+/// dense rows.
 void materializeStrided(IRRewriter &rewriter, tensor::ExtractSliceOp op) {
   rewriter.setInsertionPointAfter(op);
-  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, op.getLoc(), op.getResult());
-  Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), sizes, op.getType().getElementType());
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(rewriter, op.getLoc(), op.getResult());
+  Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), sizes,
+                                        op.getType().getElementType());
   Value copied = copyInto(rewriter, op.getLoc(), op.getResult(), empty);
-  // Its reads are not contiguous: scalar loops, and no fusion that would carry the stride further.
-  copied.getDefiningOp()->setAttr("tw.lowering", rewriter.getStringAttr("loops"));
+  // Its reads are not contiguous: scalar loops, and no fusion that would carry
+  // the stride further.
+  copied.getDefiningOp()->setAttr("tw.lowering",
+                                  rewriter.getStringAttr("loops"));
   rewriter.replaceUsesWithIf(op.getResult(), copied, [&](OpOperand &use) {
-    return use.getOwner() != copied.getDefiningOp() && !isa<tensor::DimOp>(use.getOwner());
+    return use.getOwner() != copied.getDefiningOp() &&
+           !isa<tensor::DimOp>(use.getOwner());
   });
 }
 
-struct MaterializeSlices : tilewright::impl::MaterializeSlicesPassBase<MaterializeSlices> {
+struct MaterializeSlices
+    : tilewright::impl::MaterializeSlicesPassBase<MaterializeSlices> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     RewritePatternSet patterns(&getContext());
@@ -98,9 +118,11 @@ struct MaterializeSlices : tilewright::impl::MaterializeSlicesPassBase<Materiali
     SmallVector<tensor::InsertSliceOp> insertions;
     SmallVector<tensor::ExtractSliceOp> strided;
     function.walk([&](Operation *op) {
-      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op); insertion && !isInPlace(insertion))
+      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op);
+          insertion && !isInPlace(insertion))
         insertions.push_back(insertion);
-      if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op); slice && !isUnitStride(slice.getMixedStrides()))
+      if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
+          slice && !isUnitStride(slice.getMixedStrides()))
         strided.push_back(slice);
     });
     for (tensor::InsertSliceOp op : insertions)

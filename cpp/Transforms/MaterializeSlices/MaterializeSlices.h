@@ -1,4 +1,4 @@
-//===- MaterializeSlices.h - Write slices straight to where they go -*- C++ -*-===//
+//===- MaterializeSlices.h - Write slices straight to where -----*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_MATERIALIZESLICES_H
 #define TILEWRIGHT_TRANSFORMS_MATERIALIZESLICES_H
 

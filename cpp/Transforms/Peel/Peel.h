@@ -1,4 +1,4 @@
-//===- Peel.h - Split tile loops into whole tiles and a remainder -*- C++ -*-===//
+//===- Peel.h - Split tile loops into whole tiles and a ---------*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_PEEL_H
 #define TILEWRIGHT_TRANSFORMS_PEEL_H
 

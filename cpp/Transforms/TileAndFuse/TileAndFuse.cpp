@@ -1,10 +1,13 @@
-//===- TileAndFuse.cpp - Tile kernels as their configs say ---------------------===//
+//===- TileAndFuse.cpp - Tile kernels as their configs say ----------------===//
 //
-// In:  stage kernels, after select: every linalg operation of a kernel carries #tw.config, the root with workgroup tiles.
-// Out: stage tiled: scf.forall over workgroup tiles, scf.for (tagged tw.peel) over register tiles, slices inside.
-// Here and nowhere else loops are made from tile sizes; the sizes themselves are select's business.
+// In:  stage kernels, after select: every linalg operation of a kernel carries
+// #tw.config, the root with workgroup tiles. Out: stage tiled: scf.forall over
+// workgroup tiles, scf.for (tagged tw.peel) over register tiles, slices inside.
+// Here and nowhere else loops are made from tile sizes; the sizes themselves
+// are select's business.
 //
-//   %r = generic(%x) {workgroup [64,256], tile [8,32]}   ->   forall (64,256) { for (8,32) { %t = generic(slice %x) } }
+//   %r = generic(%x) {workgroup [64,256], tile [8,32]}   ->   forall (64,256) {
+//   for (8,32) { %t = generic(slice %x) } }
 //===----------------------------------------------------------------------===//
 #include "Transforms/TileAndFuse/TileAndFuse.h"
 
@@ -34,31 +37,41 @@ namespace {
 constexpr llvm::StringLiteral kConfig = "tw.config";
 constexpr llvm::StringLiteral kTiled = "tw.tiled";
 
-tw::ConfigAttr configOf(Operation *op) { return op->getAttrOfType<tw::ConfigAttr>(kConfig); }
+tw::ConfigAttr configOf(Operation *op) {
+  return op->getAttrOfType<tw::ConfigAttr>(kConfig);
+}
 
 bool anyTile(ArrayRef<int64_t> sizes) {
   return llvm::any_of(sizes, [](int64_t size) { return size != 0; });
 }
 
-SmallVector<OpFoldResult> asTileSizes(Builder &builder, ArrayRef<int64_t> sizes) {
-  return llvm::map_to_vector(sizes, [&](int64_t size) -> OpFoldResult { return builder.getIndexAttr(size); });
+SmallVector<OpFoldResult> asTileSizes(Builder &builder,
+                                      ArrayRef<int64_t> sizes) {
+  return llvm::map_to_vector(sizes, [&](int64_t size) -> OpFoldResult {
+    return builder.getIndexAttr(size);
+  });
 }
 
-/// Tiles `op` and fuses the producers that `fuse` admits; returns the tiled root.
-FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op, ArrayRef<int64_t> sizes, bool parallel,
+/// Tiles `op` and fuses the producers that `fuse` admits; returns the tiled
+/// root.
+FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op,
+                                   ArrayRef<int64_t> sizes, bool parallel,
                                    llvm::function_ref<bool(Operation *)> fuse) {
   rewriter.setInsertionPoint(op);
   scf::SCFTileAndFuseOptions options;
   options.tilingOptions.setTileSizes(asTileSizes(rewriter, sizes));
-  options.tilingOptions.setLoopType(parallel ? scf::SCFTilingOptions::LoopType::ForallOp
-                                             : scf::SCFTilingOptions::LoopType::ForOp);
-  options.setFusionControlFn([&](tensor::ExtractSliceOp, OpResult producer, bool)
-                                 -> std::optional<scf::SCFTileAndFuseOptions::ControlFnResult> {
-    if (!fuse(producer.getOwner()))
-      return std::nullopt;
-    return scf::SCFTileAndFuseOptions::ControlFnResult{};
-  });
-  FailureOr<scf::SCFTileAndFuseResult> result = scf::tileConsumerAndFuseProducersUsingSCF(rewriter, op, options);
+  options.tilingOptions.setLoopType(
+      parallel ? scf::SCFTilingOptions::LoopType::ForallOp
+               : scf::SCFTilingOptions::LoopType::ForOp);
+  options.setFusionControlFn(
+      [&](tensor::ExtractSliceOp, OpResult producer,
+          bool) -> std::optional<scf::SCFTileAndFuseOptions::ControlFnResult> {
+        if (!fuse(producer.getOwner()))
+          return std::nullopt;
+        return scf::SCFTileAndFuseOptions::ControlFnResult{};
+      });
+  FailureOr<scf::SCFTileAndFuseResult> result =
+      scf::tileConsumerAndFuseProducersUsingSCF(rewriter, op, options);
   if (failed(result))
     return failure();
   for (LoopLikeOpInterface loop : result->loops)
@@ -70,7 +83,8 @@ FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op, Arr
   return tiledRoot;
 }
 
-/// The producers of `root` that have no tiles of their own and serve nobody else.
+/// The producers of `root` that have no tiles of their own and serve nobody
+/// else.
 llvm::SmallPtrSet<Operation *, 8> producersWithoutTiles(Operation *root) {
   llvm::SmallPtrSet<Operation *, 8> found;
   SmallVector<Operation *> worklist{root};
@@ -96,7 +110,8 @@ llvm::SmallPtrSet<Operation *, 8> producersWithoutTiles(Operation *root) {
 LogicalResult cleanUp(func::FuncOp function) {
   MLIRContext *context = function.getContext();
   RewritePatternSet patterns(context);
-  for (auto *dialect : {context->getLoadedDialect("tensor"), context->getLoadedDialect("affine")})
+  for (auto *dialect : {context->getLoadedDialect("tensor"),
+                        context->getLoadedDialect("affine")})
     if (dialect)
       dialect->getCanonicalizationPatterns(patterns);
   tensor::ExtractSliceOp::getCanonicalizationPatterns(patterns, context);
@@ -107,8 +122,10 @@ LogicalResult cleanUp(func::FuncOp function) {
   scf::ForOp::getCanonicalizationPatterns(patterns, context);
   scf::ForallOp::getCanonicalizationPatterns(patterns, context);
   // A temporary is as large as the tile that fills it.
-  tensor::populateFoldTensorEmptyPatterns(patterns, /*foldSingleUseOnly=*/false);
-  context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
+  tensor::populateFoldTensorEmptyPatterns(patterns,
+                                          /*foldSingleUseOnly=*/false);
+  context->getLoadedDialect<linalg::LinalgDialect>()
+      ->getCanonicalizationPatterns(patterns);
   return applyPatternsGreedily(function, std::move(patterns));
 }
 
@@ -117,42 +134,51 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
     func::FuncOp function = getOperation();
     if (!function->hasAttr("tw.kernel"))
       return;
-    if (failed(tileWorkgroups(function)) || failed(cleanUp(function)) || failed(tileRegisters(function)) ||
-        failed(cleanUp(function)))
+    if (failed(tileWorkgroups(function)) || failed(cleanUp(function)) ||
+        failed(tileRegisters(function)) || failed(cleanUp(function)))
       return signalPassFailure();
     function.walk([](Operation *op) { op->removeAttr(kTiled); });
   }
 
   LogicalResult tileWorkgroups(func::FuncOp function) {
-    auto root = function.getBody().front().getTerminator()->getOperand(0).getDefiningOp<TilingInterface>();
+    auto root = function.getBody()
+                    .front()
+                    .getTerminator()
+                    ->getOperand(0)
+                    .getDefiningOp<TilingInterface>();
     if (!root || !configOf(root) || !anyTile(configOf(root).getWorkgroup()))
       return success();
     IRRewriter rewriter(&getContext());
     auto all = [](Operation *) { return true; };
-    if (failed(tileAndFuse(rewriter, root, configOf(root).getWorkgroup(), /*parallel=*/true, all)))
-      return root->emitError("cannot be tiled over threads: its slices cannot be computed");
+    if (failed(tileAndFuse(rewriter, root, configOf(root).getWorkgroup(),
+                           /*parallel=*/true, all)))
+      return root->emitError(
+          "cannot be tiled over threads: its slices cannot be computed");
     return success();
   }
 
-  /// Consumers first, so that a producer without tiles of its own is fused before it is looked at.
+  /// Consumers first, so that a producer without tiles of its own is fused
+  /// before it is looked at.
   LogicalResult tileRegisters(func::FuncOp function) {
     IRRewriter rewriter(&getContext());
     while (true) {
       TilingInterface next;
-      function.walk<WalkOrder::PostOrder, ReverseIterator>([&](TilingInterface op) {
-        tw::ConfigAttr config = configOf(op);
-        if (!config || op->hasAttr(kTiled) || !anyTile(config.getTile()))
-          return WalkResult::advance();
-        next = op;
-        return WalkResult::interrupt();
-      });
+      function.walk<WalkOrder::PostOrder, ReverseIterator>(
+          [&](TilingInterface op) {
+            tw::ConfigAttr config = configOf(op);
+            if (!config || op->hasAttr(kTiled) || !anyTile(config.getTile()))
+              return WalkResult::advance();
+            next = op;
+            return WalkResult::interrupt();
+          });
       if (!next)
         return success();
       next->setAttr(kTiled, rewriter.getUnitAttr());
       llvm::SmallPtrSet<Operation *, 8> fused = producersWithoutTiles(next);
       SmallVector<int64_t> sizes(configOf(next).getTile());
-      if (failed(tileAndFuse(rewriter, next, sizes, /*parallel=*/false,
-                             [&](Operation *producer) { return fused.contains(producer); })))
+      if (failed(tileAndFuse(
+              rewriter, next, sizes, /*parallel=*/false,
+              [&](Operation *producer) { return fused.contains(producer); })))
         return next->emitError("cannot be tiled into register tiles");
     }
   }

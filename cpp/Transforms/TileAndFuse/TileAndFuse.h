@@ -1,4 +1,4 @@
-//===- TileAndFuse.h - Tile kernels as their configs say -*- C++ -*-===//
+//===- TileAndFuse.h - Tile kernels as their configs say --------*- C++ -*-===//
 #ifndef TILEWRIGHT_TRANSFORMS_TILEANDFUSE_H
 #define TILEWRIGHT_TRANSFORMS_TILEANDFUSE_H
 

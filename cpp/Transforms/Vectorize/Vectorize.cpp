@@ -17,6 +17,8 @@
 #include "Transforms/Vectorize/Vectorize.h"
 #include "Transforms/Vectorize/Emitter.h"
 
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -33,6 +35,25 @@ namespace tilewright {
 
 using namespace mlir;
 using namespace tilewright;
+
+/// Tiling moves linalg.index by affine.apply; as sums the lane's index can be
+/// followed through it.
+static void expandIndexArithmetic(RewriterBase &rewriter,
+                                  linalg::GenericOp op) {
+  SmallVector<affine::AffineApplyOp> applies(
+      op.getBody()->getOps<affine::AffineApplyOp>());
+  for (affine::AffineApplyOp apply : applies) {
+    OpBuilder::InsertionGuard guard(rewriter);
+    rewriter.setInsertionPoint(apply);
+    AffineMap map = apply.getAffineMap();
+    ValueRange operands = apply.getMapOperands();
+    Value sum = affine::expandAffineExpr(
+        rewriter, apply.getLoc(), map.getResult(0),
+        operands.take_front(map.getNumDims()),
+        operands.drop_front(map.getNumDims()));
+    rewriter.replaceOp(apply, sum);
+  }
+}
 
 LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter,
                                             linalg::LinalgOp op,
@@ -55,6 +76,7 @@ LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter,
     }
     generic = *made;
   }
+  expandIndexArithmetic(rewriter, generic);
   FailureOr<vectorize::Nest> nest = vectorize::analyse(generic, config, reason);
   if (failed(nest)) {
     if (copy)

@@ -1,4 +1,4 @@
-//===- tw-opt.cpp - mlir-opt with Tilewright's dialect and passes ----------===//
+//===- tw-opt.cpp - mlir-opt with Tilewright's dialect and passes ---------===//
 #include "Capi/Tilewright.h"
 
 int main(int argc, char **argv) { return twOptMain(argc, argv); }

@@ -63,9 +63,11 @@ def run(options: argparse.Namespace) -> int:
     text = sys.stdin.read() if options.prompt == "-" else options.prompt
     if options.threads is not None:
         runtime.set_num_threads(options.threads)
-    with ProgressLine(enabled=not options.json) as progress:
-        model = LanguageModel(options.model, context=options.context, progress=progress)
+    model = LanguageModel(options.model, context=options.context, prepare=False)
+    # What can be wrong with the prompt is said before anything takes time.
     prompt = _prompt_ids(model, text, options)
+    with ProgressLine(enabled=not options.json) as progress:
+        model.prepare(progress)
     result = _stream(model, prompt, sampling, options)
     result |= {
         "compile_s": round(model.compile_s, 4),

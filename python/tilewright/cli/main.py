@@ -11,7 +11,7 @@ import os
 import sys
 from typing import NoReturn
 
-from ..errors import TilewrightError
+from ..errors import ArgumentError, FormatError, TilewrightError
 
 # command → (module with `add_arguments(parser)` and `run(options) -> int`, help)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -72,9 +72,12 @@ def _guard(command: str, run) -> int:
         sys.stdout.flush()
         return code
     except TilewrightError as error:
-        # Without a place in the user's code there is one line to say.
-        short = f"{error.message} ({error.help.rstrip('.')})" if error.help else error.message
-        return _complain(command, short if error.loc is None else str(error))
+        # A script's own line matters; for a file or a flag the line of ours that noticed does not.
+        if command == "explain" or not isinstance(error, (FormatError, ArgumentError)):
+            return _complain(command, str(error))
+        return _complain(
+            command, f"{error.message} ({error.help.rstrip('.')})" if error.help else error.message
+        )
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             # The reader (head, less) has seen enough. Python would complain once more when it closes stdout.

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import FormatError, trim_traceback
 from .ggml_types import PLAIN, TYPES, GgmlType
 
 MAGIC = b"GGUF"
@@ -154,12 +154,14 @@ class Metadata(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    @trim_traceback
     def require(self, key: str, kind: type | tuple[type, ...]) -> Any:
         """Return a value that must be there and be of `kind`; raise `FormatError` otherwise."""
         if key not in self._values:
             raise FormatError(f"{self._cursor.path}: metadata '{key}' is missing")
         return self._checked(key, kind)
 
+    @trim_traceback
     def optional(self, key: str, kind: type | tuple[type, ...], default: Any) -> Any:
         """Return a value of `kind`, or `default` where the file does not have the key."""
         return self._checked(key, kind) if key in self._values else default
@@ -207,6 +209,7 @@ class GGUFFile:
         'llama'
     """
 
+    @trim_traceback
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         with open(self.path, "rb") as handle:
@@ -345,6 +348,7 @@ class GGUFFile:
                 raise cursor.fail(f"tensor '{second.name}'", f"overlaps tensor '{first.name}'", second.offset)
         return tensors
 
+    @trim_traceback
     def tensor(self, name: str) -> Tensor:
         """Return the table row of `name`; raise `FormatError` where there is none."""
         try:
@@ -352,6 +356,7 @@ class GGUFFile:
         except KeyError:
             raise FormatError(f"{self.path}: tensor '{name}' is missing") from None
 
+    @trim_traceback
     def raw(self, name: str) -> np.ndarray:
         """Return the data of a tensor as a read-only view of the file, without a copy.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import ml_dtypes
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import FormatError, trim_traceback
 
 # Names of the safetensors format; all little-endian.
 _DTYPES: dict[str, np.dtype] = {
@@ -50,6 +50,7 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         (30522, 384)
     """
 
+    @trim_traceback
     def __init__(self, path: str | os.PathLike[str]) -> None:
         # Imported here: front ends are listed by tools that never open such a file.
         try:
@@ -93,6 +94,7 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         array = data.view(dtype) if data.ctypes.data % dtype.itemsize == 0 else data.copy().view(dtype)
         return array.reshape(entry["shape"])
 
+    @trim_traceback
     def require(self, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Return a tensor that must be there, of `shape` where one is given; raise `FormatError` otherwise."""
         if name not in self._entries:

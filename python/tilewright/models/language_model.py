@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
 import tilewright as tw
 
 from .. import config as settings
@@ -29,6 +28,10 @@ DEFAULT_CONTEXT = 2048
 Progress = Callable[[str, int, int], None]
 
 
+def _nobody(text: str, done: int, total: int) -> None:
+    """Be told, and keep it to oneself."""
+
+
 class LanguageModel:
     """A Llama-type model, compiled, with its weights and one sequence of tokens in its cache.
 
@@ -37,6 +40,8 @@ class LanguageModel:
         context: how many positions the cache has; None takes the file's own, at most 2048.
         target: compile target; None takes the configured one.
         progress: is told what happens; called with (text, steps done, steps in all).
+        prepare: False only reads the file's header; `prepare` then compiles and packs, at the latest when a token is
+            fed.
 
     Attributes:
         config: the sizes.
@@ -63,10 +68,9 @@ class LanguageModel:
         context: int | None = None,
         target: str | None = None,
         progress: Progress | None = None,
+        prepare: bool = True,
     ) -> None:
-        self._report = progress or (lambda text, done, total: None)
         started = time.perf_counter()
-        self._report("reading the file", 0, 1)
         self.file = GGUFFile(path)
         self.config = LlamaConfig.from_gguf(self.file)
         self.tokenizer = Tokenizer(self.file)
@@ -78,22 +82,41 @@ class LanguageModel:
         self._names = gguf_weights.llama_names(self.config, self.file)
         self._specs = gguf_weights.specs(self.file, self._names)
         self._rope = Rope.from_gguf(self.file, self.config).tables(self.context)
-        opened = time.perf_counter()
         self.target = target or settings.current().target
+        self._positions = np.arange(self.context, dtype=np.int32)
+        self._cache: list[np.ndarray] = []
+        self._programs: dict[str, Any] = {}
+        self._report: Progress = _nobody
+        self.length = 0
+        self.cached = False
+        self.compile_s = 0.0
+        self.load_s = time.perf_counter() - started
+        if prepare:
+            self.prepare(progress)
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Get the programs, from the cache or by compiling, and bind the weights; done once."""
+        if self._programs:
+            return
+        self._report = progress or _nobody
+        started = time.perf_counter()
         programs, self.cached = program_store.load_or_compile(
             f"llama {os.path.basename(self.file.path)}", self._facts(), self._compile, ("prefill", "decode")
         )
         compiled = time.perf_counter()
         self._report("packing the weights", 0, 1)
-        lazy = gguf_weights.LazyPlanes(self.file, self._names)
-        self._prefill, self._decode = binding.bind_all([programs["prefill"], programs["decode"]], lazy)
-        lazy.forget()
-        self._report("packing the weights", 1, 1)
-        self.compile_s = compiled - opened
-        self.load_s = opened - started + time.perf_counter() - compiled
+        self._programs = dict(zip(programs, self._bind(list(programs.values())), strict=True))
         self._cache = self._new_cache()
-        self._positions = np.arange(self.context, dtype=np.int32)
-        self.length = 0
+        self._report("ready", 1, 1)
+        self.compile_s = compiled - started
+        self.load_s += time.perf_counter() - compiled
+
+    def _bind(self, programs: list[Any]) -> list[Any]:
+        lazy = gguf_weights.LazyPlanes(self.file, self._names)
+        try:
+            return binding.bind_all(programs, lazy)
+        finally:
+            lazy.forget()
 
     def _context(self, asked: int | None) -> int:
         trained = self.file.metadata.optional("llama.context_length", int, DEFAULT_CONTEXT)
@@ -153,7 +176,8 @@ class LanguageModel:
                 f"feed: {end} tokens do not fit into a context of {self.context}",
                 help="open the model with a larger context=, or reset() it.",
             )
-        program = self._decode if ids.size == 1 else self._prefill
+        self.prepare()
+        program = self._programs["decode" if ids.size == 1 else "prefill"]
         cos, sin = (table[self.length : end] for table in self._rope)
         outputs = program.call_tuple(cos, sin, *self._cache, ids, self._positions[:end])
         # The caches are donated: what comes back is the same memory, unless the runtime could not reuse it.

@@ -94,7 +94,8 @@ def forward(
         The normalised hidden states `[S, E]` and the updated cache.
     """
     seen = positions.shape[0]
-    x = tw.nn.embedding(tokens, weights["embedding"])
+    # Activations are float32 whatever the table is stored in.
+    x = tw.nn.embedding(tokens, weights["embedding"]).astype("float32")
     updated: Cache = []
     for layer, entry in zip(weights["layers"], cache, strict=True):
         normed = tw.nn.rms_norm(x, layer["attn_norm"], eps=config.eps)

@@ -68,7 +68,8 @@ def load_or_compile(
         except (KeyError, TilewrightError):
             store.discard(key)  # type: ignore[union-attr]
     programs = compile()
-    if store is not None:
+    # What the reference interprets has no object to keep.
+    if store is not None and all(hasattr(program, "object") for program in programs.values()):
         sections: dict[str, bytes] = {}
         for name, program in programs.items():
             sections[name + ".object"] = bytes(program.object)

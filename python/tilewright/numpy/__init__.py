@@ -159,7 +159,16 @@ e, pi, inf, nan, newaxis = math.e, math.pi, math.inf, math.nan, None
 bool = bool_
 
 # NumPy's names where the standard has others.
-absolute, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = abs, acos, acosh, asin, asinh, atan, atan2, atanh
+absolute, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = (
+    abs,
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+)
 concatenate, invert, left_shift, right_shift = concat, bitwise_invert, bitwise_left_shift, bitwise_right_shift
 mod, power, true_divide, float_power, amax, amin = remainder, pow, divide, pow, max, min
 cumsum, cumprod, array, around, rint, fix = cumulative_sum, cumulative_prod, asarray, round, round, trunc
@@ -281,7 +290,9 @@ class linalg:
         if ord != 2:
             from .. import errors
 
-            errors.fail(errors.UnsupportedOpError, f"vector_norm: ord {ord} is not supported", help="use 1, 2 or inf.")
+            errors.fail(
+                errors.UnsupportedOpError, f"vector_norm: ord {ord} is not supported", help="use 1, 2 or inf."
+            )
         return sqrt(sum(square(x), axis=axis, keepdims=keepdims))
 
     @staticmethod
@@ -309,8 +320,26 @@ class _Info:
         return {"real floating": float32, "complex floating": None, "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, Any]:
-        rows = (bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, bfloat16, float32, float64)
-        return {"bool" if row is bool_ else row.name: row for row in rows if kind is None or isdtype(row, kind)}
+        rows = (
+            bool_,
+            int8,
+            int16,
+            int32,
+            int64,
+            uint8,
+            uint16,
+            uint32,
+            uint64,
+            float16,
+            bfloat16,
+            float32,
+            float64,
+        )
+        return {
+            "bool" if row is bool_ else row.name: row for row in rows if kind is None or isdtype(row, kind)
+        }
 
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("Any", "annotations", "math")]
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    name for name in dir() if not name.startswith("_") and name not in ("Any", "annotations", "math")
+]

@@ -63,7 +63,10 @@ def _cleaned(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     for argument in ("where", "initial"):
         # NumPy passes sentinels for arguments that were not given.
         if argument in kwargs and not _is_default(kwargs[argument]):
-            errors.fail(errors.UnsupportedOpError, f"{name}: the argument {argument} is not supported on traced values")
+            errors.fail(
+                errors.UnsupportedOpError,
+                f"{name}: the argument {argument} is not supported on traced values",
+            )
     return {
         key: value
         for key, value in kwargs.items()
@@ -81,7 +84,9 @@ def _call(name: str, target: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     except TypeError as exc:
         if isinstance(exc, errors.TilewrightError):
             raise
-        errors.fail(errors.UnsupportedOpError, f"{name}: these arguments are not supported on traced values: {exc}")
+        errors.fail(
+            errors.UnsupportedOpError, f"{name}: these arguments are not supported on traced values: {exc}"
+        )
 
 
 def _refuse(name: str) -> NoReturn:

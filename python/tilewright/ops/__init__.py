@@ -6,9 +6,11 @@ once through the reference implementation.
 
 from __future__ import annotations
 
-from . import contract, control, creation, elementwise, indexing, nn, quant, reduce, shape
+from . import arrange, contract, control, creation, elementwise, indexing, nn, quant, reduce, shape
+from .arrange import repeat, roll, tile, tril, triu
 from .contract import dot, dot_general, einsum, linear, matmul, norm, outer, tensordot, vecdot
 from .control import check, cond, fori_loop, scan, switch, while_loop
+from .conv import avg_pool, batch_norm, conv, max_pool
 from .creation import (
     arange,
     asarray,
@@ -99,26 +101,13 @@ from .elementwise import (
     trunc,
     where,
 )
-from .indexing import (
-    dynamic_slice,
-    dynamic_update_slice,
-    gather,
-    getitem,
-    one_hot,
-    scatter,
-    take,
-    take_along_axis,
-    update_slice,
-)
+from .gathering import gather, one_hot, scatter, take, take_along_axis
+from .indexing import dynamic_slice, dynamic_update_slice, getitem, update_slice
 from .nn import (
     attention,
-    avg_pool,
-    batch_norm,
-    conv,
     embedding,
     layer_norm,
     log_softmax,
-    max_pool,
     rms_norm,
     rope,
     softmax,
@@ -151,15 +140,10 @@ from .shape import (
     matrix_transpose,
     moveaxis,
     pad,
-    repeat,
     reshape,
-    roll,
     split,
     squeeze,
     stack,
     swapaxes,
-    tile,
     transpose,
-    tril,
-    triu,
 )

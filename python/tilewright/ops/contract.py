@@ -123,7 +123,12 @@ def matmul(a: Any, b: Any, /) -> Tracer:
     """
     from .quant import QuantizedTensor
 
-    if isinstance(b, QuantizedTensor) and b.transposed and len(b.shape) == 2 and not isinstance(a, QuantizedTensor):
+    if (
+        isinstance(b, QuantizedTensor)
+        and b.transposed
+        and len(b.shape) == 2
+        and not isinstance(a, QuantizedTensor)
+    ):
         # The stored matrix is [N, K]: contract its rows instead of transposing what was dequantised.
         left, right = _pair("matmul", a, b.T)
         _check_matmul(left.shape, b.shape)
@@ -148,9 +153,7 @@ def _check_matmul(a: Any, b: Any) -> None:
     if not same(a[-1], inner):
         shape_error(
             f"matmul: {show_shape(a)} @ {show_shape(b)}: the inner sizes {a[-1]} and {inner} differ",
-            help="transpose one operand with .T or .mT."
-            if len(b) > 1 and same(a[-1], b[-1])
-            else None,
+            help="transpose one operand with .T or .mT." if len(b) > 1 and same(a[-1], b[-1]) else None,
             sizes=(a[-1], inner),
         )
 
@@ -263,7 +266,9 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tracer:
     """
     left, right = _pair("linear", x, weight)
     if right.ndim != 2 or not left.ndim:
-        shape_error(f"linear: expected x [..., K] and weight [N, K], got {show_shape(left.shape)} and {show_shape(right.shape)}")
+        shape_error(
+            f"linear: expected x [..., K] and weight [N, K], got {show_shape(left.shape)} and {show_shape(right.shape)}"
+        )
     y = _dot("linear", left, right, ((), ()), ((left.ndim - 1,), (1,)))
     return y if bias is None else y + bias
 
@@ -313,12 +318,18 @@ def _parse(subscripts: str, tracers: list[Tracer]) -> tuple[list[str], str]:
     left, arrow, output = text.partition("->")
     terms = left.split(",")
     if len(terms) != len(tracers):
-        errors.fail(errors.ArgumentError, f"einsum: {len(terms)} terms in {subscripts!r} for {len(tracers)} operands")
+        errors.fail(
+            errors.ArgumentError, f"einsum: {len(terms)} terms in {subscripts!r} for {len(tracers)} operands"
+        )
     if "..." in text:
         extra = builtins.max(x.ndim - len(t.replace("...", "")) for t, x in zip(terms, tracers, strict=True))
-        letters = "".join([c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in text][: builtins.max(extra, 0)])
+        letters = "".join(
+            [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in text][: builtins.max(extra, 0)]
+        )
         terms = [
-            t.replace("...", letters[len(letters) - (x.ndim - len(t.replace("...", ""))) :] if "..." in t else "")
+            t.replace(
+                "...", letters[len(letters) - (x.ndim - len(t.replace("...", ""))) :] if "..." in t else ""
+            )
             for t, x in zip(terms, tracers, strict=True)
         ]
         output = output.replace("...", letters)
@@ -330,12 +341,19 @@ def _parse(subscripts: str, tracers: list[Tracer]) -> tuple[list[str], str]:
         if not all(c.isalpha() for c in term) or len(set(output)) != len(output):
             errors.fail(errors.ArgumentError, f"einsum: cannot read {subscripts!r}")
         if len(set(term)) != len(term):
-            errors.fail(errors.UnsupportedOpError, f"einsum: {term!r} repeats a letter; diagonals are not supported")
+            errors.fail(
+                errors.UnsupportedOpError, f"einsum: {term!r} repeats a letter; diagonals are not supported"
+            )
         if len(term) != x.ndim:
-            shape_error(f"einsum: {term!r} names {len(term)} axes, the operand has shape {show_shape(x.shape)}")
+            shape_error(
+                f"einsum: {term!r} names {len(term)} axes, the operand has shape {show_shape(x.shape)}"
+            )
     missing = set(output) - set("".join(terms))
     if missing:
-        errors.fail(errors.ArgumentError, f"einsum: {sorted(missing)[0]!r} appears only in the output of {subscripts!r}")
+        errors.fail(
+            errors.ArgumentError,
+            f"einsum: {sorted(missing)[0]!r} appears only in the output of {subscripts!r}",
+        )
     return terms, output
 
 

@@ -112,7 +112,9 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
     """
     flag = need("cond", as_tracer("cond", pred), "bool")
     if flag.shape:
-        shape_error(f"cond: pred must be 0-d, got {show_shape(flag.shape)}", help="use tw.where to choose by element.")
+        shape_error(
+            f"cond: pred must be 0-d, got {show_shape(flag.shape)}", help="use tw.where to choose by element."
+        )
     rec = recorder()
     inputs, treedef, _ = _values("cond", operands)
     outputs: list[list[Tracer]] = []
@@ -122,7 +124,9 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
     captured: dict[int, tuple[Tracer, Any]] = {}
     for fn in (true_fn, false_fn):
         scope, args = _region(_types(inputs), captured)
-        result = _traced(scope, lambda fn=fn, args=args: _values("cond", fn(*pytree.unflatten(treedef, args))))
+        result = _traced(
+            scope, lambda fn=fn, args=args: _values("cond", fn(*pytree.unflatten(treedef, args)))
+        )
         tracers, out_def, names = result
         outputs.append(tracers)
         out_defs.append(out_def)
@@ -215,7 +219,9 @@ def _while(name: str, cond_fun: Any, body_fun: Any, init_val: Any, weak: tuple[i
     test, args = _region(types)
 
     def run_test() -> Tracer:
-        flag = need(name, as_tracer(name, cond_fun(pytree.unflatten(treedef, args))), "bool", "a bool condition")
+        flag = need(
+            name, as_tracer(name, cond_fun(pytree.unflatten(treedef, args))), "bool", "a bool condition"
+        )
         if flag.shape:
             shape_error(f"{name}: the condition must be 0-d, got {show_shape(flag.shape)}")
         test.use(flag)
@@ -265,12 +271,19 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     Example:
         >>> y = tw.fori_loop(0, 4, lambda i, x: x + i, np.float32([1, 2]))
     """
-    if not isinstance(lower, Tracer) and not isinstance(upper, Tracer) and _is_size(lower) and _is_size(upper):
+    if (
+        not isinstance(lower, Tracer)
+        and not isinstance(upper, Tracer)
+        and _is_size(lower)
+        and _is_size(upper)
+    ):
         from .creation import arange
 
         steps = arange(lower, upper)
         if not (isinstance(steps.shape[0], int) and steps.shape[0] == 0):
-            return _scan("fori_loop", lambda c, i: (body_fun(i, c), None), init_val, steps, None, False, True)[0]
+            return _scan(
+                "fori_loop", lambda c, i: (body_fun(i, c), None), init_val, steps, None, False, True
+            )[0]
     start = cast(as_tracer("fori_loop", lower), dtypes.int64)
     stop = cast(as_tracer("fori_loop", upper), dtypes.int64)
     result = _while(
@@ -289,7 +302,11 @@ def _is_size(x: Any) -> bool:
 
 @op
 def scan(
-    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: Any = None, reverse: bool = False
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: Any = None,
+    reverse: bool = False,
 ) -> tuple[Any, Any]:
     """Run a function over the leading axis, carrying values from step to step and stacking others.
 
@@ -332,7 +349,9 @@ def _scan(name: str, f: Any, init: Any, xs: Any, length: Any, reverse: bool, wea
     def run() -> tuple[list[Tracer], list[Tracer], Any]:
         out = f(pytree.unflatten(treedef, args[:count]), pytree.unflatten(x_def, args[count : count + real]))
         if not isinstance(out, tuple) or len(out) != 2:
-            errors.fail(errors.ArgumentError, f"{name}: the function must return (carry, y), got {type(out).__name__}")
+            errors.fail(
+                errors.ArgumentError, f"{name}: the function must return (carry, y), got {type(out).__name__}"
+            )
         after = _match_carry(name, inits, names, treedef, out[0])
         ys, y_def, _ = _values(name, out[1])
         for x in (*after, *ys):

@@ -21,6 +21,7 @@ eager: Callable[..., Any] | None = None
 def op(fn: F) -> F:
     """Make a public function of an op: it records into the running trace, or runs at once where there is none."""
 
+    @errors.trim_traceback
     @functools.wraps(fn)
     def public(*args: Any, **kwargs: Any) -> Any:
         if values._state.recorder is not None:
@@ -30,7 +31,6 @@ def op(fn: F) -> F:
     return public  # type: ignore[return-value]
 
 
-@errors.trim_traceback
 def outside(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Handle a call outside of a trace: an explicit Graph's values bring their recorder, arrays are computed."""
     for x in _flat((args, kwargs)):
@@ -47,8 +47,7 @@ def outside(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _flat(tree: Any) -> Iterable[Any]:
-    for leaf in pytree.flatten(tree)[0]:
-        yield leaf
+    yield from pytree.flatten(tree)[0]
 
 
 def recorder() -> Recorder:
@@ -91,11 +90,17 @@ def as_tracer(name: str, x: Any, dtype: DType | None = None) -> Tracer:
         return convert()
     if hasattr(x, "__array__") or hasattr(x, "__dlpack__"):
         return rec.constant(x)
+    _no_array(name, x)
+
+
+def _no_array(name: str, x: Any) -> NoReturn:
     kind = type(x).__name__
     errors.fail(
         errors.DTypeError,
         f"{name}: expected an array or a number, got {kind}",
-        help="convert lists with np.asarray; unpack containers first." if kind in ("list", "tuple", "dict") else None,
+        help="convert lists with np.asarray; unpack containers first."
+        if kind in ("list", "tuple", "dict")
+        else None,
     )
 
 
@@ -133,8 +138,10 @@ def promoted(name: str, args: tuple[Any, ...]) -> tuple[DType, bool]:
             weak.append(x)
         elif isinstance(x, SymDim):
             weak.append(1)
-        else:
+        elif hasattr(x, "dtype") or isinstance(x, (str, DType, type)):
             strong.append(dtypes.of(getattr(x, "dtype", x)))
+        else:
+            _no_array(name, x)
     try:
         if not strong:
             found = [dtypes.of(x) if not isinstance(x, Tracer) else x.dtype for x in weak]
@@ -263,7 +270,9 @@ def axis_of(name: str, axis: Any, rank: int, what: str = "axis") -> int:
     except (AttributeError, TypeError):
         errors.fail(errors.ShapeError, f"{name}: {what} must be an int, got {axis!r}")
     if not -rank <= index < rank:
-        shape_error(f"{name}: {what} {index} is out of range for rank {rank}", help=f"valid: {-rank} to {rank - 1}.")
+        shape_error(
+            f"{name}: {what} {index} is out of range for rank {rank}", help=f"valid: {-rank} to {rank - 1}."
+        )
     return index % rank if rank else 0
 
 

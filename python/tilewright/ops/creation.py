@@ -169,7 +169,9 @@ def arange(start: Any, stop: Any = None, step: Any = 1, /, *, dtype: Any = None)
 
 
 @op
-def linspace(start: float, stop: float, /, num: int, *, dtype: Any = "float32", endpoint: bool = True) -> Tracer:
+def linspace(
+    start: float, stop: float, /, num: int, *, dtype: Any = "float32", endpoint: bool = True
+) -> Tracer:
     """Make evenly spaced numbers over an interval; all arguments are static.
 
     Example:

@@ -11,7 +11,19 @@ from typing import Any
 from .. import dtypes, errors
 from ..dtypes import DType
 from ..values import Tracer
-from .core import as_tracer, broadcast, broadcast_shapes, cast, emit, floating, need, op, promoted, recorder, unify
+from .core import (
+    as_tracer,
+    broadcast,
+    broadcast_shapes,
+    cast,
+    emit,
+    floating,
+    need,
+    op,
+    promoted,
+    recorder,
+    unify,
+)
 
 _KIND_TEXT = {
     "float": "float (integers become float32)",
@@ -30,7 +42,9 @@ def _unary(public: str, mnemonic: str, kind: str, text: str, example: str = "") 
             value = need(public, as_tracer(public, x), kind)
         return recorder().emit(mnemonic, (value,), value.shape, value.dtype, weak=value.weak)
 
-    return _document(fn, public, text, f"    x: [...] {_KIND_TEXT[kind]}.", "[...], the shape and dtype of x", example)
+    return _document(
+        fn, public, text, f"    x: [...] {_KIND_TEXT[kind]}.", "[...], the shape and dtype of x", example
+    )
 
 
 def _test(public: str, mnemonic: str, text: str, of_integers: bool) -> Any:
@@ -63,12 +77,16 @@ def _compare(public: str, predicate: str, text: str) -> Any:
             need(public, a, "number")
         return emit("compare", (a, b), a.shape, dtypes.bool_, {"predicate": predicate})
 
-    return _document(fn, public, text, "    x1: [...].\n    x2: [...], broadcast against x1.", "[...] bool", "")
+    return _document(
+        fn, public, text, "    x1: [...].\n    x2: [...], broadcast against x1.", "[...] bool", ""
+    )
 
 
 def _document(fn: Any, public: str, text: str, args: str, returns: str, example: str) -> Any:
     example = example or (
-        f"tw.{public}(np.float32([0.5]))" if args.count("x1") == 0 else f"tw.{public}(np.float32([6, 2]), np.float32(2))"
+        f"tw.{public}(np.float32([0.5]))"
+        if args.count("x1") == 0
+        else f"tw.{public}(np.float32([6, 2]), np.float32(2))"
     )
     fn.__name__ = fn.__qualname__ = public
     fn.__doc__ = (
@@ -99,7 +117,9 @@ sinh = _unary("sinh", "sinh", "float", "Compute the hyperbolic sine.")
 cosh = _unary("cosh", "cosh", "float", "Compute the hyperbolic cosine.")
 tanh = _unary("tanh", "tanh", "float", "Compute the hyperbolic tangent.")
 asinh = _unary("asinh", "asinh", "float", "Compute the inverse hyperbolic sine.")
-acosh = _unary("acosh", "acosh", "float", "Compute the inverse hyperbolic cosine.", "tw.acosh(np.float32([1.5]))")
+acosh = _unary(
+    "acosh", "acosh", "float", "Compute the inverse hyperbolic cosine.", "tw.acosh(np.float32([1.5]))"
+)
 atanh = _unary("atanh", "atanh", "float", "Compute the inverse hyperbolic tangent.")
 erf = _unary("erf", "erf", "float", "Compute the error function.")
 sigmoid = _unary("sigmoid", "sigmoid", "float", "Compute 1 / (1 + exp(-x)).")
@@ -109,7 +129,9 @@ abs = _unary("abs", "abs", "number", "Compute the absolute value.")
 sign = _unary("sign", "sign", "number", "Compute -1, 0 or 1 by the sign; NaN stays NaN.")
 square = _unary("square", "square", "number", "Compute x * x.")
 reciprocal = _unary("reciprocal", "reciprocal", "float", "Compute 1 / x.")
-logical_not = _unary("logical_not", "logical_not", "bool", "Negate a bool.", "tw.logical_not(np.bool_([True]))")
+logical_not = _unary(
+    "logical_not", "logical_not", "bool", "Negate a bool.", "tw.logical_not(np.bool_([True]))"
+)
 
 isnan = _test("isnan", "is_nan", "Tell which elements are NaN.", False)
 isinf = _test("isinf", "is_inf", "Tell which elements are plus or minus infinity.", False)
@@ -143,7 +165,9 @@ bitwise_xor = _binary("bitwise_xor", "bitwise_xor", "bits", "Compute x1 ^ x2.", 
 _BOOLS = "(np.bool_([True]), np.bool_([False]))"
 logical_and = _binary("logical_and", "logical_and", "bool", "Compute x1 and x2.", f"tw.logical_and{_BOOLS}")
 logical_or = _binary("logical_or", "logical_or", "bool", "Compute x1 or x2.", f"tw.logical_or{_BOOLS}")
-logical_xor = _binary("logical_xor", "logical_xor", "bool", "Compute x1 != x2 of bools.", f"tw.logical_xor{_BOOLS}")
+logical_xor = _binary(
+    "logical_xor", "logical_xor", "bool", "Compute x1 != x2 of bools.", f"tw.logical_xor{_BOOLS}"
+)
 
 equal = _compare("equal", "eq", "Tell where x1 == x2.")
 not_equal = _compare("not_equal", "ne", "Tell where x1 != x2.")
@@ -217,7 +241,9 @@ def round(x: Any, /, decimals: int = 0) -> Tracer:
     if value.dtype.is_integer:
         return value
     if decimals:
-        return divide(emit("round", (multiply(value, 10.0**decimals),), value.shape, value.dtype), 10.0**decimals)
+        return divide(
+            emit("round", (multiply(value, 10.0**decimals),), value.shape, value.dtype), 10.0**decimals
+        )
     return emit("round", (value,), value.shape, value.dtype)
 
 
@@ -400,4 +426,3 @@ def signbit(x: Any, /) -> Tracer:
     """
     value = floating("signbit", x)
     return less(copysign(broadcast(recorder().constant(1.0, value.dtype), value.shape), value), 0.0)
-

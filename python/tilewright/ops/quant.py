@@ -46,13 +46,13 @@ class QuantizedTensor:
         transposed: bool = False,
     ):
         row = formats.by_name(format)
-        known = ("storage", "scales", row.third)
+        known = ["storage", "scales"] + ([row.third] if row.third else [])
         unknown = [name for name in planes if name not in known]
         if unknown or "storage" not in planes or "scales" not in planes:
             errors.fail(
                 errors.ArgumentError,
                 f"QuantizedTensor: planes {sorted(planes)} do not fit format {row.name}",
-                help=f"expected {', '.join(name for name in known if name)}.",
+                help=f"expected {', '.join(known)}.",
             )
         self.planes = {name: planes[name] for name in known if name in planes}
         self.format = row.name
@@ -71,12 +71,16 @@ class QuantizedTensor:
         return len(self._stored)
 
     @property
-    def T(self) -> QuantizedTensor:  # noqa: N802 (NumPy's name)
+    def T(self) -> QuantizedTensor:
         """The transpose of a matrix; nothing moves."""
         if self.ndim != 2:
             shape_error(f"QuantizedTensor.T: expected a matrix, got {show_shape(self.shape)}")
         return QuantizedTensor(
-            self.planes, format=self.format, shape=self._stored, dtype=self.dtype, transposed=not self.transposed
+            self.planes,
+            format=self.format,
+            shape=self._stored,
+            dtype=self.dtype,
+            transposed=not self.transposed,
         )
 
     def __repr__(self) -> str:
@@ -209,7 +213,9 @@ def quantize(x: Any, format: str = "int8") -> QuantizedTensor:
             help="tilewright.formats.quantize makes it ahead of time.",
         )
     if value.ndim < 1 or not isinstance(value.shape[-1], int) or (format == "q8_0" and value.shape[-1] % 32):
-        shape_error(f"quantize: the last axis of {show_shape(value.shape)} must be static, and a multiple of 32 for q8_0")
+        shape_error(
+            f"quantize: the last axis of {show_shape(value.shape)} must be static, and a multiple of 32 for q8_0"
+        )
     rows, columns = product(value.shape[:-1]), value.shape[-1]
     matrix = reshaped(value, (rows, columns))
     if format == "q8_0":
@@ -217,21 +223,25 @@ def quantize(x: Any, format: str = "int8") -> QuantizedTensor:
     else:
         results = [((rows, columns), dtypes.int8), ((rows,), dtypes.float32)]
     group = formats.GROUP if format == "q8_0" else 0
-    outputs = recorder().emit_many("quantize", (matrix,), results, {"format": _format_attribute(format, group)})
+    outputs = recorder().emit_many(
+        "quantize", (matrix,), results, {"format": _format_attribute(format, group)}
+    )
     planes = [reshaped(p, (*value.shape[:-1], *p.shape[1:])) for p in outputs]
-    return QuantizedTensor(dict(zip(("storage", "scales"), planes, strict=True)), format=format, shape=value.shape)
+    return QuantizedTensor(
+        dict(zip(("storage", "scales"), planes, strict=True)), format=format, shape=value.shape
+    )
 
 
 def gather_rows(x: QuantizedTensor, indices: Tracer, mode: str) -> Tracer:
     """Pick rows of a quantised matrix and dequantise only them."""
-    from .indexing import take
+    from .gathering import take
 
     if x.transposed or x.ndim != 2:
         shape_error(f"embedding: expected a quantised matrix [V, E], got {show_shape(x.shape)}")
     flat = reshaped(indices, (product(indices.shape),))
     planes = {
-        name: take(plane, flat, axis=0, mode=mode) if len(plane.shape) else plane for name, plane in x.planes.items()
+        name: take(plane, flat, axis=0, mode=mode) if len(plane.shape) else plane
+        for name, plane in x.planes.items()
     }
     rows = QuantizedTensor(planes, format=x.format, shape=(flat.shape[0], x.shape[1]), dtype=x.dtype)
     return reshaped(dequantize(rows), (*indices.shape, x.shape[1]))
-

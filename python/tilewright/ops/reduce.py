@@ -64,8 +64,12 @@ def _reduction(name: str, mnemonic: str, kind: str, text: str, sample: str = "on
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = _DOC.format(
         text=text,
-        kind={"bool": "bool, or number compared with 0", "float": "float, or integer", "number": "number"}[kind],
-        more="\n    dtype: what to convert to before adding up." if mnemonic in ("sum", "prod", "mean") else "",
+        kind={"bool": "bool, or number compared with 0", "float": "float, or integer", "number": "number"}[
+            kind
+        ],
+        more="\n    dtype: what to convert to before adding up."
+        if mnemonic in ("sum", "prod", "mean")
+        else "",
         returns="bool, without the axes" if kind == "bool" else "the dtype of x, without the axes",
         empty="" if empty_ok else ", or empty",
         name=name,
@@ -159,7 +163,7 @@ def _position(name: str, text: str) -> Any:
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = (
         f"{text}\n\nArgs:\n    x: [...] number.\n    axis: the axis to search; None for the flattened tensor.\n"
-        "    keepdims: keep the axis with size 1.\n\nReturns:\n    int64 positions; the first one where several win.\n\n"
+        "    keepdims: keep the axis with size 1.\n\nReturns:\n    int64 positions; the first where several win.\n\n"
         "Raises:\n    DTypeError: x is a bool.\n    ShapeError: the axis is out of range or empty.\n\n"
         f"Example:\n    >>> y = tw.{name}(np.ones((2, 3), 'f'), axis=1)\n"
     )
@@ -264,4 +268,3 @@ def average(x: Any, /, axis: Any = None, weights: Any = None) -> Tracer:
     value = floating("average", x)
     scale = value * 0 + weights
     return divide(sum(value * scale, axis=axis), sum(scale, axis=axis))
-

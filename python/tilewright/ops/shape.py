@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from typing import Any
 
-from .. import dtypes, errors
+from .. import errors
 from ..symbols import Size, SymDim, product, same, show_shape
 from ..values import Tracer
 from .core import (
@@ -84,10 +85,12 @@ def transpose(x: Any, /, axes: Any = None) -> Tracer:
     else:
         order = tuple(axis_of("transpose", axis, value.ndim) for axis in axes)
     if sorted(order) != list(range(value.ndim)):
-        shape_error(f"transpose: axes {tuple(axes)} are no permutation of the {value.ndim} axes of x")
+        shape_error(f"transpose: axes {order} are no permutation of the {value.ndim} axes of x")
     if order == tuple(range(value.ndim)):
         return value
-    return emit("transpose", (value,), tuple(value.shape[i] for i in order), value.dtype, {"permutation": order})
+    return emit(
+        "transpose", (value,), tuple(value.shape[i] for i in order), value.dtype, {"permutation": order}
+    )
 
 
 @op
@@ -305,7 +308,9 @@ def stack(arrays: Any, /, axis: int = 0) -> Tracer:
     for x in items:
         if x.ndim != items[0].ndim or not builtins.all(map(same, x.shape, items[0].shape)):
             shape_error(f"stack: shapes {show_shape(items[0].shape)} and {show_shape(x.shape)} differ")
-    return concat([expand_dims(x, axis) for x in items], axis_of("stack", axis, items[0].ndim + 1) if items else 0)
+    return concat(
+        [expand_dims(x, axis) for x in items], axis_of("stack", axis, items[0].ndim + 1) if items else 0
+    )
 
 
 @op
@@ -331,11 +336,13 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tracer]:
     if isinstance(indices_or_sections, int):
         part: Any = size // indices_or_sections
         if not same(part * indices_or_sections, size):
-            shape_error(f"split: axis {place} of {show_shape(value.shape)} has no {indices_or_sections} equal parts")
+            shape_error(
+                f"split: axis {place} of {show_shape(value.shape)} has no {indices_or_sections} equal parts"
+            )
         cuts = [part * i for i in range(indices_or_sections + 1)]
     else:
         cuts = [0, *indices_or_sections, size]
-    return [slice_axis(value, place, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [slice_axis(value, place, a, b) for a, b in itertools.pairwise(cuts)]
 
 
 @op
@@ -356,7 +363,9 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: Any 
     """
     value = as_tracer("pad", x)
     if mode != "constant":
-        errors.fail(errors.UnsupportedOpError, f"pad: mode {mode!r} is not supported", help="use mode='constant'.")
+        errors.fail(
+            errors.UnsupportedOpError, f"pad: mode {mode!r} is not supported", help="use mode='constant'."
+        )
     pairs: Any = pad_width
     if isinstance(pairs, int):
         pairs = ((pairs, pairs),) * value.ndim
@@ -365,7 +374,9 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: Any 
     elif len(pairs) == 1:
         pairs = tuple(pairs) * value.ndim
     if len(pairs) != value.ndim or builtins.any(p < 0 for pair in pairs for p in pair):
-        shape_error(f"pad: widths {pad_width} do not fit {show_shape(value.shape)}: one pair of sizes >= 0 per axis")
+        shape_error(
+            f"pad: widths {pad_width} do not fit {show_shape(value.shape)}: one pair of sizes >= 0 per axis"
+        )
     low, high = (tuple(int(pair[side]) for pair in pairs) for side in (0, 1))
     if not builtins.any(low) and not builtins.any(high):
         return value
@@ -391,127 +402,3 @@ def flip(x: Any, /, axis: Any = None) -> Tracer:
     value = as_tracer("flip", x)
     axes = axes_of("flip", axis, value.ndim)
     return emit("flip", (value,), value.shape, value.dtype, {"axes": axes}) if axes else value
-
-
-@op
-def roll(x: Any, /, shift: int, axis: int | None = None) -> Tracer:
-    """Move elements along an axis; what leaves at the end comes back at the start.
-
-    Args:
-        x: [...].
-        shift: how far, an int.
-        axis: the axis; None rolls the flattened tensor.
-
-    Raises:
-        ShapeError: the axis is out of range.
-
-    Example:
-        >>> y = tw.roll(np.ones((2, 3), "f"), 1, axis=1)
-    """
-    from .indexing import slice_axis
-
-    value = as_tracer("roll", x)
-    if axis is None:
-        return reshaped(roll(reshaped(value, (product(value.shape),)), shift, 0), value.shape)
-    place = axis_of("roll", axis, value.ndim)
-    size = value.shape[place]
-    if isinstance(size, int):
-        shift = shift % size if size else 0
-    if shift == 0:
-        return value
-    cut = size - shift if shift > 0 else -shift
-    return concat([slice_axis(value, place, cut, size), slice_axis(value, place, 0, cut)], place)
-
-
-@op
-def tile(x: Any, repetitions: Any, /) -> Tracer:
-    """Repeat a whole tensor along its axes.
-
-    Args:
-        x: [...].
-        repetitions: how often, per axis counted from the last.
-
-    Example:
-        >>> y = tw.tile(np.ones((2, 3), "f"), (2, 1))
-    """
-    value = as_tracer("tile", x)
-    counts = shape_of("tile", repetitions)
-    rank = builtins.max(len(counts), value.ndim)
-    counts = (1,) * (rank - len(counts)) + counts
-    sizes = (1,) * (rank - value.ndim) + value.shape
-    paired = reshaped(value, tuple(s for size in sizes for s in (1, size)))
-    stretched = broadcast(paired, tuple(s for n, size in zip(counts, sizes, strict=True) for s in (n, size)))
-    return reshaped(stretched, tuple(n * size for n, size in zip(counts, sizes, strict=True)))
-
-
-@op
-def repeat(x: Any, repeats: int, /, axis: int | None = None) -> Tracer:
-    """Repeat each element along an axis.
-
-    Args:
-        x: [...].
-        repeats: how often, an int.
-        axis: the axis; None flattens first.
-
-    Raises:
-        ShapeError: the axis is out of range.
-
-    Example:
-        >>> y = tw.repeat(np.ones((2, 3), "f"), 2, axis=0)
-    """
-    value = as_tracer("repeat", x)
-    if axis is None:
-        value, axis = reshaped(value, (product(value.shape),)), 0
-    place = axis_of("repeat", axis, value.ndim) + 1
-    shape = value.shape
-    wide = reshaped(value, (*shape[:place], 1, *shape[place:]))
-    wide = broadcast(wide, (*shape[:place], repeats, *shape[place:]))
-    return reshaped(wide, (*shape[: place - 1], shape[place - 1] * repeats, *shape[place:]))
-
-
-def _triangle(name: str, x: Any, k: int, lower: bool) -> Tracer:
-    from .creation import iota
-    from .elementwise import greater_equal, less_equal, where
-
-    value = as_tracer(name, x)
-    if value.ndim < 2:
-        shape_error(f"{name}: need two axes, got {show_shape(value.shape)}")
-    matrix = value.shape[-2:]
-    rows, columns = iota(matrix, 0), iota(matrix, 1)
-    keep = (less_equal if lower else greater_equal)(columns, rows + k)
-    zero = as_tracer(name, False if value.dtype is dtypes.bool_ else 0, value.dtype)
-    return where(keep, value, zero)
-
-
-@op
-def tril(x: Any, /, k: int = 0) -> Tracer:
-    """Keep the lower triangle of matrices, zero elsewhere.
-
-    Args:
-        x: [..., M, N].
-        k: the last diagonal that is kept; 0 is the main one.
-
-    Raises:
-        ShapeError: x has fewer than two axes.
-
-    Example:
-        >>> y = tw.tril(np.ones((3, 3), "f"))
-    """
-    return _triangle("tril", x, k, True)
-
-
-@op
-def triu(x: Any, /, k: int = 0) -> Tracer:
-    """Keep the upper triangle of matrices, zero elsewhere.
-
-    Args:
-        x: [..., M, N].
-        k: the first diagonal that is kept; 0 is the main one.
-
-    Raises:
-        ShapeError: x has fewer than two axes.
-
-    Example:
-        >>> y = tw.triu(np.ones((3, 3), "f"))
-    """
-    return _triangle("triu", x, k, False)

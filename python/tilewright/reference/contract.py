@@ -34,7 +34,7 @@ def dot_general(
     a = lhs.astype(dtype).transpose(*lhs_batch, *lhs_free, *lhs_contract)
     b = rhs.astype(dtype).transpose(*rhs_batch, *rhs_contract, *rhs_free)
     b_, m, k, n = (int(np.prod(dims)) for dims in (batch, rows, depth, columns))
-    return np.matmul(a.reshape(b_, m, k), b.reshape(b_, k, n)).reshape(*batch, *rows, *columns)
+    return np.matmul(a.reshape(b_, m, k), b.reshape(b_, k, n)).reshape((*batch, *rows, *columns))
 
 
 def _windows(

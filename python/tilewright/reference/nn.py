@@ -106,9 +106,17 @@ def quantize(
     """
     name, width = format[0], (formats.GROUP if format[0] == "q8_0" else 0)
     if name == "int8":
-        width = x.size if not scales_shape else x.shape[1] if len(scales_shape) == 1 else x.shape[1] // scales_shape[1]
+        width = (
+            x.size
+            if not scales_shape
+            else x.shape[1]
+            if len(scales_shape) == 1
+            else x.shape[1] // scales_shape[1]
+        )
     groups = x.reshape(x.size // width if width else 0, width)
-    scale = (np.max(np.abs(groups), axis=1, keepdims=True, initial=0) / 127).astype(scales_dtype).astype(x.dtype)
+    scale = (
+        (np.max(np.abs(groups), axis=1, keepdims=True, initial=0) / 127).astype(scales_dtype).astype(x.dtype)
+    )
     q = np.rint(groups / np.where(scale == 0, 1, scale)).clip(-127, 127).astype(np.int8)
     shape = x.shape if name == "int8" else (x.shape[0], x.shape[1] // width, width)
     return q.reshape(shape), scale.reshape(scales_shape)

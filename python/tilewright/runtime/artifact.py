@@ -201,11 +201,13 @@ class Artifact:
         section = self._bytecode[name]
         return None if section is None else bytes(self._file.section(section))
 
+    @errors.trim_traceback
     def bind(self, weights: Mapping[str, Any]) -> Artifact:
         """Return the programs with weights bound; see `tilewright.runtime.weights.bind`."""
         bound = {name: executable.bind(weights) for name, executable in self.executables.items()}
         return dataclasses.replace(self, executables=bound)
 
+    @errors.trim_traceback
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the program "main", or the only one."""
         if len(self.executables) != 1 and "main" not in self.executables:
@@ -227,6 +229,7 @@ class Artifact:
         return iter(self.executables)
 
 
+@errors.trim_traceback
 def load(path: str | os.PathLike[str], *, verify: bool | None = None) -> Artifact:
     """Load saved programs.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
@@ -11,7 +11,10 @@ from .. import errors
 from .facts import KernelFacts
 
 #: Targets of this distribution; they work from a source tree that was never installed, too.
-_BUILT_IN = {"cpu": "tilewright.targets.cpu.target:target", "interp": "tilewright.targets.interp.target:target"}
+_BUILT_IN = {
+    "cpu": "tilewright.targets.cpu.target:target",
+    "interp": "tilewright.targets.interp.target:target",
+}
 
 
 class Target(Protocol):
@@ -41,7 +44,7 @@ def names() -> list[str]:
     return sorted({*_BUILT_IN, *(e.name for e in entry_points(group="tilewright.targets"))})
 
 
-@lru_cache(maxsize=None)
+@cache
 def find(name: str) -> Any:
     """Return the target called `name`.
 

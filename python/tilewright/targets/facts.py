@@ -1,6 +1,7 @@
 """What a target's ``select`` may know of a kernel: loops, ranges and how operands are read.
 
-A fact is read from the IR and is plain data, so that ``select`` is a pure function that tests can call without a compiler.
+A fact is read from the IR and is plain data, so that ``select`` is a pure function that tests can call without a
+compiler.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     operands = list(op.operands)
     if op.name == "linalg.generic":
         maps = [reader.results(str(m)) for m in op.attributes["indexing_maps"]]
-        loops = tuple("parallel" if "parallel" in str(kind) else "reduction" for kind in op.attributes["iterator_types"])
+        loops = tuple(
+            "parallel" if "parallel" in str(kind) else "reduction" for kind in op.attributes["iterator_types"]
+        )
         inits = op.attributes["operandSegmentSizes"][1]
     else:  # linalg.fill: the scalar, then the destination
         rank = op.results[0].type.rank
@@ -147,8 +150,12 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     flops = 0
     if op.name == "linalg.generic":
         flops = sum(1 for inner in _walk(op, ir) if inner.name.startswith(("arith.", "math.")))
-    producers = tuple(positions[o.owner] for o in operands if isinstance(o.owner, ir.Operation) and o.owner in positions)
-    return OpFacts(index, op.name, loops, tuple(ranges), tuple(accesses), frozenset(_names(op)), flops, producers)
+    producers = tuple(
+        positions[o.owner] for o in operands if isinstance(o.owner, ir.Operation) and o.owner in positions
+    )
+    return OpFacts(
+        index, op.name, loops, tuple(ranges), tuple(accesses), frozenset(_names(op)), flops, producers
+    )
 
 
 def _names(op: Any) -> list[str]:

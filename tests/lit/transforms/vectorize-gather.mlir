@@ -75,3 +75,25 @@ func.func @shifted(%x: tensor<?xf32>, %out: tensor<?xf32>) -> tensor<?xf32> {
   } -> tensor<?xf32>
   return %r : tensor<?xf32>
 }
+
+// -----
+
+#lanes = #tw.config<workgroup = [], tile = [], lane = 0, vector = 16, unroll = 1, lowering = "vector">
+
+// Tiling moved the index by the tile's offset: still contiguous.
+// CHECK-LABEL: func @moved_by_tiling
+// CHECK-SAME:    %[[X:[a-z0-9]+]]: tensor<?xf32>, %[[OFFSET:[a-z0-9]+]]: index
+// CHECK:         scf.for %[[N:[a-z0-9]+]] = {{.*}} step %c16
+// CHECK:           %[[AT:.*]] = arith.addi %[[N]], %[[OFFSET]]
+// CHECK:           vector.transfer_read %[[X]][%[[AT]]]
+func.func @moved_by_tiling(%x: tensor<?xf32>, %offset: index, %out: tensor<?xf32>) -> tensor<?xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(n) -> (n)>], iterator_types = ["parallel"]}
+      outs(%out : tensor<?xf32>) attrs = {tw.config = #lanes} {
+  ^bb0(%old: f32):
+    %n = linalg.index 0 : index
+    %at = affine.apply affine_map<(d0, d1) -> (d0 + d1)>(%n, %offset)
+    %v = tensor.extract %x[%at] : tensor<?xf32>
+    linalg.yield %v : f32
+  } -> tensor<?xf32>
+  return %r : tensor<?xf32>
+}

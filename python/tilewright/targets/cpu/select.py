@@ -2,8 +2,8 @@
 
 Three shapes of kernel exist, told apart by their loops and never by their names:
 
-- *contraction*: all output loops are shared by all members. Threads take blocks of columns (and rows); inside, register
-  tiles of ``rows x columns`` keep their accumulators in registers and the epilogue is computed on them.
+- *contraction*: all output loops are shared by all members. Threads take blocks of columns (and rows); inside,
+  register tiles of ``rows x columns`` keep their accumulators in registers and the epilogue is computed on them.
 - *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows, and a row stays
   in the first-level cache from its first reduction to its last use.
 - *map*: elementwise. Threads take chunks that fit the first-level cache.
@@ -18,7 +18,7 @@ from math import prod
 
 from ..facts import KernelFacts, OpFacts
 
-#: Elements that one task of an elementwise kernel computes: large enough to hide the hand-over, small enough to balance.
+#: Elements that one task of an elementwise kernel computes: enough to hide the hand-over, few enough to balance.
 TASK_ELEMENTS = 16384
 #: Multiply-adds that one task of a contraction computes at least.
 TASK_FMAS = 1 << 17
@@ -82,7 +82,9 @@ def pick_lane(op: OpFacts, machine: Machine) -> tuple[int, str]:
         # Between equals the later loop: it is the innermost of the row-major result.
         if cost <= best_cost:
             best, best_cost = loop, cost
-            reason = f"loop d{loop} reads {len(op.accesses) - strided} of {len(op.accesses)} operands contiguously"
+            reason = (
+                f"loop d{loop} reads {len(op.accesses) - strided} of {len(op.accesses)} operands contiguously"
+            )
     if best_cost >= 4.0:
         return -1, "every loop strides through an operand"
     return best, reason
@@ -90,7 +92,9 @@ def pick_lane(op: OpFacts, machine: Machine) -> tuple[int, str]:
 
 def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: tuple[int, ...]) -> Config:
     if "tw.lowering" in op.attributes:
-        return Config(why="sequential or strided by construction", **{k: v for k, v in sizes.items() if k != "tile"})
+        return Config(
+            why="sequential or strided by construction", **{k: v for k, v in sizes.items() if k != "tile"}
+        )
     if any(a.bits == 1 for a in op.accesses):
         return Config(why="booleans are bytes in memory", **sizes)
     lane, why = pick_lane(op, machine)
@@ -130,7 +134,9 @@ def _contraction(kernel: KernelFacts, main: OpFacts, machine: Machine) -> list[C
     # Accumulators, one vector of the panel per column vector and one broadcast operand must fit the register file.
     per_row = max(1, columns // vector)
     rows = max(1, min(12 if per_row <= 2 else 6, (machine.registers - per_row - 2) // per_row))
-    rows = rows if rows != 12 else 8 if (root.ranges[row] or 0) % 12 and (root.ranges[row] or 0) % 8 == 0 else 12
+    rows = (
+        rows if rows != 12 else 8 if (root.ranges[row] or 0) % 12 and (root.ranges[row] or 0) % 8 == 0 else 12
+    )
     known_rows = root.ranges[row] if row >= 0 else 1
     if known_rows is not None:
         rows = min(rows, known_rows)
@@ -161,14 +167,30 @@ def _contraction(kernel: KernelFacts, main: OpFacts, machine: Machine) -> list[C
     for op in kernel.ops:
         if op is root:
             lane = column
-            config = Config(tuple(group), tuple(tile), lane, vector, per_row, "vector",
-                            f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers")
+            config = Config(
+                tuple(group),
+                tuple(tile),
+                lane,
+                vector,
+                per_row,
+                "vector",
+                f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers",
+            )
         elif op is main:
-            config = Config((), (), _column_loop(main), vector, per_row, "vector", "computed per register tile of the root")
+            config = Config(
+                (),
+                (),
+                _column_loop(main),
+                vector,
+                per_row,
+                "vector",
+                "computed per register tile of the root",
+            )
         elif "tw.panel" in op.attributes:
             # A panel is written group by group: long loops stay loops, short ones (the nibbles of a byte) are unrolled.
             inner = tuple(
-                1 if 0 < i < len(op.loops) - 1 and (r is None or r > 4) else 0 for i, r in enumerate(op.ranges)
+                1 if 0 < i < len(op.loops) - 1 and (r is None or r > 4) else 0
+                for i, r in enumerate(op.ranges)
             )
             config = _vectorised(op, machine, 2, tile=inner)
         else:
@@ -226,7 +248,9 @@ def _map(kernel: KernelFacts, machine: Machine) -> list[Config]:
     if (work is not None and work < SERIAL_WORK) or not any(group):
         group = []
     return [
-        _vectorised(op, machine, 4 if op.flops < 8 else 2, workgroup=tuple(group) if op is root else (), tile=())
+        _vectorised(
+            op, machine, 4 if op.flops < 8 else 2, workgroup=tuple(group) if op is root else (), tile=()
+        )
         for op in kernel.ops
     ]
 

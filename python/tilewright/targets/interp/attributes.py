@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import linecache
 import re
 from typing import Any
 
@@ -78,12 +80,13 @@ def constant(attribute: Any, ir: Any) -> Any:
 def source_location(location: Any) -> errors.SourceLocation | None:
     """Return the innermost file location inside an MLIR location, None when there is none."""
     if location.is_a_file():
-        return errors.SourceLocation(location.filename, location.start_line, location.start_col)
+        text = linecache.getline(location.filename, location.start_line).strip()
+        return errors.SourceLocation(location.filename, location.start_line, location.start_col, text=text)
     if location.is_a_name():
         inner = source_location(location.child_loc)
         if inner is None or not location.name_str:
             return inner
-        return errors.SourceLocation(inner.file, inner.line, inner.column, location.name_str)
+        return dataclasses.replace(inner, function=location.name_str)
     if location.is_a_callsite():
         return source_location(location.callee) or source_location(location.caller)
     if location.is_a_fused():

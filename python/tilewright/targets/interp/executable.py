@@ -28,7 +28,11 @@ class InterpretedProgram:
     """
 
     def __init__(
-        self, program: Program, target: Any, bound: Mapping[int, np.ndarray] | None = None, float64: bool = False
+        self,
+        program: Program,
+        target: Any,
+        bound: Mapping[int, np.ndarray] | None = None,
+        float64: bool = False,
     ):
         self._program = program
         self._float64 = float64
@@ -53,7 +57,9 @@ class InterpretedProgram:
         sizes: dict[str, tuple[int, str]] = {}
         for index, value in zip(self.input_indices, args, strict=True):
             array = _as_array(value)
-            arrays[index] = _checked(program.arguments[index], array, sizes, isinstance(value, (bool, int, float)))
+            arrays[index] = _checked(
+                program.arguments[index], array, sizes, isinstance(value, (bool, int, float))
+            )
         results = self._target.run(program.module, [arrays[i] for i in range(len(program.arguments))],
                                    float64=self._float64)  # fmt: skip
         return tuple(results)
@@ -68,6 +74,11 @@ class InterpretedProgram:
                 errors.fail(errors.ArgumentError, f"bind: weight '{argument.name}' is missing")
             bound[i] = _checked(argument, _as_array(weights[argument.name]), {}, False)
         return InterpretedProgram(self._program, self._target, bound, self._float64)
+
+    def bind_arrays(self, arrays: Mapping[int, np.ndarray]) -> InterpretedProgram:
+        """Bind arrays by position."""
+        checked = {i: _checked(self._program.arguments[i], _as_array(a), {}, False) for i, a in arrays.items()}
+        return InterpretedProgram(self._program, self._target, {**self._bound, **checked}, self._float64)
 
     def bound_arrays(self) -> dict[int, np.ndarray]:
         """Return what is bound, by position."""
@@ -105,7 +116,9 @@ class InterpretedProgram:
         }
 
 
-def _checked(argument: Argument, array: np.ndarray, sizes: dict[str, tuple[int, str]], scalar: bool) -> np.ndarray:
+def _checked(
+    argument: Argument, array: np.ndarray, sizes: dict[str, tuple[int, str]], scalar: bool
+) -> np.ndarray:
     spec = argument.spec
     if scalar:
         return array.astype(spec.dtype.numpy)
@@ -129,7 +142,9 @@ def _checked(argument: Argument, array: np.ndarray, sizes: dict[str, tuple[int, 
         else:
             fits = True
         if not fits:
-            errors.fail(errors.ShapeError, f"argument '{argument.name}' compiled for {spec}, called with {shown}")
+            errors.fail(
+                errors.ShapeError, f"argument '{argument.name}' compiled for {spec}, called with {shown}"
+            )
     return array
 
 

@@ -1,0 +1,67 @@
+//===- Cpu.td - From buffers to code of the host CPU ------------*- tablegen -*-===//
+#ifndef TILEWRIGHT_TARGETS_CPU_TD
+#define TILEWRIGHT_TARGETS_CPU_TD
+
+include "mlir/Pass/PassBase.td"
+
+def CpuThreadsPass : Pass<"tw-cpu-threads", "::mlir::ModuleOp"> {
+  let summary = "Outlines parallel loops into bodies for the thread pool";
+  let description = [{
+    Each outermost `scf.forall` becomes a function over a range of its linear index and one `rt.launch`; inner ones, and
+    those that run once, become serial loops. Every function but the shape functions gets the runtime table as its first
+    argument (`tw.rt`). Stack memory moves to the entry of its function.
+
+    ```mlir
+    scf.forall (%i, %j) in (%m, %n) { body }
+    // becomes
+    rt.launch @kernel_0_body_0[%mn](captures...)      // with func.func private @kernel_0_body_0(%rt, captures..., %begin, %end)
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect",
+                           "::tilewright::rt::TwRtDialect"];
+}
+
+def EmitEntryPass : Pass<"tw-emit-entry", "::mlir::ModuleOp"> {
+  let summary = "Builds the entry points of the ABI";
+  let description = [{
+    Adds `tw_main`, `tw_shapes`, `tw_load_K` and `tw_load_K_shapes`, which unpack the ABI's arrays and call the internal
+    functions. Static dims are constants, the others are read; strides are row-major. Host functions now return a status.
+    `tw.check` becomes `cf.assert`; every `cf.assert` gets a number (`tw.location`) in the module's table `tw.locations` of
+    `[file, line, column, function, message]`. The module's `tw.aliases` lists for each output of `@main` the donated
+    argument that holds it, or -1.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
+def CpuLowerVectorsPass : Pass<"tw-cpu-lower-vectors"> {
+  let summary = "Lowers vectors to what one instruction can do";
+  let description = [{
+    Contractions become outer products of fused multiply-adds, reductions go over outer dims first, transfers become loads
+    and stores of one row, partial transfers are masked. Copies of strided buffers become loops over contiguous rows.
+  }];
+  let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::affine::AffineDialect", "::mlir::ub::UBDialect"];
+}
+
+def ExpandMathPass : Pass<"tw-expand-math", "::mlir::ModuleOp"> {
+  let summary = "Expands elementary functions into arithmetic";
+  let description = [{
+    float32 functions on scalars and vectors become polynomials that vectorise, correct for infinities, NaN and denormals.
+    float16 and bfloat16 compute in float32. What has no expansion, and all of float64, becomes calls of the C library, one
+    per element. The error bounds (in units of the last place) stand in docs/design.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::vector::VectorDialect", "::mlir::func::FuncDialect",
+                           "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
+}
+
+def CpuToLLVMPass : Pass<"tw-cpu-to-llvm", "::mlir::ModuleOp"> {
+  let summary = "Converts the module to the LLVM dialect";
+  let description = [{
+    One conversion of arith, math, cf, func, memref, vector, index and rt. Functions other than the entries become internal;
+    kernels are never inlined into the host function, so that equal kernels cost code once; buffers of kernels do not
+    alias. CPU and features come from `#tw.target`.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+#endif // TILEWRIGHT_TARGETS_CPU_TD

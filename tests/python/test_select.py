@@ -1,0 +1,166 @@
+"""`select` as a pure function: properties that every choice keeps, and the choices for well-known kernels."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tilewright.targets.cpu.select import Config, Machine, pick_lane, select
+from tilewright.targets.facts import Access, KernelFacts, OpFacts
+
+AVX512 = Machine()
+AVX2 = Machine(vector_bits=256, registers=16)
+SIZES = st.one_of(st.none(), st.integers(1, 4096))
+
+
+def access(results, shape, output=False, bits=32):
+    return Access(tuple(results), tuple(shape), bits, output)
+
+
+def matmul(m, n, k, panel=None):
+    b = (
+        (["d1 floordiv 32", "d2", "d1 mod 32"], [None if n is None else -(-n // 32), k, 32])
+        if panel
+        else (["d2", "d1"], [k, n])
+    )
+    main = OpFacts(
+        0,
+        "linalg.generic",
+        ("parallel", "parallel", "reduction"),
+        (m, n, k),
+        (access(["d0", "d2"], [m, k]), access(*b), access(["d0", "d1"], [m, n], True)),
+        flops=2,
+    )
+    return KernelFacts("kernel_0", (main,), (0, 1))
+
+
+def elementwise(*shape):
+    dims = [f"d{i}" for i in range(len(shape))]
+    op = OpFacts(
+        0,
+        "linalg.generic",
+        ("parallel",) * len(shape),
+        shape,
+        (access(dims, shape), access(dims, shape, True)),
+        flops=3,
+    )
+    return KernelFacts("kernel_0", (op,), tuple(range(len(shape))))
+
+
+def row_norm(rows, columns):
+    total = OpFacts(
+        0,
+        "linalg.generic",
+        ("parallel", "reduction"),
+        (rows, columns),
+        (access(["d0", "d1"], [rows, columns]), access(["d0"], [rows], True)),
+        flops=2,
+    )
+    scale = OpFacts(
+        1,
+        "linalg.generic",
+        ("parallel", "parallel"),
+        (rows, columns),
+        (
+            access(["d0", "d1"], [rows, columns]),
+            access(["d0"], [rows]),
+            access(["d0", "d1"], [rows, columns], True),
+        ),
+        flops=1,
+        producers=(0,),
+    )
+    return KernelFacts("kernel_0", (total, scale), (0,))
+
+
+def check(kernel: KernelFacts, configs: list[Config]) -> None:
+    assert len(configs) == len(kernel.ops)
+    for op, config in zip(kernel.ops, configs, strict=True):
+        if op is not kernel.root:
+            assert not any(config.workgroup), "only the root is spread over threads"
+        for sizes in (config.workgroup, config.tile):
+            assert len(sizes) in (0, len(op.loops))
+            assert all(size >= 0 for size in sizes)
+        for loop, size in enumerate(config.workgroup):
+            if size:
+                assert loop in kernel.parallel, "a reduction is never spread over threads"
+                if config.tile and config.tile[loop]:
+                    assert size % config.tile[loop] == 0 or size <= config.tile[loop], (
+                        "register tiles divide tasks"
+                    )
+        if config.lowering == "vector":
+            assert 0 <= config.lane < len(op.loops) and config.vector > 0 and config.unroll > 0
+
+
+@given(SIZES, SIZES, SIZES, st.booleans(), st.sampled_from([AVX512, AVX2]))
+def test_contraction_keeps_the_rules(m, n, k, panel, machine):
+    kernel = matmul(m, n, k, panel)
+    configs = select(kernel, machine)
+    check(kernel, configs)
+    tile = configs[-1].tile
+    if tile and tile[1]:
+        vectors = tile[1] // (machine.vector_bits // 32)
+        assert tile[0] * vectors + vectors + 1 <= machine.registers or tile[0] == 1, (
+            "accumulators fit the registers"
+        )
+
+
+@given(st.lists(SIZES, min_size=1, max_size=4), st.sampled_from([AVX512, AVX2]))
+def test_elementwise_keeps_the_rules(shape, machine):
+    kernel = elementwise(*shape)
+    check(kernel, select(kernel, machine))
+
+
+@given(SIZES, SIZES, st.sampled_from([AVX512, AVX2]))
+def test_rows_keep_the_rules(rows, columns, machine):
+    kernel = row_norm(rows, columns)
+    check(kernel, select(kernel, machine))
+
+
+def test_small_kernels_stay_on_the_calling_thread():
+    assert not any(select(elementwise(8), AVX512)[0].workgroup)
+    assert any(select(elementwise(1 << 20), AVX512)[0].workgroup)
+
+
+def test_row_reduction_runs_its_lanes_along_the_row():
+    configs = select(row_norm(512, 768), AVX512)
+    assert [c.lane for c in configs] == [1, 1]
+    assert [c.lowering for c in configs] == ["vector", "vector"]
+
+
+def test_lane_avoids_strided_operands():
+    op = OpFacts(
+        0,
+        "linalg.generic",
+        ("parallel", "parallel"),
+        (64, 64),
+        (access(["d1", "d0"], [64, 64]), access(["d0", "d1"], [64, 64], True)),
+        flops=1,
+    )
+    lane, why = pick_lane(op, AVX512)
+    assert lane == -1 and "strides" in why
+
+
+def test_boolean_storage_is_not_vectorised():
+    op = OpFacts(
+        0, "linalg.generic", ("parallel",), (64,), (access(["d0"], [64], bits=1), access(["d0"], [64], True))
+    )
+    config = select(KernelFacts("k", (op,), (0,)), AVX512)[0]
+    assert config.lowering == "loops" and "bytes" in config.why
+
+
+def test_sequential_operations_stay_loops():
+    op = OpFacts(
+        0,
+        "linalg.generic",
+        ("parallel", "reduction"),
+        (4, 64),
+        (access(["d0", "d1"], [4, 64]), access(["d0", "d1"], [4, 64], True)),
+        frozenset({"tw.lowering"}),
+    )
+    assert select(KernelFacts("k", (op,), ()), AVX512)[0].lowering == "loops"
+
+
+@pytest.mark.parametrize("machine", [AVX512, AVX2])
+def test_config_text_is_the_attribute(machine):
+    text = select(matmul(128, 256, 64), machine)[0].text()
+    assert text.startswith("#tw.config<workgroup = [") and text.endswith('lowering = "vector">')
