@@ -29,20 +29,12 @@ Value ScalarBuilder::integer(Type valueType, int64_t value) {
   return arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(valueType, value));
 }
 
-Value ScalarBuilder::add(Value a, Value b) {
-  return isFloat() ? make<arith::AddFOp>(a, b) : make<arith::AddIOp>(a, b);
-}
-Value ScalarBuilder::sub(Value a, Value b) {
-  return isFloat() ? make<arith::SubFOp>(a, b) : make<arith::SubIOp>(a, b);
-}
-Value ScalarBuilder::mul(Value a, Value b) {
-  return isFloat() ? make<arith::MulFOp>(a, b) : make<arith::MulIOp>(a, b);
-}
+Value ScalarBuilder::add(Value a, Value b) { return isFloat() ? make<arith::AddFOp>(a, b) : make<arith::AddIOp>(a, b); }
+Value ScalarBuilder::sub(Value a, Value b) { return isFloat() ? make<arith::SubFOp>(a, b) : make<arith::SubIOp>(a, b); }
+Value ScalarBuilder::mul(Value a, Value b) { return isFloat() ? make<arith::MulFOp>(a, b) : make<arith::MulIOp>(a, b); }
 Value ScalarBuilder::div(Value a, Value b) { return make<arith::DivFOp>(a, b); }
 
-Value ScalarBuilder::neg(Value a) {
-  return isFloat() ? make<arith::NegFOp>(a) : sub(constant(a, 0), a);
-}
+Value ScalarBuilder::neg(Value a) { return isFloat() ? make<arith::NegFOp>(a) : sub(constant(a, 0), a); }
 Value ScalarBuilder::abs(Value a) {
   if (isFloat())
     return make<math::AbsFOp>(a);
@@ -196,9 +188,7 @@ Value ScalarBuilder::select(Value condition, Value a, Value b) {
 Value ScalarBuilder::logicalNot(Value a) { return make<arith::XOrIOp>(a, constant(a, 1)); }
 Value ScalarBuilder::bitwiseNot(Value a) { return make<arith::XOrIOp>(a, constant(a, -1)); }
 Value ScalarBuilder::isNan(Value a) { return make<arith::CmpFOp>(arith::CmpFPredicate::UNO, a, a); }
-Value ScalarBuilder::isInf(Value a) {
-  return compare("eq", make<math::AbsFOp>(a), constant(a, INFINITY));
-}
+Value ScalarBuilder::isInf(Value a) { return compare("eq", make<math::AbsFOp>(a), constant(a, INFINITY)); }
 Value ScalarBuilder::isFinite(Value a) {
   return make<arith::CmpFOp>(arith::CmpFPredicate::OLT, make<math::AbsFOp>(a), constant(a, INFINITY));
 }
@@ -207,9 +197,7 @@ Value ScalarBuilder::sigmoid(Value a) {
   Value one = constant(a, 1);
   return div(one, add(one, make<math::ExpOp>(neg(a))));
 }
-Value ScalarBuilder::silu(Value a) {
-  return div(a, add(constant(a, 1), make<math::ExpOp>(neg(a))));
-}
+Value ScalarBuilder::silu(Value a) { return div(a, add(constant(a, 1), make<math::ExpOp>(neg(a)))); }
 Value ScalarBuilder::gelu(Value a, StringRef approximate) {
   Value inner;
   if (approximate == "tanh") {
@@ -241,7 +229,8 @@ Value ScalarBuilder::floatToInteger(Value a, Type to) {
   inside = select(isAbove, highest, inside);
   if (toUnsigned)
     return inside;
-  Value lowest = arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(target, APInt::getSignedMinValue(width)));
+  Value lowest =
+      arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(target, APInt::getSignedMinValue(width)));
   return select(isBelow, lowest, inside);
 }
 

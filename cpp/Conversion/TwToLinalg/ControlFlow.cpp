@@ -89,7 +89,8 @@ struct LowerScan : OpConversionPattern<tw::ScanOp> {
         return refuse(rewriter, op, "the size of a stacked slice depends on what the body computes");
       inits.push_back(*stacked);
     }
-    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0), one = arith::ConstantIndexOp::create(rewriter, loc, 1);
+    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0),
+          one = arith::ConstantIndexOp::create(rewriter, loc, 1);
     Value end = getValueOrCreateConstantIndexOp(rewriter, loc, length);
     auto loop = scf::ForOp::create(rewriter, loc, zero, end, one, inits);
     Block *body = loop.getBody();

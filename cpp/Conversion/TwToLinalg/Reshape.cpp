@@ -94,7 +94,8 @@ RankedTensorType collapsedType(RankedTensorType type, ArrayRef<ReassociationIndi
 struct LowerReshape : OpConversionPattern<tw::ReshapeOp> {
   using OpConversionPattern::OpConversionPattern;
 
-  LogicalResult matchAndRewrite(tw::ReshapeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(tw::ReshapeOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     Value value = adaptor.getInput();
     auto from = cast<RankedTensorType>(value.getType());

@@ -31,9 +31,8 @@ Value castElements(OpBuilder &builder, Location loc, Value value, Type element) 
 /// Sizes do not depend on the point: they are asked for once, before the loops.
 void hoistSizes(linalg::GenericOp generic, ConversionPatternRewriter &rewriter) {
   for (Operation &op : llvm::make_early_inc_range(generic.getBody()->without_terminator())) {
-    bool isInvariant = llvm::all_of(op.getOperands(), [&](Value operand) {
-      return operand.getParentBlock() != generic.getBody();
-    });
+    bool isInvariant =
+        llvm::all_of(op.getOperands(), [&](Value operand) { return operand.getParentBlock() != generic.getBody(); });
     if (isInvariant && (isa<tw::DimOp>(op) || (isa<arith::IndexCastOp, arith::SubIOp>(op) && op.getNumOperands())))
       rewriter.moveOpBefore(&op, generic);
   }

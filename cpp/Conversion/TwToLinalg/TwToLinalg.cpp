@@ -58,8 +58,8 @@ struct ConvertConstant : OpConversionPattern<arith::ConstantOp> {
       return success();
     }
     if (auto resource = dyn_cast<DenseResourceElementsAttr>(op.getValue())) {
-      rewriter.replaceOpWithNewOp<arith::ConstantOp>(
-          op, DenseResourceElementsAttr::get(target, resource.getRawHandle()));
+      rewriter.replaceOpWithNewOp<arith::ConstantOp>(op,
+                                                     DenseResourceElementsAttr::get(target, resource.getRawHandle()));
       return success();
     }
     return rewriter.notifyMatchFailure(op, "a constant of an unknown kind");

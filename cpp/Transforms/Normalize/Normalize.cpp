@@ -31,9 +31,7 @@ struct NormalizePass : tilewright::impl::NormalizePassBase<NormalizePass> {
   }
 
 private:
-  bool isKept(Operation *op) const {
-    return llvm::is_contained(keep, op->getName().stripDialect());
-  }
+  bool isKept(Operation *op) const { return llvm::is_contained(keep, op->getName().stripDialect()); }
 
   /// Formulas may contain composites themselves, so this runs until none is left.
   LogicalResult decomposeAll() {
