@@ -15,7 +15,6 @@ import functools
 import hashlib
 import json
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -163,7 +162,7 @@ class Cache:
             return False
         path = self._path(key)
         meta = {"key": key, "label": label, "components": dict(components or {}), "created": time.time()}
-        temporary = path.with_name(f".{key[:16]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        temporary = path.with_name(f".{key[:16]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

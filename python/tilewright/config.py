@@ -175,7 +175,24 @@ def current() -> Config:
         _settings, complaints = parse(os.environ)
         for complaint in complaints:
             errors.warn(UserWarning, complaint)
+        if _settings.log:
+            _log_to_stderr(_settings.log)
     return _settings
+
+
+def _log_to_stderr(topics: tuple[str, ...]) -> None:
+    """Show the messages of some topics; `all` is every topic. Loggers that a program set up itself stay as they are."""
+    import logging
+
+    for topic in topics:
+        logger = logging.getLogger("tilewright" if topic == "all" else f"tilewright.{topic}")
+        if logger.handlers:
+            continue
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("[%(name)s] %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def reload() -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import linecache
 from typing import Any
 
 from . import dtypes
@@ -175,14 +176,17 @@ def _locations(final: Any) -> list[dict[str, Any]]:
         return []
     rows = []
     for row in attributes["tw.locations"]:
-        file, line, column, function = list(row)[:4]
+        file, line, column, function, message = list(row)
+        path, number = _text(file), ir.IntegerAttr(line).value
         rows.append(
             {
-                "file": _text(file),
-                "line": ir.IntegerAttr(line).value,
+                "file": path,
+                "line": number,
                 "column": ir.IntegerAttr(column).value,
                 "function": _text(function),
-                "text": "",
+                # The line as it was compiled: the file may change, or be absent where the program runs.
+                "text": linecache.getline(path, number).strip(),
+                "message": _text(message),
             }
         )
     return rows

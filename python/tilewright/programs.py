@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Compiled", "Lowered", "Traced", "key_components", "load", "to_bytecode"]
 
 _log = logging.getLogger("tilewright.compile")
+_fusion_log = logging.getLogger("tilewright.fusion")
 
 
 class Traced:
@@ -230,6 +231,12 @@ def _executable(program: Program, target: Any, name: str) -> Any:
     started = time.perf_counter()
     code, manifest = pipeline.compile(program.module, target, _options(name))
     _log.info("compiled %s in %.0f ms", program.name, 1e3 * (time.perf_counter() - started))
+    for kernel in manifest["kernels"]:
+        _fusion_log.info(
+            "%s: %s: %s", program.name, kernel["name"], " + ".join(op["kind"] for op in kernel["ops"])
+        )
+        for reason in kernel["unfused"]:
+            _fusion_log.info("%s: %s: not fused: %s", program.name, kernel["name"], reason)
     text = json.dumps(manifest)
     if store is not None:
         store.put(key, {"object": code, "manifest": text.encode()}, components, program.name)

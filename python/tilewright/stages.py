@@ -64,6 +64,7 @@ STAGES: tuple[Stage, ...] = (
         "kernels",
         "host functions hold kernel calls, views, sizes and control flow; kernels write to their destinations",
         (
+            Pass("func.func(tw-materialize-slices{named=true})", "canonicalisation erased copies of plain values"),
             Pass("tw-make-shapes", "sizes are derived while every operation can still state its own"),
             Pass("tw-form-kernels", "computations are grouped, outlined and shared"),
         ),
@@ -94,6 +95,7 @@ STAGES: tuple[Stage, ...] = (
         (
             Pass("tw-bufferize", "memory is decided once, for all functions together"),
             Pass("canonicalize", "values that loops update in place leave their arguments"),
+            Pass("drop-equivalent-buffer-results", "kernels return their destinations, which callers hold"),
             Pass("cse", "equal sizes and slices become one value each"),
             Pass("tw-carry-buffers", "what loops still carry gets one place each"),
             Pass("tw-outputs-to-arguments", "what the caller owns needs no place in the arena"),

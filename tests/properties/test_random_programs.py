@@ -85,7 +85,7 @@ def same(a, b):
 
 def fits(a, b):
     """Whether two shapes broadcast for certain: dynamic sizes equal only themselves."""
-    return all(same(m, n) or m == 1 or n == 1 for m, n in zip(a, b) if not same(m, n))
+    return all(same(m, n) or same(m, 1) or same(n, 1) for m, n in zip(a, b))
 
 
 def program_of(steps):

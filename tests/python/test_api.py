@@ -227,3 +227,19 @@ def test_nothing_of_the_compiler_is_loaded_before_the_first_trace():
         "assert 'TilewrightPythonCAPI' not in maps and 'MLIR' not in maps\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_topics_of_the_environment_are_logged_to_stderr():
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "import numpy as np, tilewright as tw\n"
+        "f = tw.jit(lambda x: x + 1, target='interp')\n"
+        "f(np.ones(2)), f(np.ones(3))\n"
+    )
+    env = {**os.environ, "TILEWRIGHT_LOG": "+recompiles"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert "[tilewright.recompiles] <lambda>: recompiled: 'x' dim 0 was 2, now 3" in run.stderr
+    assert run.stdout == ""

@@ -24,8 +24,7 @@ namespace {
 class EntryBuilder {
 public:
   EntryBuilder(OpBuilder &builder, Location loc, const LLVMTypeConverter &converter)
-      : builder(builder), loc(loc), converter(converter),
-        pointer(LLVM::LLVMPointerType::get(builder.getContext())),
+      : builder(builder), loc(loc), converter(converter), pointer(LLVM::LLVMPointerType::get(builder.getContext())),
         array(LLVM::LLVMStructType::getLiteral(builder.getContext(), {pointer, pointer, pointer})) {}
 
   /// The memref that entry `number` of the array list `list` describes.
@@ -131,7 +130,8 @@ struct EmitEntryPass : tilewright::impl::EmitEntryPassBase<EmitEntryPass> {
     for (Operation *op : checks) {
       builder.setInsertionPoint(op);
       auto message = op->getAttrOfType<StringAttr>("message");
-      cf::AssertOp::create(builder, op->getLoc(), op->getOperand(0), message ? message : builder.getStringAttr("check failed"));
+      cf::AssertOp::create(builder, op->getLoc(), op->getOperand(0),
+                           message ? message : builder.getStringAttr("check failed"));
       op->erase();
     }
     SmallVector<Attribute> table;
@@ -139,9 +139,9 @@ struct EmitEntryPass : tilewright::impl::EmitEntryPassBase<EmitEntryPass> {
       Position position;
       position.read(check.getLoc());
       check->setAttr("tw.location", builder.getI32IntegerAttr(table.size()));
-      table.push_back(builder.getArrayAttr({builder.getStringAttr(position.file), builder.getI64IntegerAttr(position.line),
-                                            builder.getI64IntegerAttr(position.column),
-                                            builder.getStringAttr(position.function), check.getMsgAttr()}));
+      table.push_back(builder.getArrayAttr(
+          {builder.getStringAttr(position.file), builder.getI64IntegerAttr(position.line),
+           builder.getI64IntegerAttr(position.column), builder.getStringAttr(position.function), check.getMsgAttr()}));
     });
     module->setAttr("tw.locations", builder.getArrayAttr(table));
   }
@@ -151,7 +151,8 @@ struct EmitEntryPass : tilewright::impl::EmitEntryPassBase<EmitEntryPass> {
     auto ret = cast<func::ReturnOp>(func.front().getTerminator());
     OpBuilder builder(ret);
     Value ok = arith::ConstantOp::create(builder, ret.getLoc(), builder.getI32IntegerAttr(0));
-    ret->setOperands({ok});
+    func::ReturnOp::create(builder, ret.getLoc(), ok);
+    ret.erase();
     func.setFunctionType(builder.getFunctionType(func.getArgumentTypes(), {status}));
   }
 

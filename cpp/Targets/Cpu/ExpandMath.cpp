@@ -29,7 +29,8 @@ bool isInstruction(Operation *op) {
 StringRef libraryName(Operation *op) {
   return llvm::StringSwitch<StringRef>(op->getName().stripDialect())
       .Case("powf", "pow")
-      .Cases({"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "erf", "erfc"}, op->getName().stripDialect())
+      .Cases({"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "erf", "erfc"},
+             op->getName().stripDialect())
       .Cases({"sin", "cos", "tan", "asin", "acos", "atan", "atan2", "round"}, op->getName().stripDialect())
       .Cases({"sinh", "cosh", "tanh", "asinh", "acosh", "atanh"}, op->getName().stripDialect())
       .Default("");

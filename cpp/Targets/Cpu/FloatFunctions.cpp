@@ -3,7 +3,7 @@
 // In:  `math` operations on f32 or vectors of f32.
 // Out: `arith` and `math.fma` that vectorise, correct for infinities, NaN, signed zeros and denormals.
 // Coefficients: weighted least-squares iterations towards the minimax polynomial of each function's remainder, computed
-// for this file; measured errors stand in docs/design.
+// for this file; measured errors stand in docs/design/0009-elementary-functions.md.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cpu/Cpu.h"
 
@@ -195,9 +195,9 @@ struct Formula {
                                      5.200634245e-03f, -8.137437981e-04f, 8.345227252e-05f}),
                        magnitude);
     Value bounded = clamp(magnitude, 0.0f, 4.0f);
-    Value exponent = mul(bounded, poly(bounded, {1.128637075e+00f, 6.351980567e-01f, 1.061590314e-01f,
-                                                 -2.369455248e-02f, 3.610334825e-03f, -3.148562391e-04f,
-                                                 1.043291650e-05f}));
+    Value exponent =
+        mul(bounded, poly(bounded, {1.128637075e+00f, 6.351980567e-01f, 1.061590314e-01f, -2.369455248e-02f,
+                                    3.610334825e-03f, -3.148562391e-04f, 1.043291650e-05f}));
     Value far = sub(f(1.0f), exp(mul(exponent, f(-1.0f))));
     return withSign(select(less(magnitude, f(0.92f)), series, far), x);
   }
@@ -257,8 +257,7 @@ struct Formula {
 
 bool isFloat(Type type) { return getElementTypeOrSelf(type).isF32(); }
 
-template <typename OpT, Value (Formula::*expansion)(Value)>
-struct Expand : OpRewritePattern<OpT> {
+template <typename OpT, Value (Formula::*expansion)(Value)> struct Expand : OpRewritePattern<OpT> {
   using OpRewritePattern<OpT>::OpRewritePattern;
   LogicalResult matchAndRewrite(OpT op, PatternRewriter &rewriter) const override {
     if (!isFloat(op.getType()))
@@ -272,8 +271,7 @@ struct Expand : OpRewritePattern<OpT> {
 constexpr StringLiteral kLibrary = "tw.library";
 
 /// Trigonometric functions: the quick form where all arguments are near enough, the C library's otherwise.
-template <typename OpT, Value (Formula::*expansion)(Value)>
-struct ExpandPeriodic : OpRewritePattern<OpT> {
+template <typename OpT, Value (Formula::*expansion)(Value)> struct ExpandPeriodic : OpRewritePattern<OpT> {
   using OpRewritePattern<OpT>::OpRewritePattern;
   LogicalResult matchAndRewrite(OpT op, PatternRewriter &rewriter) const override {
     if (!isFloat(op.getType()))
@@ -321,8 +319,8 @@ struct ExpandLog10 : OpRewritePattern<math::Log10Op> {
     if (!isFloat(op.getType()))
       return rewriter.notifyMatchFailure(op, "not float32");
     Formula formula(rewriter, op);
-    rewriter.replaceOp(op, formula.logBase(op.getOperand(), 0x1.344p-2f, 0x1.3509f8p-18f, 0x1.bcb7b2p-2f,
-                                           -0x1.5b235ep-27f));
+    rewriter.replaceOp(
+        op, formula.logBase(op.getOperand(), 0x1.344p-2f, 0x1.3509f8p-18f, 0x1.bcb7b2p-2f, -0x1.5b235ep-27f));
     return success();
   }
 };
@@ -330,11 +328,10 @@ struct ExpandLog10 : OpRewritePattern<math::Log10Op> {
 } // namespace
 
 void tilewright::populateFloatFunctionPatterns(RewritePatternSet &patterns) {
-  patterns.add<Expand<math::ExpOp, &Formula::exp>, Expand<math::Exp2Op, &Formula::exp2>,
-               Expand<math::ExpM1Op, &Formula::expm1>, Expand<math::LogOp, &Formula::ln>,
-               Expand<math::Log1pOp, &Formula::log1p>, Expand<math::TanhOp, &Formula::tanh>,
-               Expand<math::ErfOp, &Formula::erf>, Expand<math::SinhOp, &Formula::sinh>,
-               Expand<math::CoshOp, &Formula::cosh>, ExpandPeriodic<math::SinOp, &Formula::sin>,
-               ExpandPeriodic<math::CosOp, &Formula::cos>, ExpandPeriodic<math::TanOp, &Formula::tan>, ExpandLog2,
-               ExpandLog10>(patterns.getContext());
+  patterns.add<
+      Expand<math::ExpOp, &Formula::exp>, Expand<math::Exp2Op, &Formula::exp2>, Expand<math::ExpM1Op, &Formula::expm1>,
+      Expand<math::LogOp, &Formula::ln>, Expand<math::Log1pOp, &Formula::log1p>, Expand<math::TanhOp, &Formula::tanh>,
+      Expand<math::ErfOp, &Formula::erf>, Expand<math::SinhOp, &Formula::sinh>, Expand<math::CoshOp, &Formula::cosh>,
+      ExpandPeriodic<math::SinOp, &Formula::sin>, ExpandPeriodic<math::CosOp, &Formula::cos>,
+      ExpandPeriodic<math::TanOp, &Formula::tan>, ExpandLog2, ExpandLog10>(patterns.getContext());
 }

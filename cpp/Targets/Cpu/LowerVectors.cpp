@@ -59,7 +59,8 @@ struct CopyRowByRow : OpRewritePattern<memref::CopyOp> {
     if (!isContiguous(stripIdentity(from), rows) || !isContiguous(stripIdentity(to), rows))
       rows = rank;
     Location loc = copy.getLoc();
-    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0), one = arith::ConstantIndexOp::create(rewriter, loc, 1);
+    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0),
+          one = arith::ConstantIndexOp::create(rewriter, loc, 1);
     SmallVector<OpFoldResult> offsets(rank, rewriter.getIndexAttr(0)), sizes, strides(rank, rewriter.getIndexAttr(1));
     for (int64_t dim = 0; dim < rank; ++dim)
       sizes.push_back(from.isDynamicDim(dim) && to.isDynamicDim(dim)
@@ -68,8 +69,8 @@ struct CopyRowByRow : OpRewritePattern<memref::CopyOp> {
                                                                                       : from.getDimSize(dim))));
     SmallVector<Value> indices;
     for (int64_t dim = 0; dim < rows; ++dim) {
-      auto loop = scf::ForOp::create(rewriter, loc, zero,
-                                     getValueOrCreateConstantIndexOp(rewriter, loc, sizes[dim]), one);
+      auto loop =
+          scf::ForOp::create(rewriter, loc, zero, getValueOrCreateConstantIndexOp(rewriter, loc, sizes[dim]), one);
       rewriter.setInsertionPointToStart(loop.getBody());
       indices.push_back(loop.getInductionVar());
       offsets[dim] = loop.getInductionVar();

@@ -127,8 +127,8 @@ void outline(scf::ForallOp loop, func::FuncOp kernel, unsigned number) {
   SmallVector<Value> innerCounts;
   for (auto [lower, upper, step] :
        llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(), loop.getMixedStep())) {
-    Value extent = arith::SubIOp::create(inner, loc, asValue(inner, loc, within(upper)),
-                                         asValue(inner, loc, within(lower)));
+    Value extent =
+        arith::SubIOp::create(inner, loc, asValue(inner, loc, within(upper)), asValue(inner, loc, within(lower)));
     innerCounts.push_back(arith::CeilDivSIOp::create(inner, loc, extent, asValue(inner, loc, within(step))));
   }
   Value one = arith::ConstantIndexOp::create(inner, loc, 1);
@@ -158,13 +158,12 @@ void outline(scf::ForallOp loop, func::FuncOp kernel, unsigned number) {
 }
 
 bool runsOnce(scf::ForallOp loop) {
-  return llvm::all_of(llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(), loop.getMixedStep()),
-                      [](auto bounds) {
-                        auto [lower, upper, step] = bounds;
-                        auto l = getConstantIntValue(lower), u = getConstantIntValue(upper),
-                             s = getConstantIntValue(step);
-                        return l && u && s && *u - *l <= *s;
-                      });
+  return llvm::all_of(
+      llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(), loop.getMixedStep()), [](auto bounds) {
+        auto [lower, upper, step] = bounds;
+        auto l = getConstantIntValue(lower), u = getConstantIntValue(upper), s = getConstantIntValue(step);
+        return l && u && s && *u - *l <= *s;
+      });
 }
 
 struct CpuThreadsPass : tilewright::impl::CpuThreadsPassBase<CpuThreadsPass> {

@@ -66,14 +66,16 @@ Value tableOf(Operation *op) {
 struct LowerLaunch : ConvertOpToLLVMPattern<rt::LaunchOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
 
-  LogicalResult matchAndRewrite(rt::LaunchOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(rt::LaunchOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     MLIRContext *context = op.getContext();
     auto pointer = LLVM::LLVMPointerType::get(context);
     auto i64 = rewriter.getI64Type();
     Value table = tableOf(op);
     SmallVector<Value> values{table};
-    SmallVector<Value> captures = getTypeConverter()->promoteOperands(loc, op.getCaptures(), adaptor.getCaptures(), rewriter);
+    SmallVector<Value> captures =
+        getTypeConverter()->promoteOperands(loc, op.getCaptures(), adaptor.getCaptures(), rewriter);
     llvm::append_range(values, captures);
     SmallVector<Type> types = llvm::map_to_vector(values, [](Value value) { return value.getType(); });
     auto contextType = LLVM::LLVMStructType::getLiteral(context, types);
@@ -85,8 +87,8 @@ struct LowerLaunch : ConvertOpToLLVMPattern<rt::LaunchOp> {
       OpBuilder::InsertionGuard guard(rewriter);
       rewriter.setInsertionPoint(caller);
       auto thunk = LLVM::LLVMFuncOp::create(
-          rewriter, loc, name,
-          LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), {pointer, i64, i64}), LLVM::Linkage::Internal);
+          rewriter, loc, name, LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), {pointer, i64, i64}),
+          LLVM::Linkage::Internal);
       if (Attribute target = caller->getAttr("tw.target"))
         thunk->setAttr("tw.target", target);
       Block *entry = thunk.addEntryBlock(rewriter);
@@ -130,8 +132,7 @@ struct LowerScratchPush : ConvertOpToLLVMPattern<rt::ScratchPushOp> {
                                 ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     auto pointer = LLVM::LLVMPointerType::get(op.getContext());
-    Value memory =
-        callTable(rewriter, loc, tableOf(op), kScratchPush, pointer, {adaptor.getBytes()}).getResult();
+    Value memory = callTable(rewriter, loc, tableOf(op), kScratchPush, pointer, {adaptor.getBytes()}).getResult();
     auto descriptor =
         MemRefDescriptor::poison(rewriter, loc, getTypeConverter()->convertType(op.getMemory().getType()));
     descriptor.setAllocatedPtr(rewriter, loc, memory);
@@ -160,7 +161,8 @@ struct LowerScratchPop : ConvertOpToLLVMPattern<rt::ScratchPopOp> {
 struct LowerAssert : ConvertOpToLLVMPattern<cf::AssertOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
 
-  LogicalResult matchAndRewrite(cf::AssertOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(cf::AssertOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     auto location = op->getAttrOfType<IntegerAttr>("tw.location");
     if (!location)
@@ -193,7 +195,8 @@ struct LowerAssert : ConvertOpToLLVMPattern<cf::AssertOp> {
 struct LowerCopy : ConvertOpToLLVMPattern<memref::CopyOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
 
-  LogicalResult matchAndRewrite(memref::CopyOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(memref::CopyOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
     auto from = dyn_cast<MemRefType>(op.getSource().getType()), to = dyn_cast<MemRefType>(op.getTarget().getType());
     if (!from || !to || !isContiguous(from) || !isContiguous(to))
       return rewriter.notifyMatchFailure(op, "not contiguous: tw-cpu-lower-vectors comes first");
@@ -219,7 +222,8 @@ struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
   /// Which LLVM arguments of each function are pointers to buffers that overlap no other argument. Kernels and bodies get
   /// whole, distinct buffers: bufferisation copies whenever an operand that is written is seen by another one, and two
   /// operands that are only read may share memory under `noalias`.
-  DenseMap<StringAttr, SmallVector<unsigned>> findDistinctPointers(ModuleOp module, const LLVMTypeConverter &converter) {
+  DenseMap<StringAttr, SmallVector<unsigned>> findDistinctPointers(ModuleOp module,
+                                                                   const LLVMTypeConverter &converter) {
     DenseMap<StringAttr, SmallVector<unsigned>> pointers;
     for (auto func : module.getOps<func::FuncOp>()) {
       if (!func->hasAttr("tw.kernel") && !func->hasAttr("tw.body"))

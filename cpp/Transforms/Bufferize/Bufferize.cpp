@@ -1,8 +1,7 @@
 //===- Bufferize.cpp - Tensors become buffers -------------------------------===//
 //
 // In:  stage `vector`: tensors, destination-passing kernels.
-// Out: memrefs with identity layout at function boundaries; host functions still allocate and return buffers; kernels
-//      return nothing.
+// Out: memrefs with identity layout at function boundaries; functions still return buffers, kernels their destinations.
 // Here, because everything after it (arena, threads, code) needs to see memory, and everything before it is easier on
 // values.
 //===----------------------------------------------------------------------===//
@@ -12,7 +11,6 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotModuleBufferize.h"
-#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -39,6 +37,20 @@ void markWritableArguments(ModuleOp module) {
   }
 }
 
+/// Buffers at function boundaries are dense. A kernel that writes a window of a larger buffer returns that window: where
+/// its destination (the last argument) has a layout, values of that type have it, too, and dense ones are cast.
+BufferLikeType boundaryType(TensorType type, Attribute space, func::FuncOp func) {
+  unsigned last = func.getNumArguments();
+  if (func->hasAttr("tw.kernel") && last > 0 && func.getArgumentTypes().back() == type) {
+    auto layout = func.getArgAttrOfType<MemRefLayoutAttrInterface>(last - 1, "bufferization.buffer_layout");
+    if (layout) {
+      auto ranked = cast<RankedTensorType>(type);
+      return cast<BufferLikeType>(MemRefType::get(ranked.getShape(), ranked.getElementType(), layout, space));
+    }
+  }
+  return cast<BufferLikeType>(getMemRefTypeWithStaticIdentityLayout(type, space));
+}
+
 struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -48,6 +60,11 @@ struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
     options.bufferizeFunctionBoundaries = true;
     options.allowReturnAllocsFromLoops = true;
     options.setFunctionBoundaryTypeConversion(LayoutMapOption::IdentityLayoutMap);
+    options.functionArgTypeConverterFn =
+        [](TensorLikeType type, Attribute space, func::FuncOp func, const BufferizationOptions &) {
+          return boundaryType(cast<TensorType>(type), space, func);
+        };
+    options.inferFunctionResultLayout = false;
     options.unknownTypeConverterFn = [](TensorType type, Attribute space, const BufferizationOptions &) {
       return getMemRefTypeWithStaticIdentityLayout(type, space);
     };
@@ -56,8 +73,6 @@ struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
     if (failed(runOneShotModuleBufferize(module, options, state)))
       return signalPassFailure();
     removeBufferizationAttributesInModule(module);
-    if (failed(dropEquivalentBufferResults(module)))
-      return signalPassFailure();
   }
 };
 

@@ -61,6 +61,18 @@ bool hasBatchLoop(linalg::LinalgOp op) {
   });
 }
 
+/// True where `use` reads what the columns of the contraction are made of: every
+/// row reads it again.
+bool readsColumns(linalg::LinalgOp contraction, OpOperand &use) {
+  AffineMap output =
+      contraction.getMatchingIndexingMap(contraction.getDpsInitOperand(0));
+  if (output.getNumResults() == 0)
+    return false;
+  auto column = dyn_cast<AffineDimExpr>(output.getResults().back());
+  return column && contraction.getMatchingIndexingMap(&use).isFunctionOfDim(
+                       column.getPosition());
+}
+
 /// A group while it grows.
 class GroupBuilder {
 public:
@@ -81,17 +93,21 @@ public:
   /// Returns the reason why `producer` cannot join, or nothing after it joined.
   std::optional<StringRef> tryJoin(linalg::LinalgOp producer) {
     SmallVector<int64_t> map(producer.getNumLoops(), kUnmapped);
-    bool feedsContraction = false, first = true;
+    bool feedsContraction = false, feedsColumns = false, first = true;
     for (OpOperand &use : producer->getUses()) {
       auto consumer = cast<linalg::LinalgOp>(use.getOwner());
       if (consumer.isDpsInit(&use))
         return StringRef("its consumer updates it in place");
       SmallVector<int64_t> here = mapThrough(producer, consumer, use);
-      if (!first && here != map)
-        return StringRef("its consumers read it in different orders");
-      map = here;
+      // A loop that only some consumers run along is computed whole.
+      for (auto [seen, found] : llvm::zip_equal(map, here)) {
+        if (!first && seen != found && seen != kUnmapped && found != kUnmapped)
+          return StringRef("its consumers read it in different orders");
+        seen = first || seen == found ? found : kUnmapped;
+      }
       first = false;
       feedsContraction |= contractsTwoOperands(consumer);
+      feedsColumns |= contractsTwoOperands(consumer) && readsColumns(consumer, use);
     }
     SmallVector<int64_t> shared;
     for (int64_t d : group.parallel)
@@ -108,7 +124,8 @@ public:
           });
       if ((!keepsOutput || dropsLoops) && !hasBatchLoop(producer))
         return StringRef("its columns would no longer be spread over threads");
-    } else if (feedsContraction && dropsLoops && !hasBatchLoop(group.root) &&
+    } else if (feedsContraction && dropsLoops &&
+               (feedsColumns || !hasBatchLoop(group.root)) &&
                !producer->hasAttr("tw.panel")) {
       return StringRef("it would be computed again for every column tile of "
                        "the contraction");

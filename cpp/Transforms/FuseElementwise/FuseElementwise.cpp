@@ -44,6 +44,14 @@ bool isCopy(linalg::GenericOp op) {
              op.getMatchingOpOperand(cast<BlockArgument>(yield.getOperand(0))));
 }
 
+/// A generic that writes one value from outside everywhere.
+bool isSplat(linalg::GenericOp op) {
+  Block &body = op.getRegion().front();
+  Value yielded = cast<linalg::YieldOp>(body.getTerminator()).getOperand(0);
+  return isParallel(op) && llvm::hasSingleElement(body) &&
+         op.getNumDpsInputs() == 0 && yielded.getParentBlock() != &body;
+}
+
 /// A reduction over products: the consumer whose body is the hottest of all.
 bool contracts(linalg::LinalgOp op) {
   if (op.getNumReductionLoops() == 0 || op.getNumDpsInputs() < 2)
@@ -95,6 +103,8 @@ bool shouldFuse(OpOperand *operand) {
     return producer.getMatchingIndexingMap(producer.getDpsInputOperand(0))
         .isProjectedPermutation();
   }
+  if (isSplat(producer))
+    return true;
   if (!producer->hasOneUse())
     return false;
   if (!contracts(consumer))

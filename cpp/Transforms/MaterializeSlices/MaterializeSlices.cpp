@@ -31,8 +31,12 @@ using namespace tilewright;
 
 namespace {
 
-/// Copies `source` into `dest` with an operation that fusion understands.
-Value copyInto(RewriterBase &rewriter, Location loc, Value source, Value dest) {
+/// Copies `source` into `dest`: by a generic while fusion is still to come, by
+/// name when the copy has to stay.
+Value copyInto(RewriterBase &rewriter, Location loc, Value source, Value dest,
+               bool named) {
+  if (named)
+    return linalg::CopyOp::create(rewriter, loc, source, dest).getResult(0);
   auto type = cast<RankedTensorType>(dest.getType());
   AffineMap identity = rewriter.getMultiDimIdentityMap(type.getRank());
   SmallVector<utils::IteratorType> kinds(type.getRank(),
@@ -68,24 +72,26 @@ bool isInPlace(tensor::InsertSliceOp op) {
          slice.getMixedStrides() == op.getMixedStrides();
 }
 
-void materializeInsertion(IRRewriter &rewriter, tensor::InsertSliceOp op) {
+void materializeInsertion(IRRewriter &rewriter, tensor::InsertSliceOp op,
+                          bool named) {
   rewriter.setInsertionPoint(op);
   auto window = tensor::ExtractSliceOp::create(
       rewriter, op.getLoc(), op.getSourceType(), op.getDest(),
       op.getMixedOffsets(), op.getMixedSizes(), op.getMixedStrides());
-  Value copied = copyInto(rewriter, op.getLoc(), op.getSource(), window);
+  Value copied = copyInto(rewriter, op.getLoc(), op.getSource(), window, named);
   rewriter.modifyOpInPlace(op, [&] { op.getSourceMutable().assign(copied); });
 }
 
 /// A slice whose innermost elements are not adjacent is copied: kernels read
 /// dense rows.
-void materializeStrided(IRRewriter &rewriter, tensor::ExtractSliceOp op) {
+void materializeStrided(IRRewriter &rewriter, tensor::ExtractSliceOp op,
+                        bool named) {
   rewriter.setInsertionPointAfter(op);
   SmallVector<OpFoldResult> sizes =
       tensor::getMixedSizes(rewriter, op.getLoc(), op.getResult());
   Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), sizes,
                                         op.getType().getElementType());
-  Value copied = copyInto(rewriter, op.getLoc(), op.getResult(), empty);
+  Value copied = copyInto(rewriter, op.getLoc(), op.getResult(), empty, named);
   // Its reads are not contiguous: scalar loops, and no fusion that would carry
   // the stride further.
   copied.getDefiningOp()->setAttr("tw.lowering",
@@ -96,8 +102,30 @@ void materializeStrided(IRRewriter &rewriter, tensor::ExtractSliceOp op) {
   });
 }
 
+/// Gives plain copies their name.
+void nameCopies(IRRewriter &rewriter, func::FuncOp function) {
+  function.walk([&](linalg::GenericOp op) {
+    Block &body = op.getRegion().front();
+    auto yield = cast<linalg::YieldOp>(body.getTerminator());
+    bool isCopy =
+        op.getNumDpsInputs() == 1 && op.getNumDpsInits() == 1 &&
+        llvm::hasSingleElement(body) &&
+        yield.getOperand(0) == body.getArgument(0) &&
+        llvm::all_of(op.getIndexingMapsArray(),
+                     [](AffineMap map) { return map.isIdentity(); }) &&
+        !op->hasAttr("tw.lowering");
+    if (!isCopy)
+      return;
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOp(op, copyInto(rewriter, op.getLoc(), op.getInputs()[0],
+                                    op.getOutputs()[0], /*named=*/true));
+  });
+}
+
 struct MaterializeSlices
     : tilewright::impl::MaterializeSlicesPassBase<MaterializeSlices> {
+  using MaterializeSlicesPassBase::MaterializeSlicesPassBase;
+
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     RewritePatternSet patterns(&getContext());
@@ -125,10 +153,12 @@ struct MaterializeSlices
           slice && !isUnitStride(slice.getMixedStrides()))
         strided.push_back(slice);
     });
+    if (named)
+      nameCopies(rewriter, function);
     for (tensor::InsertSliceOp op : insertions)
-      materializeInsertion(rewriter, op);
+      materializeInsertion(rewriter, op, named);
     for (tensor::ExtractSliceOp op : strided)
-      materializeStrided(rewriter, op);
+      materializeStrided(rewriter, op, named);
   }
 };
 

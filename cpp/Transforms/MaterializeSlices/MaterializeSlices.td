@@ -11,6 +11,10 @@ def MaterializeSlicesPass : Pass<"tw-materialize-slices", "::mlir::func::FuncOp"
     strides) becomes a computation that writes to a slice of its destination, so that the host function holds views only
     and fusion can let the producer write there itself.
   }];
+  let options = [
+    Option<"named", "named", "bool", /*default=*/"false",
+           "Copy by `linalg.copy`, which canonicalisation keeps, instead of by a generic, which fuses">
+  ];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 

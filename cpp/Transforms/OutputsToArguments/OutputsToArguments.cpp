@@ -77,10 +77,10 @@ LogicalResult convertOutputs(func::FuncOp func) {
     aliases.push_back(-1);
     unsigned position = func.getNumArguments();
     auto dense = MemRefType::get(type.getShape(), type.getElementType());
-    if (failed(func.insertArgument(position, dense,
-                                   builder.getDictionaryAttr(builder.getNamedAttr(
-                                       "tw.output", builder.getI64IntegerAttr(number))),
-                                   value.getLoc())))
+    if (failed(func.insertArgument(
+            position, dense,
+            builder.getDictionaryAttr(builder.getNamedAttr("tw.output", builder.getI64IntegerAttr(number))),
+            value.getLoc())))
       return failure();
     Value output = func.getArgument(position);
     auto alloc = source.getDefiningOp<memref::AllocOp>();
@@ -103,10 +103,15 @@ LogicalResult convertOutputs(func::FuncOp func) {
 
 struct OutputsToArgumentsPass : tilewright::impl::OutputsToArgumentsPassBase<OutputsToArgumentsPass> {
   void runOnOperation() override {
-    for (auto func : getOperation().getOps<func::FuncOp>())
+    for (auto func : getOperation().getOps<func::FuncOp>()) {
+      if (func->hasAttr("tw.kernel") && llvm::any_of(func.getResultTypes(), llvm::IsaPred<MemRefType>)) {
+        func.emitOpError("returns a buffer that is not its destination");
+        return signalPassFailure();
+      }
       if ((func->hasAttr("tw.host") || func->hasAttr("tw.load")) && !func->hasAttr("tw.alias"))
         if (failed(convertOutputs(func)))
           return signalPassFailure();
+    }
   }
 };
 

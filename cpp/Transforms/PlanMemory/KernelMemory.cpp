@@ -76,8 +76,8 @@ LogicalResult memory::planKernel(func::FuncOp func, int64_t stackBytes, int64_t 
     if (bytes && *bytes <= stackBytes && used + *bytes <= stackTotal) {
       used += alignUp(*bytes);
       OpBuilder builder(alloc);
-      Value stack = memref::AllocaOp::create(builder, alloc.getLoc(), alloc.getType(),
-                                             builder.getI64IntegerAttr(kAlignment));
+      Value stack =
+          memref::AllocaOp::create(builder, alloc.getLoc(), alloc.getType(), builder.getI64IntegerAttr(kAlignment));
       alloc.replaceAllUsesWith(stack);
       alloc.erase();
       ++counts.stacked;

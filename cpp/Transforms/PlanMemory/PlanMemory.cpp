@@ -121,8 +121,7 @@ SmallVector<Value> computeOffsets(OpBuilder &builder, Location loc, const Plan &
 
 void replaceByView(memref::AllocOp alloc, Value arena, Value offset) {
   OpBuilder builder(alloc);
-  Value view =
-      memref::ViewOp::create(builder, alloc.getLoc(), alloc.getType(), arena, offset, alloc.getDynamicSizes());
+  Value view = memref::ViewOp::create(builder, alloc.getLoc(), alloc.getType(), arena, offset, alloc.getDynamicSizes());
   alloc.replaceAllUsesWith(view);
   alloc.erase();
 }
@@ -146,10 +145,12 @@ struct PlanMemoryPass : tilewright::impl::PlanMemoryPassBase<PlanMemoryPass> {
     Location loc = func.getLoc();
     auto ret = cast<func::ReturnOp>(shapes.front().getTerminator());
     OpBuilder shapesBuilder(ret);
-    ret->insertOperands(ret.getNumOperands(),
-                        computeOffsets(shapesBuilder, loc, *plan, shapes.getArguments()).back());
+    SmallVector<Value> sizes(ret.getOperands());
+    sizes.push_back(computeOffsets(shapesBuilder, loc, *plan, shapes.getArguments()).back());
+    func::ReturnOp::create(shapesBuilder, ret.getLoc(), sizes);
+    ret.erase();
     shapes.setFunctionType(
-        shapesBuilder.getFunctionType(shapes.getFunctionType().getInputs(), ret->getOperandTypes()));
+        shapesBuilder.getFunctionType(shapes.getFunctionType().getInputs(), ValueRange(sizes).getTypes()));
     if (plan->slots.empty())
       func->setAttr("tw.scratch", IntegerAttr::get(IntegerType::get(&getContext(), 64), plan->fixedBytes));
 
@@ -162,11 +163,15 @@ struct PlanMemoryPass : tilewright::impl::PlanMemoryPassBase<PlanMemoryPass> {
     Value arena = func.getArgument(last);
     OpBuilder builder = OpBuilder::atBlockBegin(&func.front());
     SmallVector<Value> offsets = computeOffsets(builder, loc, *plan, func.getArguments());
+    // The builder stands before the first operation, which may be an allocation that goes: constants come first.
+    SmallVector<Value> fixedOffsets = llvm::map_to_vector(plan->offsets, [&](int64_t offset) -> Value {
+      return arith::ConstantIndexOp::create(builder, loc, offset);
+    });
     for (auto [slot, offset] : llvm::zip(plan->slots, offsets))
       for (memref::AllocOp alloc : slot.users)
         replaceByView(alloc, arena, offset);
-    for (auto [alloc, offset] : llvm::zip(plan->fixed, plan->offsets))
-      replaceByView(alloc, arena, arith::ConstantIndexOp::create(builder, loc, offset));
+    for (auto [alloc, offset] : llvm::zip(plan->fixed, fixedOffsets))
+      replaceByView(alloc, arena, offset);
     for (memref::AllocOp alloc : plan->unplaced)
       if (failed(pushAllocation(alloc)))
         return failure();

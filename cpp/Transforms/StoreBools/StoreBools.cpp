@@ -127,8 +127,8 @@ LogicalResult convertOp(Operation *op) {
         global.setType(cast<MemRefType>(bytesFor(global.getType())));
         auto value = dyn_cast_or_null<DenseElementsAttr>(global.getInitialValueAttr());
         if (value)
-          global.setInitialValueAttr(value.mapValues(IntegerType::get(global.getContext(), 8),
-                                                     [](const APInt &bit) { return bit.zext(8); }));
+          global.setInitialValueAttr(
+              value.mapValues(IntegerType::get(global.getContext(), 8), [](const APInt &bit) { return bit.zext(8); }));
         return success();
       })
       .Default([](Operation *other) -> LogicalResult {
@@ -163,9 +163,9 @@ struct StoreBoolsPass : tilewright::impl::StoreBoolsPassBase<StoreBoolsPass> {
             convert(argument);
       if (auto func = dyn_cast<func::FuncOp>(op)) {
         auto bytes = [](Type type) { return holdsBools(type) ? bytesFor(type) : type; };
-        func.setFunctionType(
-            FunctionType::get(&getContext(), llvm::map_to_vector(func.getFunctionType().getInputs(), bytes),
-                              llvm::map_to_vector(func.getFunctionType().getResults(), bytes)));
+        func.setFunctionType(FunctionType::get(&getContext(),
+                                               llvm::map_to_vector(func.getFunctionType().getInputs(), bytes),
+                                               llvm::map_to_vector(func.getFunctionType().getResults(), bytes)));
       }
     });
     if (!any)

@@ -21,7 +21,9 @@
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Tensor/Transforms/Transforms.h"
+#include "mlir/IR/Dominance.h"
 #include "mlir/IR/Iterators.h"
+#include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tilewright {
@@ -106,6 +108,48 @@ llvm::SmallPtrSet<Operation *, 8> producersWithoutTiles(Operation *root) {
   return found;
 }
 
+/// Takes the same slice with whole panels: all of the last dimension.
+Value wholePanels(RewriterBase &rewriter, Value value) {
+  auto slice = value.getDefiningOp<tensor::ExtractSliceOp>();
+  if (!slice)
+    return value;
+  Value source = wholePanels(rewriter, slice.getSource());
+  auto type = cast<RankedTensorType>(source.getType());
+  if (type.isDynamicDim(type.getRank() - 1))
+    return value;
+  SmallVector<OpFoldResult> offsets = slice.getMixedOffsets();
+  SmallVector<OpFoldResult> sizes = slice.getMixedSizes();
+  if (static_cast<int64_t>(sizes.size()) !=
+      cast<RankedTensorType>(value.getType()).getRank())
+    return value;
+  offsets.back() = rewriter.getIndexAttr(0);
+  sizes.back() = rewriter.getIndexAttr(type.getShape().back());
+  rewriter.setInsertionPoint(slice);
+  return tensor::ExtractSliceOp::create(rewriter, slice.getLoc(), source,
+                                        offsets, sizes,
+                                        slice.getMixedStrides());
+}
+
+/// Slices through `n mod panel` end where the last column does, but columns of
+/// the panels before it lie beyond: where a tile may span panels, whole ones are
+/// read.
+void widenPanels(func::FuncOp function) {
+  IRRewriter rewriter(function.getContext());
+  function.walk([&](linalg::LinalgOp op) {
+    for (OpOperand *input : op.getDpsInputOperands()) {
+      AffineMap map = op.getMatchingIndexingMap(input);
+      if (map.getNumResults() == 0)
+        continue;
+      auto lane = dyn_cast<AffineBinaryOpExpr>(map.getResults().back());
+      if (!lane || lane.getKind() != AffineExprKind::Mod)
+        continue;
+      Value whole = wholePanels(rewriter, input->get());
+      if (whole != input->get())
+        rewriter.modifyOpInPlace(op, [&] { input->set(whole); });
+    }
+  });
+}
+
 /// Folds sizes and erases what tiling left without a use.
 LogicalResult cleanUp(func::FuncOp function) {
   MLIRContext *context = function.getContext();
@@ -126,7 +170,13 @@ LogicalResult cleanUp(func::FuncOp function) {
                                           /*foldSingleUseOnly=*/false);
   context->getLoadedDialect<linalg::LinalgDialect>()
       ->getCanonicalizationPatterns(patterns);
-  return applyPatternsGreedily(function, std::move(patterns));
+  if (failed(applyPatternsGreedily(function, std::move(patterns))))
+    return failure();
+  // A producer with several consumers was fused once for each of them.
+  IRRewriter rewriter(context);
+  DominanceInfo dominance(function);
+  eliminateCommonSubExpressions(rewriter, dominance, function);
+  return success();
 }
 
 struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
@@ -134,7 +184,10 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
     func::FuncOp function = getOperation();
     if (!function->hasAttr("tw.kernel"))
       return;
-    if (failed(tileWorkgroups(function)) || failed(cleanUp(function)) ||
+    if (failed(tileWorkgroups(function)))
+      return signalPassFailure();
+    widenPanels(function);
+    if (failed(cleanUp(function)) ||
         failed(tileRegisters(function)) || failed(cleanUp(function)))
       return signalPassFailure();
     function.walk([](Operation *op) { op->removeAttr(kTiled); });

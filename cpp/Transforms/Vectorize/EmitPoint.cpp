@@ -17,96 +17,78 @@ using namespace tilewright::vectorize;
 Value Emitter::widen(Value value, int64_t width) {
   if (width == 1 || isa<VectorType>(value.getType()))
     return value;
-  return vector::BroadcastOp::create(
-      b, loc, VectorType::get({width}, value.getType()), value);
+  return vector::BroadcastOp::create(b, loc, VectorType::get({width}, value.getType()), value);
 }
 
-Indices Emitter::operandIndices(OpOperand &operand, const Point &point,
-                                int64_t laneOffset) {
+Indices Emitter::operandIndices(OpOperand &operand, const Point &point, int64_t laneOffset) {
   Indices loops(point.index);
   if (laneOffset != 0)
     loops[nest.lane] = math.add(loops[nest.lane], math.constant(laneOffset));
-  return llvm::map_to_vector(
-      op.getMatchingIndexingMap(&operand).getResults(),
-      [&](AffineExpr expr) { return math.evaluate(expr, loops); });
+  return llvm::map_to_vector(op.getMatchingIndexingMap(&operand).getResults(),
+                             [&](AffineExpr expr) { return math.evaluate(expr, loops); });
 }
 
-Value Emitter::readVector(Value tensor, ArrayRef<OpFoldResult> indices,
-                          const Point &point) {
+Value Emitter::readVector(Value tensor, ArrayRef<OpFoldResult> indices, const Point &point) {
   auto type = cast<RankedTensorType>(tensor.getType());
   auto vectorType = VectorType::get({point.width}, type.getElementType());
-  Value padding =
-      arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
-  AffineMap map =
-      AffineMap::getMinorIdentityMap(type.getRank(), 1, b.getContext());
+  Value padding = arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
+  AffineMap map = AffineMap::getMinorIdentityMap(type.getRank(), 1, b.getContext());
   // Lanes beyond the tile that are known to lie in the tensor (the padding of a
   // packed panel) are read unmasked; what is computed from them is masked when
   // it is written.
   Value mask = point.mask;
   std::optional<int64_t> first = getConstantIntValue(indices.back());
-  if (first && !ShapedType::isDynamic(type.getShape().back()) &&
-      *first + point.width <= type.getShape().back())
+  if (first && !ShapedType::isDynamic(type.getShape().back()) && *first + point.width <= type.getShape().back())
     mask = nullptr;
-  return vector::TransferReadOp::create(
-      b, loc, vectorType, tensor, math.values(indices), AffineMapAttr::get(map),
-      padding, mask, b.getBoolArrayAttr({true}));
+  return vector::TransferReadOp::create(b, loc, vectorType, tensor, math.values(indices), AffineMapAttr::get(map),
+                                        padding, mask, b.getBoolArrayAttr({true}));
 }
 
-Value Emitter::readOperand(OpOperand &operand, const Point &point,
-                           Value tensor) {
+Value Emitter::readOperand(OpOperand &operand, const Point &point, Value tensor) {
   auto type = dyn_cast<RankedTensorType>(tensor.getType());
   if (!type)
     return tensor;
   Access access = nest.access[operand.getOperandNumber()];
   if (access == Access::Uniform || point.width == 1)
-    return tensor::ExtractOp::create(
-        b, loc, tensor, math.values(operandIndices(operand, point, 0)));
+    return tensor::ExtractOp::create(b, loc, tensor, math.values(operandIndices(operand, point, 0)));
   if (access == Access::Contiguous)
     return readVector(tensor, operandIndices(operand, point, 0), point);
   Values elements;
   for (int64_t lane = 0; lane < point.width; ++lane)
-    elements.push_back(tensor::ExtractOp::create(
-        b, loc, tensor, math.values(operandIndices(operand, point, lane))));
-  return vector::FromElementsOp::create(
-      b, loc, VectorType::get({point.width}, type.getElementType()), elements);
+    elements.push_back(tensor::ExtractOp::create(b, loc, tensor, math.values(operandIndices(operand, point, lane))));
+  return vector::FromElementsOp::create(b, loc, VectorType::get({point.width}, type.getElementType()), elements);
 }
 
 Value Emitter::readInit(unsigned output, const Point &point, Value tensor) {
   if (initScalars[output])
-    return nest.laneIsReduction ? initScalars[output]
-                                : widen(initScalars[output], point.width);
+    return nest.laneIsReduction ? initScalars[output] : widen(initScalars[output], point.width);
   return readOperand(*outputOperand(output), point, tensor);
 }
 
-Value Emitter::writeOutput(unsigned output, const Point &point, Value value,
-                           Value tensor) {
+Value Emitter::writeVector(Value value, Value tensor, ArrayRef<OpFoldResult> indices, Value mask) {
+  AffineMap map = AffineMap::getMinorIdentityMap(indices.size(), 1, b.getContext());
+  return vector::TransferWriteOp::create(b, loc, value, tensor, math.values(indices), AffineMapAttr::get(map), mask,
+                                         b.getBoolArrayAttr({true}))
+      .getResult();
+}
+
+Value Emitter::writeOutput(unsigned output, const Point &point, Value value, Value tensor) {
   OpOperand &operand = *outputOperand(output);
   Indices indices = operandIndices(operand, point, 0);
   if (point.width == 1 || nest.laneIsReduction)
-    return tensor::InsertOp::create(b, loc, value, tensor,
-                                    math.values(indices));
+    return tensor::InsertOp::create(b, loc, value, tensor, math.values(indices));
   value = widen(value, point.width);
-  if (nest.access[operand.getOperandNumber()] == Access::Contiguous) {
-    AffineMap map =
-        AffineMap::getMinorIdentityMap(indices.size(), 1, b.getContext());
-    return vector::TransferWriteOp::create(
-               b, loc, value, tensor, math.values(indices),
-               AffineMapAttr::get(map), point.mask, b.getBoolArrayAttr({true}))
-        .getResult();
-  }
+  if (nest.access[operand.getOperandNumber()] == Access::Contiguous)
+    return writeVector(value, tensor, indices, point.mask);
   for (int64_t lane = 0; lane < point.width; ++lane) {
     Value element = vector::ExtractOp::create(b, loc, value, lane);
-    tensor = tensor::InsertOp::create(
-        b, loc, element, tensor,
-        math.values(operandIndices(operand, point, lane)));
+    tensor = tensor::InsertOp::create(b, loc, element, tensor, math.values(operandIndices(operand, point, lane)));
   }
   return tensor;
 }
 
-Value Emitter::evaluateExtract(tensor::ExtractOp extract, const Point &point,
-                               Value tensor, ArrayRef<OpFoldResult> bases,
-                               ArrayRef<Value> vectors,
-                               ArrayRef<Spread> spreads) {
+Value Emitter::evaluateExtract(tensor::ExtractOp extract, const Point &point, Value tensor,
+                               ArrayRef<OpFoldResult> bases, ArrayRef<Value> vectors, ArrayRef<Spread> spreads) {
   Type element = extract.getType();
   if (isContiguousExtract(spreads) && !element.isInteger(1))
     return readVector(tensor, bases, point);
@@ -117,44 +99,34 @@ Value Emitter::evaluateExtract(tensor::ExtractOp extract, const Point &point,
       if (spread == Spread::Vector)
         indices.push_back(vector::ExtractOp::create(b, loc, vec, lane));
       else
-        indices.push_back(math.value(spread == Spread::Lane
-                                         ? math.add(base, math.constant(lane))
-                                         : base));
+        indices.push_back(math.value(spread == Spread::Lane ? math.add(base, math.constant(lane)) : base));
     }
     elements.push_back(tensor::ExtractOp::create(b, loc, tensor, indices));
   }
-  return vector::FromElementsOp::create(
-      b, loc, VectorType::get({point.width}, element), elements);
+  return vector::FromElementsOp::create(b, loc, VectorType::get({point.width}, element), elements);
 }
 
-Value Emitter::guardDivisor(Operation *bodyOp, Value divisor,
-                            const Point &point) {
+Value Emitter::guardDivisor(Operation *bodyOp, Value divisor, const Point &point) {
   // Masked lanes hold zeros, and an integer division by zero is undefined even
   // where nobody reads its result.
-  if (!point.mask ||
-      !isa<arith::DivSIOp, arith::DivUIOp, arith::RemSIOp, arith::RemUIOp,
-           arith::CeilDivSIOp, arith::CeilDivUIOp, arith::FloorDivSIOp>(bodyOp))
+  if (!point.mask || !isa<arith::DivSIOp, arith::DivUIOp, arith::RemSIOp, arith::RemUIOp, arith::CeilDivSIOp,
+                          arith::CeilDivUIOp, arith::FloorDivSIOp>(bodyOp))
     return divisor;
   auto type = cast<VectorType>(divisor.getType());
-  Value one = widen(arith::ConstantOp::create(
-                        b, loc, b.getIntegerAttr(type.getElementType(), 1)),
-                    point.width);
+  Value one = widen(arith::ConstantOp::create(b, loc, b.getIntegerAttr(type.getElementType(), 1)), point.width);
   return arith::SelectOp::create(b, loc, point.mask, divisor, one);
 }
 
 Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
   struct Known {
-    Value value; // for Lane: null until somebody needs the vector
-    OpFoldResult
-        base; // for Lane and for scalar indices: the first lane's index
+    Value value;       // for Lane: null until somebody needs the vector
+    OpFoldResult base; // for Lane and for scalar indices: the first lane's index
     Spread spread;
   };
   DenseMap<Value, Known> known;
   bool scalar = point.width == 1;
   auto bind = [&](Value from, Value to) {
-    known[from] = {to, to,
-                   isa<VectorType>(to.getType()) ? Spread::Vector
-                                                 : Spread::Uniform};
+    known[from] = {to, to, isa<VectorType>(to.getType()) ? Spread::Vector : Spread::Uniform};
   };
   auto lookup = [&](Value v) {
     auto it = known.find(v);
@@ -165,9 +137,7 @@ Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
       return widen(k.value, point.width);
     auto type = VectorType::get({point.width}, b.getIndexType());
     Value base = vector::BroadcastOp::create(b, loc, type, math.value(k.base));
-    return arith::AddIOp::create(b, loc, base,
-                                 vector::StepOp::create(b, loc, type))
-        .getResult();
+    return arith::AddIOp::create(b, loc, base, vector::StepOp::create(b, loc, type)).getResult();
   };
 
   Block *body = op.getBody();
@@ -176,8 +146,7 @@ Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
     if (arg.use_empty())
       continue;
     int same = nest.sameAsOutput[operand->getOperandNumber()];
-    bind(arg, same >= 0 ? outputs[same]
-                        : readOperand(*operand, point, operand->get()));
+    bind(arg, same >= 0 ? outputs[same] : readOperand(*operand, point, operand->get()));
   }
   for (auto [arg, output] : llvm::zip(op.getRegionOutputArgs(), outputs))
     if (!arg.use_empty())
@@ -188,31 +157,21 @@ Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
     if (auto index = dyn_cast<linalg::IndexOp>(&bodyOp)) {
       OpFoldResult base = point.index[index.getDim()];
       bool lane = !scalar && index.getDim() == nest.lane;
-      known[result] = {lane ? Value() : math.value(base), base,
-                       lane ? Spread::Lane : Spread::Uniform};
+      known[result] = {lane ? Value() : math.value(base), base, lane ? Spread::Lane : Spread::Uniform};
       continue;
     }
     auto operands = llvm::map_to_vector(bodyOp.getOperands(), lookup);
-    auto spreads =
-        llvm::map_to_vector(operands, [](const Known &k) { return k.spread; });
+    auto spreads = llvm::map_to_vector(operands, [](const Known &k) { return k.spread; });
     Spread spread = *spreadOf(&bodyOp, spreads, nest.lane);
     if (spread == Spread::Lane) {
       OpFoldResult lhs = operands[0].base, rhs = operands[1].base;
-      known[result] = {Value(),
-                       isa<arith::AddIOp>(bodyOp) ? math.add(lhs, rhs)
-                                                  : math.sub(lhs, rhs),
-                       Spread::Lane};
+      known[result] = {Value(), isa<arith::AddIOp>(bodyOp) ? math.add(lhs, rhs) : math.sub(lhs, rhs), Spread::Lane};
       continue;
     }
-    if (auto extract = dyn_cast<tensor::ExtractOp>(&bodyOp);
-        extract && spread == Spread::Vector) {
-      auto bases = llvm::map_to_vector(ArrayRef(operands).drop_front(),
-                                       [](const Known &k) { return k.base; });
-      auto vectors =
-          llvm::map_to_vector(ArrayRef(operands).drop_front(),
-                              [](const Known &k) { return k.value; });
-      bind(result, evaluateExtract(extract, point, operands[0].value, bases,
-                                   vectors, ArrayRef(spreads).drop_front()));
+    if (auto extract = dyn_cast<tensor::ExtractOp>(&bodyOp); extract && spread == Spread::Vector) {
+      auto bases = llvm::map_to_vector(ArrayRef(operands).drop_front(), [](const Known &k) { return k.base; });
+      auto vectors = llvm::map_to_vector(ArrayRef(operands).drop_front(), [](const Known &k) { return k.value; });
+      bind(result, evaluateExtract(extract, point, operands[0].value, bases, vectors, ArrayRef(spreads).drop_front()));
       continue;
     }
     Values newOperands;
@@ -228,8 +187,7 @@ Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
       if (newOperands.size() == 2)
         newOperands[1] = guardDivisor(&bodyOp, newOperands[1], point);
     }
-    OperationState state(bodyOp.getLoc(), bodyOp.getName().getIdentifier(),
-                         newOperands, type, bodyOp.getAttrs());
+    OperationState state(bodyOp.getLoc(), bodyOp.getName().getIdentifier(), newOperands, type, bodyOp.getAttrs());
     bind(result, b.create(state)->getResult(0));
   }
   Values yields;

@@ -27,8 +27,7 @@ public:
   mlir::OpFoldResult sub(mlir::OpFoldResult lhs, mlir::OpFoldResult rhs);
   mlir::OpFoldResult roundDown(mlir::OpFoldResult value, int64_t multiple);
   /// The value of `expr` at the given loop indices.
-  mlir::OpFoldResult evaluate(mlir::AffineExpr expr,
-                              llvm::ArrayRef<mlir::OpFoldResult> loops);
+  mlir::OpFoldResult evaluate(mlir::AffineExpr expr, llvm::ArrayRef<mlir::OpFoldResult> loops);
 
 private:
   mlir::OpBuilder &b;
@@ -50,6 +49,20 @@ struct Slot {
   mlir::Value mask;
 };
 
+/// Vectors of one register tile: what AVX-512 has registers for.
+inline constexpr int64_t kMaxTileVectors = 32;
+/// Parallel loops around the lanes that are unrolled together.
+inline constexpr int64_t kMaxOuterPoints = 16;
+/// A reduction loop of so few steps is unrolled.
+inline constexpr int64_t kMaxUnrolledTrips = 4;
+/// Two FMA units of four cycles latency are busy with so many independent
+/// accumulators.
+inline constexpr int64_t kWantedAccumulators = 8;
+/// Rows that are taken together where their number is not known.
+inline constexpr int64_t kBlockedRows = 4;
+/// Reductions over more elements than this are reduced one result at a time.
+inline constexpr int64_t kLongRow = 4096;
+
 class Emitter {
 public:
   Emitter(mlir::RewriterBase &b, const Nest &nest);
@@ -63,59 +76,50 @@ private:
 
   // Loops.
   void chooseTile();
-  Values loop(mlir::OpFoldResult lo, mlir::OpFoldResult hi, int64_t step,
-              Values carried, const LoopBody &body);
-  Values loopNest(llvm::ArrayRef<unsigned> loops, Indices index, Values carried,
-                  const PointStep &step);
+  /// The loop along which the results of a reduction over lanes lie in memory,
+  /// if as many of them as there are lanes should be computed together.
+  std::optional<unsigned> findResultLoop();
+  Values loop(mlir::OpFoldResult lo, mlir::OpFoldResult hi, int64_t step, Values carried, const LoopBody &body);
+  Values loopNest(llvm::ArrayRef<unsigned> loops, Indices index, Values carried, const PointStep &step);
   Values lanes(const Indices &index, Values tensors);
   Values tail(const Indices &index, mlir::OpFoldResult from, Values tensors);
   /// Unrolled outer points times `slots`: elementwise, or accumulated over the
   /// reduction loops.
-  Values block(const Indices &index, llvm::ArrayRef<Slot> slots,
-               Values tensors);
-  llvm::SmallVector<Point> pointsOf(const Indices &index,
-                                    llvm::ArrayRef<Slot> slots);
-  llvm::SmallVector<Indices> combinations(llvm::ArrayRef<unsigned> loops,
-                                          const Indices &index);
-  void splitReductions(llvm::SmallVectorImpl<unsigned> &rolled,
-                       llvm::SmallVectorImpl<unsigned> &unrolled);
+  Values block(const Indices &index, llvm::ArrayRef<Slot> slots, Values tensors);
+  llvm::SmallVector<Point> pointsOf(const Indices &index, llvm::ArrayRef<Slot> slots);
+  llvm::SmallVector<Indices> combinations(llvm::ArrayRef<unsigned> loops, const Indices &index);
+  void splitReductions(llvm::SmallVectorImpl<unsigned> &rolled, llvm::SmallVectorImpl<unsigned> &unrolled);
 
   // Reductions whose lane loop is parallel, and whose lane loop is the
   // reduction.
   Values accumulate(llvm::ArrayRef<Point> points, Values inits);
   Values reduceLanes(const Indices &index, Values tensors);
-  Values reduceLanesOnce(llvm::ArrayRef<Point> points, const Indices &index,
-                         Values partials, int64_t perPoint);
+  Values reduceLanesOnce(llvm::ArrayRef<Point> points, const Indices &index, Values partials, int64_t perPoint);
   mlir::Value combine(unsigned output, mlir::Value lhs, mlir::Value rhs);
   mlir::Value combineTree(unsigned output, Values parts);
+  /// Reduces each of as many vectors as there are lanes; lane i of the result is
+  /// vector i's.
+  mlir::Value combineTransposed(unsigned output, Values rows);
   mlir::Value neutral(unsigned output, int64_t width);
 
   // Points.
   Values evaluateBody(const Point &point, llvm::ArrayRef<mlir::Value> outputs);
-  mlir::Value evaluateExtract(mlir::tensor::ExtractOp op, const Point &point,
-                              mlir::Value tensor,
-                              llvm::ArrayRef<mlir::OpFoldResult> bases,
-                              llvm::ArrayRef<mlir::Value> vectors,
+  mlir::Value evaluateExtract(mlir::tensor::ExtractOp op, const Point &point, mlir::Value tensor,
+                              llvm::ArrayRef<mlir::OpFoldResult> bases, llvm::ArrayRef<mlir::Value> vectors,
                               llvm::ArrayRef<Spread> spreads);
-  mlir::Value readOperand(mlir::OpOperand &operand, const Point &point,
-                          mlir::Value tensor);
-  mlir::Value readVector(mlir::Value tensor,
-                         llvm::ArrayRef<mlir::OpFoldResult> indices,
-                         const Point &point);
+  mlir::Value readOperand(mlir::OpOperand &operand, const Point &point, mlir::Value tensor);
+  mlir::Value readVector(mlir::Value tensor, llvm::ArrayRef<mlir::OpFoldResult> indices, const Point &point);
+  mlir::Value writeVector(mlir::Value value, mlir::Value tensor, llvm::ArrayRef<mlir::OpFoldResult> indices,
+                          mlir::Value mask);
   mlir::Value readInit(unsigned output, const Point &point, mlir::Value tensor);
-  mlir::Value writeOutput(unsigned output, const Point &point,
-                          mlir::Value value, mlir::Value tensor);
-  Indices operandIndices(mlir::OpOperand &operand, const Point &point,
-                         int64_t laneOffset);
+  mlir::Value writeOutput(unsigned output, const Point &point, mlir::Value value, mlir::Value tensor);
+  Indices operandIndices(mlir::OpOperand &operand, const Point &point, int64_t laneOffset);
   mlir::Value widen(mlir::Value value, int64_t width);
-  mlir::Value guardDivisor(mlir::Operation *op, mlir::Value divisor,
-                           const Point &point);
+  mlir::Value guardDivisor(mlir::Operation *op, mlir::Value divisor, const Point &point);
 
   mlir::OpFoldResult size(unsigned loop) const { return loopSizes[loop]; }
   bool usesOutput(unsigned output) const;
-  mlir::OpOperand *outputOperand(unsigned output) {
-    return op.getDpsInitOperand(output);
-  }
+  mlir::OpOperand *outputOperand(unsigned output) { return op.getDpsInitOperand(output); }
 
   mlir::RewriterBase &b;
   mlir::Location loc;
@@ -127,6 +131,7 @@ private:
   int64_t outerPoints = 1;
   std::optional<unsigned> blockedOuter; // a loop of unknown size that is taken
                                         // `blockRows` at a time
+  int64_t blockFactor = 1;
   int64_t blockRows = 1;
   Values initScalars; // per output: the value that fills the initial tensor, or
                       // null

@@ -52,8 +52,7 @@ struct Window {
 };
 
 bool isPlain(VectorTransferOpInterface op) {
-  return op.getVectorType().getRank() == 1 &&
-         op.getPermutationMap().isMinorIdentity() && op.isDimInBounds(0);
+  return op.getVectorType().getRank() == 1 && op.getPermutationMap().isMinorIdentity() && op.isDimInBounds(0);
 }
 
 enum class Overlap { None, Same, Inside, Unknown };
@@ -69,8 +68,7 @@ Overlap compare(const Window &read, const Window &written, int64_t &offset) {
   }
   if (read.indices.empty())
     return Overlap::Same;
-  std::optional<int64_t> d =
-      distance(written.indices.back(), read.indices.back());
+  std::optional<int64_t> d = distance(written.indices.back(), read.indices.back());
   if (d && (*d >= written.width || -*d >= read.width))
     return Overlap::None;
   if (!d || !othersEqual)
@@ -78,23 +76,19 @@ Overlap compare(const Window &read, const Window &written, int64_t &offset) {
   offset = *d;
   if (*d == 0 && read.width == written.width)
     return Overlap::Same;
-  return *d >= 0 && *d + read.width <= written.width ? Overlap::Inside
-                                                     : Overlap::Unknown;
+  return *d >= 0 && *d + read.width <= written.width ? Overlap::Inside : Overlap::Unknown;
 }
 
 /// The value that a read finds, or null. New ops are only made if one is
 /// returned.
-Value findWritten(PatternRewriter &b, Operation *op, Value tensor,
-                  const Window &read, Value padding) {
+Value findWritten(PatternRewriter &b, Operation *op, Value tensor, const Window &read, Value padding) {
   while (Operation *def = tensor.getDefiningOp()) {
     auto write = dyn_cast<vector::TransferWriteOp>(def);
     auto insert = dyn_cast<tensor::InsertOp>(def);
     if (!insert && !(write && isPlain(write)))
       return nullptr;
     Window written = insert ? Window{insert.getIndices(), 1, Value()}
-                            : Window{write.getIndices(),
-                                     write.getVectorType().getNumElements(),
-                                     write.getMask()};
+                            : Window{write.getIndices(), write.getVectorType().getNumElements(), write.getMask()};
     int64_t offset = 0;
     Overlap overlap = compare(read, written, offset);
     if (overlap == Overlap::None) {
@@ -103,16 +97,13 @@ Value findWritten(PatternRewriter &b, Operation *op, Value tensor,
     }
     Value value = insert ? insert.getScalar() : write.getVector();
     bool readsVector = padding != nullptr, wroteVector = write != nullptr;
-    if (overlap == Overlap::Same && readsVector == wroteVector &&
-        read.mask == written.mask) {
+    if (overlap == Overlap::Same && readsVector == wroteVector && read.mask == written.mask) {
       if (!read.mask)
         return value;
-      Value rest = vector::BroadcastOp::create(b, op->getLoc(), value.getType(),
-                                               padding);
+      Value rest = vector::BroadcastOp::create(b, op->getLoc(), value.getType(), padding);
       return arith::SelectOp::create(b, op->getLoc(), read.mask, value, rest);
     }
-    if (overlap != Overlap::Unknown && !readsVector && wroteVector &&
-        !written.mask)
+    if (overlap != Overlap::Unknown && !readsVector && wroteVector && !written.mask)
       return vector::ExtractOp::create(b, op->getLoc(), value, offset);
     return nullptr;
   }
@@ -120,21 +111,15 @@ Value findWritten(PatternRewriter &b, Operation *op, Value tensor,
 }
 
 struct ForwardWriteToTransferRead : OpRewritePattern<vector::TransferReadOp> {
-  ForwardWriteToTransferRead(MLIRContext *context, int64_t *count)
-      : OpRewritePattern(context), count(count) {}
+  ForwardWriteToTransferRead(MLIRContext *context, int64_t *count) : OpRewritePattern(context), count(count) {}
 
-  LogicalResult matchAndRewrite(vector::TransferReadOp op,
-                                PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(vector::TransferReadOp op, PatternRewriter &rewriter) const override {
     if (!isa<RankedTensorType>(op.getShapedType()) || !isPlain(op))
-      return rewriter.notifyMatchFailure(
-          op, "not a 1-d read of a tensor in bounds");
-    Window window{op.getIndices(), op.getVectorType().getNumElements(),
-                  op.getMask()};
-    Value value =
-        findWritten(rewriter, op, op.getBase(), window, op.getPadding());
+      return rewriter.notifyMatchFailure(op, "not a 1-d read of a tensor in bounds");
+    Window window{op.getIndices(), op.getVectorType().getNumElements(), op.getMask()};
+    Value value = findWritten(rewriter, op, op.getBase(), window, op.getPadding());
     if (!value)
-      return rewriter.notifyMatchFailure(
-          op, "no write of the same elements is in sight");
+      return rewriter.notifyMatchFailure(op, "no write of the same elements is in sight");
     rewriter.replaceOp(op, value);
     if (count)
       ++*count;
@@ -144,16 +129,13 @@ struct ForwardWriteToTransferRead : OpRewritePattern<vector::TransferReadOp> {
 };
 
 struct ForwardWriteToExtract : OpRewritePattern<tensor::ExtractOp> {
-  ForwardWriteToExtract(MLIRContext *context, int64_t *count)
-      : OpRewritePattern(context), count(count) {}
+  ForwardWriteToExtract(MLIRContext *context, int64_t *count) : OpRewritePattern(context), count(count) {}
 
-  LogicalResult matchAndRewrite(tensor::ExtractOp op,
-                                PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(tensor::ExtractOp op, PatternRewriter &rewriter) const override {
     Window window{op.getIndices(), 1, Value()};
     Value value = findWritten(rewriter, op, op.getTensor(), window, nullptr);
     if (!value)
-      return rewriter.notifyMatchFailure(
-          op, "no write of the same element is in sight");
+      return rewriter.notifyMatchFailure(op, "no write of the same element is in sight");
     rewriter.replaceOp(op, value);
     if (count)
       ++*count;
@@ -164,8 +146,6 @@ struct ForwardWriteToExtract : OpRewritePattern<tensor::ExtractOp> {
 
 } // namespace
 
-void tilewright::populateForwardTensorReadPatterns(RewritePatternSet &patterns,
-                                                   int64_t *numForwarded) {
-  patterns.add<ForwardWriteToTransferRead, ForwardWriteToExtract>(
-      patterns.getContext(), numForwarded);
+void tilewright::populateForwardTensorReadPatterns(RewritePatternSet &patterns, int64_t *numForwarded) {
+  patterns.add<ForwardWriteToTransferRead, ForwardWriteToExtract>(patterns.getContext(), numForwarded);
 }

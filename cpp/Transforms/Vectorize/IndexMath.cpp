@@ -14,18 +14,14 @@
 using namespace mlir;
 using namespace tilewright::vectorize;
 
-Value IndexMath::value(OpFoldResult ofr) {
-  return getValueOrCreateConstantIndexOp(b, loc, ofr);
-}
+Value IndexMath::value(OpFoldResult ofr) { return getValueOrCreateConstantIndexOp(b, loc, ofr); }
 
 Values IndexMath::values(ArrayRef<OpFoldResult> ofrs) {
-  return llvm::map_to_vector(ofrs,
-                             [&](OpFoldResult ofr) { return value(ofr); });
+  return llvm::map_to_vector(ofrs, [&](OpFoldResult ofr) { return value(ofr); });
 }
 
 OpFoldResult IndexMath::add(OpFoldResult lhs, OpFoldResult rhs) {
-  std::optional<int64_t> l = getConstantIntValue(lhs),
-                         r = getConstantIntValue(rhs);
+  std::optional<int64_t> l = getConstantIntValue(lhs), r = getConstantIntValue(rhs);
   if (l && r)
     return constant(*l + *r);
   if (l == 0)
@@ -38,8 +34,7 @@ OpFoldResult IndexMath::add(OpFoldResult lhs, OpFoldResult rhs) {
 }
 
 OpFoldResult IndexMath::sub(OpFoldResult lhs, OpFoldResult rhs) {
-  std::optional<int64_t> l = getConstantIntValue(lhs),
-                         r = getConstantIntValue(rhs);
+  std::optional<int64_t> l = getConstantIntValue(lhs), r = getConstantIntValue(rhs);
   if (l && r)
     return constant(*l - *r);
   if (r == 0)
@@ -50,22 +45,17 @@ OpFoldResult IndexMath::sub(OpFoldResult lhs, OpFoldResult rhs) {
 OpFoldResult IndexMath::roundDown(OpFoldResult v, int64_t multiple) {
   if (std::optional<int64_t> c = getConstantIntValue(v))
     return constant(*c - *c % multiple);
-  return sub(v,
-             arith::RemUIOp::create(b, loc, value(v), value(constant(multiple)))
-                 .getResult());
+  return sub(v, arith::RemUIOp::create(b, loc, value(v), value(constant(multiple))).getResult());
 }
 
-OpFoldResult IndexMath::evaluate(AffineExpr expr,
-                                 ArrayRef<OpFoldResult> loops) {
+OpFoldResult IndexMath::evaluate(AffineExpr expr, ArrayRef<OpFoldResult> loops) {
   if (auto dim = dyn_cast<AffineDimExpr>(expr))
     return loops[dim.getPosition()];
   if (auto c = dyn_cast<AffineConstantExpr>(expr))
     return constant(c.getValue());
   auto binary = cast<AffineBinaryOpExpr>(expr);
-  OpFoldResult lhs = evaluate(binary.getLHS(), loops),
-               rhs = evaluate(binary.getRHS(), loops);
-  std::optional<int64_t> l = getConstantIntValue(lhs),
-                         r = getConstantIntValue(rhs);
+  OpFoldResult lhs = evaluate(binary.getLHS(), loops), rhs = evaluate(binary.getRHS(), loops);
+  std::optional<int64_t> l = getConstantIntValue(lhs), r = getConstantIntValue(rhs);
   switch (binary.getKind()) {
   case AffineExprKind::Add:
     return add(lhs, rhs);
@@ -94,8 +84,7 @@ OpFoldResult IndexMath::evaluate(AffineExpr expr,
   case AffineExprKind::CeilDiv:
     if (l && r)
       return constant((*l + *r - 1) / *r);
-    return arith::CeilDivUIOp::create(b, loc, value(lhs), value(rhs))
-        .getResult();
+    return arith::CeilDivUIOp::create(b, loc, value(lhs), value(rhs)).getResult();
   default:
     llvm_unreachable("not an affine operation");
   }

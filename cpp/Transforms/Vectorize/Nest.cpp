@@ -35,8 +35,7 @@ std::optional<vector::CombiningKind> vectorize::combiningKind(Operation *op) {
       .Default([](Operation *) { return std::nullopt; });
 }
 
-Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes,
-                           int64_t laneSize) {
+Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes, int64_t laneSize) {
   if (!expr.isFunctionOfDim(lane))
     return Access::Uniform;
   if (isa<AffineDimExpr>(expr))
@@ -57,8 +56,7 @@ Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes,
   if (!divisor || !isa<AffineDimExpr>(binary.getLHS()))
     return Access::PerLane;
   bool oneBlock =
-      divisor.getValue() % lanes == 0 ||
-      (!ShapedType::isDynamic(laneSize) && laneSize <= divisor.getValue());
+      divisor.getValue() % lanes == 0 || (!ShapedType::isDynamic(laneSize) && laneSize <= divisor.getValue());
   if (binary.getKind() == AffineExprKind::Mod && oneBlock)
     return Access::Contiguous;
   if (binary.getKind() == AffineExprKind::FloorDiv && oneBlock)
@@ -68,12 +66,10 @@ Access vectorize::classify(AffineExpr expr, unsigned lane, int64_t lanes,
 
 bool vectorize::isContiguousExtract(ArrayRef<Spread> indices) {
   return !indices.empty() && indices.back() == Spread::Lane &&
-         llvm::all_of(indices.drop_back(),
-                      [](Spread s) { return s == Spread::Uniform; });
+         llvm::all_of(indices.drop_back(), [](Spread s) { return s == Spread::Uniform; });
 }
 
-std::optional<Spread>
-vectorize::spreadOf(Operation *op, ArrayRef<Spread> operands, unsigned lane) {
+std::optional<Spread> vectorize::spreadOf(Operation *op, ArrayRef<Spread> operands, unsigned lane) {
   if (auto index = dyn_cast<linalg::IndexOp>(op))
     return index.getDim() == lane ? Spread::Lane : Spread::Uniform;
   if (llvm::all_of(operands, [](Spread s) { return s == Spread::Uniform; }))
@@ -84,11 +80,9 @@ vectorize::spreadOf(Operation *op, ArrayRef<Spread> operands, unsigned lane) {
     return std::nullopt;
   // The lane's index stays symbolic through sums, so that an extract at `lane +
   // offset` is seen to be contiguous.
-  if (isa<arith::AddIOp>(op) && operands[0] != operands[1] &&
-      !llvm::is_contained(operands, Spread::Vector))
+  if (isa<arith::AddIOp>(op) && operands[0] != operands[1] && !llvm::is_contained(operands, Spread::Vector))
     return Spread::Lane;
-  if (isa<arith::SubIOp>(op) && operands[0] == Spread::Lane &&
-      operands[1] == Spread::Uniform)
+  if (isa<arith::SubIOp>(op) && operands[0] == Spread::Lane && operands[1] == Spread::Uniform)
     return Spread::Lane;
   return Spread::Vector;
 }
@@ -102,40 +96,31 @@ bool isPlainElement(Type type) {
     return true;
   auto integer = dyn_cast<IntegerType>(type);
   return integer && integer.isSignless() &&
-         (integer.getWidth() == 1 ||
-          (integer.getWidth() % 8 == 0 && integer.getWidth() <= 64));
+         (integer.getWidth() == 1 || (integer.getWidth() % 8 == 0 && integer.getWidth() <= 64));
 }
 
 /// Walks the body once with what is known about each value.
 LogicalResult analyseBody(Nest &nest, std::string &reason) {
   Block *body = nest.op.getBody();
   DenseMap<Value, Spread> spread;
-  auto get = [&](Value value) {
-    return spread.lookup_or(value, Spread::Uniform);
-  };
+  auto get = [&](Value value) { return spread.lookup_or(value, Spread::Uniform); };
   for (auto [arg, access] : llvm::zip(body->getArguments(), nest.access))
     spread[arg] = access == Access::Uniform ? Spread::Uniform : Spread::Vector;
   for (BlockArgument arg : nest.op.getRegionOutputArgs())
     spread[arg] = Spread::Vector;
   for (Operation &op : body->without_terminator()) {
     if (op.getNumRegions() != 0 || op.getNumResults() != 1) {
-      reason = ("its body has " + op.getName().getStringRef() +
-                ", which holds a region or has no single result")
-                   .str();
+      reason = ("its body has " + op.getName().getStringRef() + ", which holds a region or has no single result").str();
       return failure();
     }
     if (!isMemoryEffectFree(&op)) {
-      reason = ("its body has " + op.getName().getStringRef() +
-                ", which has side effects")
-                   .str();
+      reason = ("its body has " + op.getName().getStringRef() + ", which has side effects").str();
       return failure();
     }
     auto operands = llvm::map_to_vector(op.getOperands(), get);
     std::optional<Spread> result = spreadOf(&op, operands, nest.lane);
     if (!result) {
-      reason = ("its body has " + op.getName().getStringRef() +
-                ", which does not work element by element")
-                   .str();
+      reason = ("its body has " + op.getName().getStringRef() + ", which does not work element by element").str();
       return failure();
     }
     if (auto extract = dyn_cast<tensor::ExtractOp>(&op)) {
@@ -144,12 +129,10 @@ LogicalResult analyseBody(Nest &nest, std::string &reason) {
         reason = "its body reads a tensor whose elements are not whole bytes";
         return failure();
       }
-      bool contiguous = isContiguousExtract(ArrayRef(operands).drop_front()) &&
-                        !element.isInteger(1);
+      bool contiguous = isContiguousExtract(ArrayRef(operands).drop_front()) && !element.isInteger(1);
       nest.scalarTail |= *result == Spread::Vector && !contiguous;
     }
-    if (*result == Spread::Vector &&
-        !VectorType::isValidElementType(op.getResult(0).getType())) {
+    if (*result == Spread::Vector && !VectorType::isValidElementType(op.getResult(0).getType())) {
       reason = "its body has a value that cannot be an element of a vector";
       return failure();
     }
@@ -162,13 +145,10 @@ LogicalResult analyseBody(Nest &nest, std::string &reason) {
 /// and nothing else sees the accumulator.
 Operation *matchCombiner(linalg::GenericOp op, unsigned i) {
   BlockArgument acc = op.getRegionOutputArgs()[i];
-  Operation *combiner =
-      op.getBody()->getTerminator()->getOperand(i).getDefiningOp();
-  if (!combiner || !combiningKind(combiner) || !acc.hasOneUse() ||
-      !combiner->getResult(0).hasOneUse())
+  Operation *combiner = op.getBody()->getTerminator()->getOperand(i).getDefiningOp();
+  if (!combiner || !combiningKind(combiner) || !acc.hasOneUse() || !combiner->getResult(0).hasOneUse())
     return nullptr;
-  if (!llvm::is_contained(combiner->getOperands(), acc) ||
-      !arith::getNeutralElement(combiner))
+  if (!llvm::is_contained(combiner->getOperands(), acc) || !arith::getNeutralElement(combiner))
     return nullptr;
   return combiner;
 }
@@ -183,15 +163,12 @@ LogicalResult findSizes(Nest &nest, std::string &reason) {
     auto type = dyn_cast<RankedTensorType>(operand.get().getType());
     if (!type)
       continue;
-    for (auto [dim, expr] : llvm::enumerate(
-             nest.op.getMatchingIndexingMap(&operand).getResults())) {
+    for (auto [dim, expr] : llvm::enumerate(nest.op.getMatchingIndexingMap(&operand).getResults())) {
       auto loop = dyn_cast<AffineDimExpr>(expr);
       if (!loop || nest.isStatic(loop.getPosition()))
         continue;
-      if (nest.sizeSource[loop.getPosition()].first == ~0u ||
-          !type.isDynamicDim(dim))
-        nest.sizeSource[loop.getPosition()] = {operand.getOperandNumber(),
-                                               static_cast<unsigned>(dim)};
+      if (nest.sizeSource[loop.getPosition()].first == ~0u || !type.isDynamicDim(dim))
+        nest.sizeSource[loop.getPosition()] = {operand.getOperandNumber(), static_cast<unsigned>(dim)};
       nest.sizes[loop.getPosition()] = type.getDimSize(dim);
     }
   }
@@ -223,14 +200,11 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
     }
     Access access = Access::Uniform;
     for (auto [dim, expr] : llvm::enumerate(map.getResults())) {
-      Access here =
-          classify(expr, nest.lane, nest.lanes, nest.sizes[nest.lane]);
+      Access here = classify(expr, nest.lane, nest.lanes, nest.sizes[nest.lane]);
       if (here == Access::Uniform)
         continue;
       bool last = dim + 1 == map.getNumResults();
-      access = here == Access::Contiguous && last && access == Access::Uniform
-                   ? here
-                   : Access::PerLane;
+      access = here == Access::Contiguous && last && access == Access::Uniform ? here : Access::PerLane;
     }
     // Memory holds i1 as bytes, but a vector of i1 would be read as bits.
     if (access == Access::Contiguous && type.getElementType().isInteger(1))
@@ -248,8 +222,7 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
         }
     } else if (nest.reductions.empty() && !nest.laneIsReduction) {
       for (auto [o, init] : llvm::enumerate(op.getDpsInits()))
-        if (init == operand.get() &&
-            op.getMatchingIndexingMap(op.getDpsInitOperand(o)) == map)
+        if (init == operand.get() && op.getMatchingIndexingMap(op.getDpsInitOperand(o)) == map)
           nest.sameAsOutput.back() = o;
     }
     // A scalar remainder is exact for every access; a masked one can only be
@@ -261,8 +234,7 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
 
 } // namespace
 
-FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config,
-                                   std::string &reason) {
+FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config, std::string &reason) {
   Nest nest;
   nest.op = op;
   nest.lane = config.getLane();
@@ -283,8 +255,7 @@ FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config,
     else
       (reduction ? nest.reductions : nest.outer).push_back(loop);
   }
-  if (failed(findSizes(nest, reason)) || failed(checkOperands(nest, reason)) ||
-      failed(analyseBody(nest, reason)))
+  if (failed(findSizes(nest, reason)) || failed(checkOperands(nest, reason)) || failed(analyseBody(nest, reason)))
     return failure();
   for (unsigned i = 0, e = op.getNumDpsInits(); i != e; ++i) {
     nest.combiners.push_back(matchCombiner(op, i));

@@ -32,21 +32,15 @@ struct Nest {
   mlir::linalg::GenericOp op;
   int64_t lane = 0, lanes = 0, unroll = 1;
   bool laneIsReduction = false;
-  bool scalarTail = false; // the remainder along the lanes cannot be masked
-  llvm::SmallVector<int64_t>
-      sizes; // per loop; kDynamic where only known at run time
-  llvm::SmallVector<std::pair<unsigned, unsigned>>
-      sizeSource; // per loop: operand and dimension that has its size
-  llvm::SmallVector<unsigned> outer, reductions; // loops other than the lane
-  llvm::SmallVector<Access> access;              // per operand
-  llvm::SmallVector<int>
-      sameAsOutput; // per input: the output with the same tensor and map, or -1
-  llvm::SmallVector<mlir::Operation *>
-      combiners; // per output: its reduction's combiner, or null
+  bool scalarTail = false;                                     // the remainder along the lanes cannot be masked
+  llvm::SmallVector<int64_t> sizes;                            // per loop; kDynamic where only known at run time
+  llvm::SmallVector<std::pair<unsigned, unsigned>> sizeSource; // per loop: operand and dimension that has its size
+  llvm::SmallVector<unsigned> outer, reductions;               // loops other than the lane
+  llvm::SmallVector<Access> access;                            // per operand
+  llvm::SmallVector<int> sameAsOutput;            // per input: the output with the same tensor and map, or -1
+  llvm::SmallVector<mlir::Operation *> combiners; // per output: its reduction's combiner, or null
 
-  bool isStatic(unsigned loop) const {
-    return !mlir::ShapedType::isDynamic(sizes[loop]);
-  }
+  bool isStatic(unsigned loop) const { return !mlir::ShapedType::isDynamic(sizes[loop]); }
 };
 
 /// The kind of a combiner that may be reassociated, or none.
@@ -54,21 +48,18 @@ std::optional<mlir::vector::CombiningKind> combiningKind(mlir::Operation *op);
 
 /// How the lanes see an index expression, if vectors of `lanes` start at
 /// multiples of `lanes` of the loop.
-Access classify(mlir::AffineExpr expr, unsigned lane, int64_t lanes,
-                int64_t laneSize);
+Access classify(mlir::AffineExpr expr, unsigned lane, int64_t lanes, int64_t laneSize);
 
 /// How the result of a body op depends on the lane, given the same for its
 /// operands; none if it cannot be vectorised.
-std::optional<Spread> spreadOf(mlir::Operation *op,
-                               llvm::ArrayRef<Spread> operands, unsigned lane);
+std::optional<Spread> spreadOf(mlir::Operation *op, llvm::ArrayRef<Spread> operands, unsigned lane);
 
 /// Whether a tensor.extract in a body reads neighbours of the last dimension.
 bool isContiguousExtract(llvm::ArrayRef<Spread> indices);
 
 /// Describes `op` for its configuration, or says in `reason` why it has to stay
 /// loops.
-mlir::FailureOr<Nest> analyse(mlir::linalg::GenericOp op, tw::ConfigAttr config,
-                              std::string &reason);
+mlir::FailureOr<Nest> analyse(mlir::linalg::GenericOp op, tw::ConfigAttr config, std::string &reason);
 
 } // namespace tilewright::vectorize
 

@@ -38,26 +38,20 @@ using namespace tilewright;
 
 /// Tiling moves linalg.index by affine.apply; as sums the lane's index can be
 /// followed through it.
-static void expandIndexArithmetic(RewriterBase &rewriter,
-                                  linalg::GenericOp op) {
-  SmallVector<affine::AffineApplyOp> applies(
-      op.getBody()->getOps<affine::AffineApplyOp>());
+static void expandIndexArithmetic(RewriterBase &rewriter, linalg::GenericOp op) {
+  SmallVector<affine::AffineApplyOp> applies(op.getBody()->getOps<affine::AffineApplyOp>());
   for (affine::AffineApplyOp apply : applies) {
     OpBuilder::InsertionGuard guard(rewriter);
     rewriter.setInsertionPoint(apply);
     AffineMap map = apply.getAffineMap();
     ValueRange operands = apply.getMapOperands();
-    Value sum = affine::expandAffineExpr(
-        rewriter, apply.getLoc(), map.getResult(0),
-        operands.take_front(map.getNumDims()),
-        operands.drop_front(map.getNumDims()));
+    Value sum = affine::expandAffineExpr(rewriter, apply.getLoc(), map.getResult(0),
+                                         operands.take_front(map.getNumDims()), operands.drop_front(map.getNumDims()));
     rewriter.replaceOp(apply, sum);
   }
 }
 
-LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter,
-                                            linalg::LinalgOp op,
-                                            tw::ConfigAttr config,
+LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter, linalg::LinalgOp op, tw::ConfigAttr config,
                                             std::string &reason) {
   // A generic form is made of a copy, so that a refusal leaves the op as it
   // was.
@@ -67,8 +61,7 @@ LogicalResult tilewright::vectorizeLinalgOp(RewriterBase &rewriter,
   linalg::LinalgOp copy;
   if (!generic) {
     copy = cast<linalg::LinalgOp>(rewriter.clone(*op));
-    FailureOr<linalg::GenericOp> made =
-        linalg::generalizeNamedOp(rewriter, copy);
+    FailureOr<linalg::GenericOp> made = linalg::generalizeNamedOp(rewriter, copy);
     if (failed(made)) {
       rewriter.eraseOp(copy);
       reason = "it has no generic form";
@@ -99,13 +92,10 @@ namespace {
 void hoistInvariants(func::FuncOp func) {
   func.walk([](scf::ForOp loop) {
     moveLoopInvariantCode(
-        loop.getLoopRegions(),
-        [&](Value v, Region *) { return loop.isDefinedOutsideOfLoop(v); },
+        loop.getLoopRegions(), [&](Value v, Region *) { return loop.isDefinedOutsideOfLoop(v); },
         [](Operation *op, Region *) {
-          bool makesTensor = llvm::any_of(
-              op->getResultTypes(), [](Type t) { return isa<TensorType>(t); });
-          return !makesTensor && op->getNumRegions() == 0 &&
-                 isMemoryEffectFree(op) && isSpeculatable(op);
+          bool makesTensor = llvm::any_of(op->getResultTypes(), [](Type t) { return isa<TensorType>(t); });
+          return !makesTensor && op->getNumRegions() == 0 && isMemoryEffectFree(op) && isSpeculatable(op);
         },
         [&](Operation *op, Region *) { loop.moveOutOfLoop(op); });
   });
@@ -160,8 +150,7 @@ private:
     tensor::DimOp::getCanonicalizationPatterns(patterns, &getContext());
     vector::CreateMaskOp::getCanonicalizationPatterns(patterns, &getContext());
     if (failed(applyPatternsGreedily(func, std::move(patterns))))
-      return func.emitError(
-          "tw-vectorize: clean-up did not reach a fixed point");
+      return func.emitError("tw-vectorize: clean-up did not reach a fixed point");
     numForwarded += forwarded;
     hoistInvariants(func);
     DominanceInfo dominance(func);

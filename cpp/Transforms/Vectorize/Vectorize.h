@@ -18,15 +18,12 @@ namespace tilewright {
 
 /// Replaces one linalg op by vector code according to `config`. On failure the
 /// IR is unchanged and `reason` says why.
-mlir::LogicalResult vectorizeLinalgOp(mlir::RewriterBase &rewriter,
-                                      mlir::linalg::LinalgOp op,
-                                      tw::ConfigAttr config,
+mlir::LogicalResult vectorizeLinalgOp(mlir::RewriterBase &rewriter, mlir::linalg::LinalgOp op, tw::ConfigAttr config,
                                       std::string &reason);
 
 /// Adds the patterns that take a value which was just written to a tensor from
 /// its register. `numForwarded` counts them.
-void populateForwardTensorReadPatterns(mlir::RewritePatternSet &patterns,
-                                       int64_t *numForwarded = nullptr);
+void populateForwardTensorReadPatterns(mlir::RewritePatternSet &patterns, int64_t *numForwarded = nullptr);
 
 } // namespace tilewright
 

@@ -11,13 +11,11 @@ code all the same: load files of people you trust.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +32,7 @@ _PAGE = 4096
 _VERIFY_LIMIT = 16 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class FileArray:
+class FileArray(NamedTuple):
     """A weight that stays in a file of its own (a GGUF file, say) and is mapped from there.
 
     Args:
@@ -78,8 +75,7 @@ class FileArray:
             raise errors.FormatError(f"load: cannot read weights {path}: {problem.strerror}") from None
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """What `save` takes for each program.
 
     Args:
@@ -103,7 +99,7 @@ class _Arrays:
 
     def add(self, value: np.ndarray | FileArray) -> int:
         if isinstance(value, FileArray):
-            self.rows.append({"file": dataclasses.asdict(value)})
+            self.rows.append({"file": value._asdict()})
             return len(self.rows) - 1
         key = (value.__array_interface__["data"][0], value.dtype.name, value.shape)
         if key not in self._known:
@@ -161,7 +157,7 @@ def save(
     stored = {name: arrays.add(value) for name, value in named.items()} if include_weights else {}
     meta = {"programs": entries, "arrays": arrays.rows, "weights": stored, "info": dict(info or {})}
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             container.write(file, _MAGIC, _VERSION, meta, [*sections, *arrays.sections])
@@ -172,7 +168,6 @@ def save(
         raise
 
 
-@dataclasses.dataclass(frozen=True)
 class Artifact:
     """Loaded programs.
 
@@ -184,13 +179,23 @@ class Artifact:
         info: the JSON data of the file.
     """
 
-    path: Path
-    executables: Mapping[str, _runtime.Executable]
-    weights: Mapping[str, np.ndarray]
-    program_info: Mapping[str, Mapping[str, Any]]
-    info: Mapping[str, Any]
-    _file: container.Container
-    _bytecode: Mapping[str, str | None]
+    def __init__(
+        self,
+        path: Path,
+        executables: Mapping[str, _runtime.Executable],
+        weights: Mapping[str, np.ndarray],
+        program_info: Mapping[str, Mapping[str, Any]],
+        info: Mapping[str, Any],
+        file: container.Container,
+        bytecode: Mapping[str, str | None],
+    ):
+        self.path = path
+        self.executables = executables
+        self.weights = weights
+        self.program_info = program_info
+        self.info = info
+        self._file = file
+        self._bytecode = bytecode
 
     def bytecode(self, name: str = "main") -> bytes | None:
         """Return what a program was traced from, if it was saved with it.
@@ -205,7 +210,9 @@ class Artifact:
     def bind(self, weights: Mapping[str, Any]) -> Artifact:
         """Return the programs with weights bound; see `tilewright.runtime.weights.bind`."""
         bound = {name: executable.bind(weights) for name, executable in self.executables.items()}
-        return dataclasses.replace(self, executables=bound)
+        return Artifact(
+            self.path, bound, self.weights, self.program_info, self.info, self._file, self._bytecode
+        )
 
     @errors.trim_traceback
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

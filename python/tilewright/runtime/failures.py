@@ -178,7 +178,8 @@ def status_error(executable: Any, status: int, location: int) -> Exception:
     if loc is None:
         loc = errors.user_location(sys._getframe(1))
     said = (entry or {}).get("message")
-    if status == INDEX:
+    # The check that `gather` makes of its indices says this, and nothing else does.
+    if status == INDEX or said == "index out of range":
         return errors.IndexRangeError(
             said or "gather: an index lies outside of its axis",
             help='clip the indices, or use mode="clip" or mode="wrap".',

@@ -134,6 +134,10 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
             "parallel" if "parallel" in str(kind) else "reduction" for kind in op.attributes["iterator_types"]
         )
         inits = op.attributes["operandSegmentSizes"][1]
+    elif op.name == "linalg.copy":
+        maps = [tuple(f"d{i}" for i in range(op.results[0].type.rank))] * 2
+        loops = ("parallel",) * op.results[0].type.rank
+        inits = 1
     else:  # linalg.fill: the scalar, then the destination
         rank = op.results[0].type.rank
         maps = [(), tuple(f"d{i}" for i in range(rank))]
@@ -190,7 +194,7 @@ def read(kernel: Any, ir: Any) -> tuple[KernelFacts, list[Any]]:
     positions: dict[Any, int] = {}
     parallel: tuple[int, ...] = ()
     for op in _walk(kernel, ir):
-        if op.name not in ("linalg.generic", "linalg.fill"):
+        if op.name not in ("linalg.generic", "linalg.fill", "linalg.copy"):
             continue
         facts.append(_op_facts(op, len(ops), positions, reader, ir))
         positions[op] = len(ops)

@@ -96,3 +96,33 @@ func.func @moments(%x: tensor<?x?xf32>, %sum: tensor<f32>, %squares: tensor<f32>
   } -> (tensor<f32>, tensor<f32>)
   return %r#0, %r#1 : tensor<f32>, tensor<f32>
 }
+
+// -----
+
+#keys = #tw.config<workgroup = [], tile = [], lane = 2, vector = 4, unroll = 2, lowering = "vector">
+
+// As many results as there are lanes are computed together: their vectors are transposed while they are added up, and
+// written as one. What is left is done one result at a time.
+// CHECK-LABEL: func @many_keys
+// CHECK:         scf.for {{.*}} step %c4 iter_args({{.*}}) -> (tensor<1x?xf32>)
+// CHECK:           scf.for {{.*}} step %c8 iter_args({{.*}}) -> (vector<4xf32>, vector<4xf32>, vector<4xf32>, vector<4xf32>, vector<4xf32>, vector<4xf32>, vector<4xf32>, vector<4xf32>)
+// CHECK:           vector.shuffle {{.*}} [0, 1, 4, 5]
+// CHECK:           vector.shuffle {{.*}} [2, 3, 6, 7]
+// CHECK:           vector.shuffle {{.*}} [0, 2, 4, 6]
+// CHECK:           vector.shuffle {{.*}} [1, 3, 5, 7]
+// CHECK-NOT:       vector.reduction
+// CHECK:           vector.transfer_write {{.*}} : vector<4xf32>, tensor<1x?xf32>
+// CHECK:         scf.for {{.*}} step %c1
+// CHECK:           vector.reduction <add>
+func.func @many_keys(%q: tensor<1x64xf32>, %k: tensor<?x64xf32>, %out: tensor<1x?xf32>) -> tensor<1x?xf32> {
+  %r = linalg.generic {
+      indexing_maps = [affine_map<(s, t, d) -> (s, d)>, affine_map<(s, t, d) -> (t, d)>, affine_map<(s, t, d) -> (s, t)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%q, %k : tensor<1x64xf32>, tensor<?x64xf32>) outs(%out : tensor<1x?xf32>) attrs = {tw.config = #keys} {
+  ^bb0(%x: f32, %y: f32, %acc: f32):
+    %p = arith.mulf %x, %y fastmath<contract> : f32
+    %s = arith.addf %acc, %p fastmath<contract> : f32
+    linalg.yield %s : f32
+  } -> tensor<1x?xf32>
+  return %r : tensor<1x?xf32>
+}

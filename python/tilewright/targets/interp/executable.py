@@ -77,7 +77,9 @@ class InterpretedProgram:
 
     def bind_arrays(self, arrays: Mapping[int, np.ndarray]) -> InterpretedProgram:
         """Bind arrays by position."""
-        checked = {i: _checked(self._program.arguments[i], _as_array(a), {}, False) for i, a in arrays.items()}
+        checked = {
+            i: _checked(self._program.arguments[i], _as_array(a), {}, False) for i, a in arrays.items()
+        }
         return InterpretedProgram(self._program, self._target, {**self._bound, **checked}, self._float64)
 
     def bound_arrays(self) -> dict[int, np.ndarray]:

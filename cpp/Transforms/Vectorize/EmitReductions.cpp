@@ -1,0 +1,249 @@
+//===- EmitReductions.cpp - Accumulators and partial sums -----------------===//
+//
+// In:  the points of one register tile. Out: their reduction loops, with every
+//      accumulator in a vector iter_arg, and what is combined after them.
+// A lane that is parallel keeps one accumulator per point (several where a tile
+// has few points); a lane that is the reduction keeps partial vectors that are
+// combined in a tree that depends on sizes and configuration only.
+//===----------------------------------------------------------------------===//
+#include "Transforms/Vectorize/Emitter.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace tilewright::vectorize;
+
+Value Emitter::combine(unsigned output, Value lhs, Value rhs) {
+  Operation *combiner = nest.combiners[output];
+  OperationState state(loc, combiner->getName().getIdentifier(), {lhs, rhs}, lhs.getType(), combiner->getAttrs());
+  return b.create(state)->getResult(0);
+}
+
+Value Emitter::combineTree(unsigned output, Values parts) {
+  while (parts.size() > 1) {
+    Values next;
+    for (size_t i = 0; i + 1 < parts.size(); i += 2)
+      next.push_back(combine(output, parts[i], parts[i + 1]));
+    if (parts.size() % 2 != 0)
+      next.push_back(parts.back());
+    parts = std::move(next);
+  }
+  return parts.front();
+}
+
+Value Emitter::combineTransposed(unsigned output, Values rows) {
+  // Blocks halve at each step: of vectors a and b, [first halves of a's blocks,
+  // first halves of b's] is combined with the second halves.
+  int64_t lanes = rows.size();
+  for (int64_t block = lanes; block > 1; block /= 2) {
+    SmallVector<int64_t> firsts, seconds;
+    for (int64_t start = 0; start < 2 * lanes; start += block)
+      for (int64_t i = 0; i < block / 2; ++i) {
+        firsts.push_back(start + i);
+        seconds.push_back(start + block / 2 + i);
+      }
+    Values next;
+    for (size_t i = 0; i < rows.size(); i += 2) {
+      Value lhs = vector::ShuffleOp::create(b, loc, rows[i], rows[i + 1], firsts);
+      Value rhs = vector::ShuffleOp::create(b, loc, rows[i], rows[i + 1], seconds);
+      next.push_back(combine(output, lhs, rhs));
+    }
+    rows = std::move(next);
+  }
+  return rows.front();
+}
+
+Value Emitter::neutral(unsigned output, int64_t width) {
+  TypedAttr element = *arith::getNeutralElement(nest.combiners[output]);
+  return widen(arith::ConstantOp::create(b, loc, element), width);
+}
+
+Values Emitter::accumulate(ArrayRef<Point> points, Values inits) {
+  unsigned numOutputs = nest.combiners.size();
+  size_t perSet = inits.size();
+  SmallVector<unsigned> rolled, unrolled;
+  splitReductions(rolled, unrolled);
+  SmallVector<Indices> copies = combinations(unrolled, points.front().index);
+
+  // A tile with few accumulators waits for the latency of each: several sets of
+  // partial sums, added up at the end, keep the units busy. Every set starts
+  // neutral but the first.
+  bool mayReassociate = llvm::all_of(nest.combiners, [](Operation *c) { return c != nullptr; });
+  int64_t wanted = mayReassociate ? std::max<int64_t>(1, kWantedAccumulators / static_cast<int64_t>(perSet)) : 1;
+  wanted = std::min<int64_t>(wanted, 4);
+  bool whole = llvm::all_of(points, [&](const Point &p) { return p.width == nest.lanes && !p.mask; });
+  int64_t sets = std::min<int64_t>(wanted, copies.size());
+  int64_t step = 1;
+  if (whole && !rolled.empty() && sets < wanted) {
+    step = std::max<int64_t>(1, wanted / sets);
+    if (nest.isStatic(rolled.back()))
+      while (nest.sizes[rolled.back()] % step != 0)
+        --step;
+    sets *= step;
+  }
+  Values partials(inits);
+  for (int64_t s = 1; s < sets; ++s)
+    for (size_t i = 0; i < perSet; ++i)
+      partials.push_back(neutral(i % numOutputs, points[i / numOutputs].width));
+
+  auto atIndex = [&](const Indices &index, int64_t shift, Values accs) {
+    for (auto [c, copy] : llvm::enumerate(copies)) {
+      int64_t set = (c + shift * static_cast<int64_t>(copies.size())) % sets;
+      for (auto [p, point] : llvm::enumerate(points)) {
+        Point here = point;
+        for (unsigned loop : rolled)
+          here.index[loop] = index[loop];
+        for (unsigned loop : unrolled)
+          here.index[loop] = copy[loop];
+        size_t first = set * perSet + p * numOutputs;
+        Values results = evaluateBody(here, ArrayRef(accs).slice(first, numOutputs));
+        for (unsigned o = 0; o < numOutputs; ++o)
+          accs[first + o] = widen(results[o], point.width);
+      }
+    }
+    return accs;
+  };
+
+  ArrayRef<unsigned> outerLoops(rolled);
+  if (step == 1) {
+    partials = loopNest(outerLoops, points.front().index, partials,
+                        [&](const Indices &index, Values accs) { return atIndex(index, 0, accs); });
+  } else {
+    unsigned innermost = rolled.back();
+    auto inner = [&](const Indices &index, Values accs) {
+      OpFoldResult extent = size(innermost), mainEnd = math.roundDown(extent, step);
+      accs = loop(math.constant(0), mainEnd, step, accs, [&](OpFoldResult iv, Values carried) {
+        for (int64_t s = 0; s < step; ++s) {
+          Indices here(index);
+          here[innermost] = math.add(iv, math.constant(s));
+          carried = atIndex(here, s, carried);
+        }
+        return carried;
+      });
+      return loop(mainEnd, extent, 1, accs, [&](OpFoldResult iv, Values carried) {
+        Indices here(index);
+        here[innermost] = iv;
+        return atIndex(here, 0, carried);
+      });
+    };
+    partials = loopNest(outerLoops.drop_back(), points.front().index, partials, inner);
+  }
+  if (sets == 1)
+    return partials;
+  Values results;
+  for (size_t i = 0; i < perSet; ++i) {
+    Values parts;
+    for (int64_t s = 0; s < sets; ++s)
+      parts.push_back(partials[s * perSet + i]);
+    results.push_back(combineTree(i % numOutputs, parts));
+  }
+  return results;
+}
+
+Values Emitter::reduceLanes(const Indices &index, Values tensors) {
+  int64_t V = nest.lanes;
+  unsigned numOutputs = tensors.size();
+  SmallVector<Point> points = pointsOf(index, Slot{math.constant(0), V, nullptr});
+  int64_t accumulators = points.size() * numOutputs;
+  int64_t U = std::max<int64_t>(1, std::min(nest.unroll, kMaxTileVectors / 2 / accumulators));
+  if (nest.isStatic(nest.lane))
+    U = std::max<int64_t>(1, std::min(U, nest.sizes[nest.lane] / V));
+
+  // Per point and output: U vectors, and a scalar for the remainder where it
+  // cannot be masked.
+  int64_t perPoint = U + (nest.scalarTail ? 1 : 0);
+  Values partials;
+  for (int64_t p = 0; p < accumulators; ++p)
+    for (int64_t u = 0; u < perPoint; ++u)
+      partials.push_back(neutral(p % numOutputs, u < U ? V : 1));
+  SmallVector<unsigned> rolled, unrolled;
+  splitReductions(rolled, unrolled);
+  partials = loopNest(rolled, index, partials, [&](const Indices &here, Values accs) {
+    for (const Indices &copy : combinations(unrolled, here))
+      accs = reduceLanesOnce(points, copy, accs, perPoint);
+    return accs;
+  });
+
+  // One result per lane: the partials of neighbouring results are transposed
+  // while they are added up, and written together.
+  if (blockRows == V && blockedOuter) {
+    Point all{points.front().index, V, nullptr};
+    for (unsigned o = 0; o < numOutputs; ++o) {
+      Values rows;
+      for (size_t p = 0; p < points.size(); ++p)
+        rows.push_back(combineTree(o, Values(ArrayRef(partials).slice((p * numOutputs + o) * perPoint, perPoint))));
+      Indices indices = operandIndices(*outputOperand(o), all, 0);
+      Value init = initScalars[o] ? widen(initScalars[o], V) : readVector(tensors[o], indices, all);
+      tensors[o] = writeVector(combine(o, init, combineTransposed(o, rows)), tensors[o], indices, nullptr);
+    }
+    return tensors;
+  }
+  for (auto [p, point] : llvm::enumerate(points))
+    for (unsigned o = 0; o < numOutputs; ++o) {
+      ArrayRef<Value> mine = ArrayRef(partials).slice((p * numOutputs + o) * perPoint, perPoint);
+      Value vec = combineTree(o, Values(mine.take_front(U)));
+      // The order inside the last vector is the target's choice; it does not
+      // depend on shape or threads.
+      auto flags = arith::FastMathFlags::none;
+      if (auto fast = dyn_cast<arith::ArithFastMathInterface>(nest.combiners[o]))
+        flags = fast.getFastMathFlagsAttr().getValue() | arith::FastMathFlags::reassoc;
+      Value result = vector::ReductionOp::create(b, loc, *combiningKind(nest.combiners[o]), vec, flags);
+      if (nest.scalarTail)
+        result = combine(o, result, mine.back());
+      result = combine(o, readInit(o, point, tensors[o]), result);
+      tensors[o] = writeOutput(o, point, result, tensors[o]);
+    }
+  return tensors;
+}
+
+Values Emitter::reduceLanesOnce(ArrayRef<Point> points, const Indices &index, Values partials, int64_t perPoint) {
+  int64_t V = nest.lanes, U = perPoint - (nest.scalarTail ? 1 : 0);
+  unsigned numOutputs = nest.combiners.size();
+  OpFoldResult extent = size(nest.lane);
+  // One vector (or scalar) of lanes at `base` goes into partial `u` of every
+  // point.
+  auto step = [&](OpFoldResult base, int64_t width, Value mask, int64_t u, Values accs) {
+    for (auto [p, point] : llvm::enumerate(points)) {
+      Point here{index, width, mask};
+      for (unsigned loop : unrolledOuter)
+        here.index[loop] = point.index[loop];
+      if (blockedOuter)
+        here.index[*blockedOuter] = point.index[*blockedOuter];
+      here.index[nest.lane] = base;
+      Values before;
+      for (unsigned o = 0; o < numOutputs; ++o)
+        before.push_back(accs[(p * numOutputs + o) * perPoint + u]);
+      Values after = evaluateBody(here, before);
+      for (unsigned o = 0; o < numOutputs; ++o)
+        accs[(p * numOutputs + o) * perPoint + u] =
+            mask ? arith::SelectOp::create(b, loc, mask, after[o], before[o]).getResult() : after[o];
+    }
+    return accs;
+  };
+
+  OpFoldResult vectorEnd = math.roundDown(extent, V);
+  std::optional<int64_t> vectors = getConstantIntValue(vectorEnd);
+  if (vectors && *vectors / V * static_cast<int64_t>(points.size()) <= kMaxOuterPoints) {
+    for (int64_t i = 0; i < *vectors / V; ++i)
+      partials = step(math.constant(i * V), V, nullptr, i % U, partials);
+  } else {
+    OpFoldResult mainEnd = math.roundDown(extent, V * U);
+    partials = loop(math.constant(0), mainEnd, V * U, partials, [&](OpFoldResult base, Values accs) {
+      for (int64_t u = 0; u < U; ++u)
+        accs = step(math.add(base, math.constant(u * V)), V, nullptr, u, accs);
+      return accs;
+    });
+    if (U > 1)
+      partials = loop(mainEnd, vectorEnd, V, partials,
+                      [&](OpFoldResult base, Values accs) { return step(base, V, nullptr, 0, accs); });
+  }
+  if (nest.scalarTail)
+    return loop(vectorEnd, extent, 1, partials,
+                [&](OpFoldResult base, Values accs) { return step(base, 1, nullptr, U, accs); });
+  return loop(vectorEnd, extent, V, partials, [&](OpFoldResult base, Values accs) {
+    Value mask =
+        vector::CreateMaskOp::create(b, loc, VectorType::get({V}, b.getI1Type()), math.value(math.sub(extent, base)));
+    return step(base, V, mask, 0, accs);
+  });
+}

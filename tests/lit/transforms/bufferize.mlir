@@ -1,0 +1,47 @@
+// RUN: tw-opt %s --pass-pipeline='builtin.module(tw-bufferize,canonicalize,drop-equivalent-buffer-results,canonicalize)' --split-input-file | FileCheck %s
+
+// A kernel writes into its destination through a loop, and its result is gone.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-SAME:    (%{{.*}}: memref<?xf32>, %[[DEST:[a-z0-9]+]]: memref<?xf32>) attributes {tw.kernel}
+// CHECK-NOT:     memref.alloc
+// CHECK-NOT:     memref.copy
+// CHECK:         vector.transfer_write %{{.*}}, %[[DEST]]
+// CHECK-LABEL: func @main
+// CHECK:         %[[OUT:.*]] = memref.alloc
+// CHECK-NEXT:    call @kernel_0(%{{.*}}, %[[OUT]])
+// CHECK-NEXT:    return %[[OUT]]
+func.func private @kernel_0(%x: tensor<?xf32>, %dest: tensor<?xf32>) -> tensor<?xf32> attributes {tw.kernel} {
+  %c0 = arith.constant 0 : index
+  %c16 = arith.constant 16 : index
+  %pad = arith.constant 0.0 : f32
+  %n = tensor.dim %x, %c0 : tensor<?xf32>
+  %r = scf.for %i = %c0 to %n step %c16 iter_args(%acc = %dest) -> tensor<?xf32> {
+    %v = vector.transfer_read %x[%i], %pad {in_bounds = [true]} : tensor<?xf32>, vector<16xf32>
+    %w = vector.transfer_write %v, %acc[%i] {in_bounds = [true]} : vector<16xf32>, tensor<?xf32>
+    scf.yield %w : tensor<?xf32>
+  }
+  return %r : tensor<?xf32>
+}
+func.func @main(%x: tensor<?xf32>) -> tensor<?xf32> attributes {tw.host} {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?xf32>
+  %e = tensor.empty(%n) : tensor<?xf32>
+  %r = call @kernel_0(%x, %e) : (tensor<?xf32>, tensor<?xf32>) -> tensor<?xf32>
+  return %r : tensor<?xf32>
+}
+
+// -----
+
+// A donated argument is written in place; any other one is copied first.
+// CHECK-LABEL: func @main
+// CHECK-SAME:    %[[KEPT:[a-z0-9]+]]: memref<8xf32>, %[[DONATED:[a-z0-9]+]]: memref<8xf32> {tw.donate}
+// CHECK:         %[[COPY:.*]] = memref.alloc
+// CHECK:         memref.copy %[[KEPT]], %[[COPY]]
+// CHECK-NOT:     memref.alloc
+// CHECK:         return %[[COPY]], %[[DONATED]]
+func.func @main(%kept: tensor<8xf32>, %donated: tensor<8xf32> {tw.donate}, %u: tensor<2xf32>) -> (tensor<8xf32>, tensor<8xf32>)
+    attributes {tw.host} {
+  %a = tensor.insert_slice %u into %kept[4] [2] [1] : tensor<2xf32> into tensor<8xf32>
+  %b = tensor.insert_slice %u into %donated[4] [2] [1] : tensor<2xf32> into tensor<8xf32>
+  return %a, %b : tensor<8xf32>, tensor<8xf32>
+}
