@@ -210,8 +210,9 @@ Value ScalarBuilder::gelu(Value a, StringRef approximate) {
   return mul(mul(constant(a, 0.5), a), add(constant(a, 1), inner));
 }
 
-Value ScalarBuilder::floatToInteger(Value a, Type to) {
-  auto from = llvm::cast<FloatType>(type);
+/// A float as an integer of type `to`: saturating, NaN becomes 0.
+static Value floatToInteger(ScalarBuilder &s, Value a, Type to) {
+  auto from = llvm::cast<FloatType>(s.type);
   Type target = common::signless(to);
   bool toUnsigned = to.isUnsignedInteger();
   unsigned width = to.getIntOrFloatBitWidth(), magnitude = toUnsigned ? width : width - 1;
@@ -220,18 +221,18 @@ Value ScalarBuilder::floatToInteger(Value a, Type to) {
   double top = std::ldexp(1.0, magnitude), bottom = toUnsigned ? 0.0 : -top;
   double above = top > largest ? INFINITY : top, below = -bottom > largest ? -INFINITY : bottom;
   // Out of range, the conversion itself has no defined value: it never sees such a number.
-  Value isAbove = compare("ge", a, constant(a, above)), isBelow = compare("le", a, constant(a, below));
-  Value isOutside = make<arith::OrIOp>(make<arith::OrIOp>(isAbove, isBelow), isNan(a));
-  Value number = select(isOutside, constant(a, 0), a);
-  Value inside = toUnsigned ? make<arith::FPToUIOp>(target, number) : make<arith::FPToSIOp>(target, number);
+  Value isAbove = s.compare("ge", a, s.constant(a, above)), isBelow = s.compare("le", a, s.constant(a, below));
+  Value isOutside = s.make<arith::OrIOp>(s.make<arith::OrIOp>(isAbove, isBelow), s.isNan(a));
+  Value number = s.select(isOutside, s.constant(a, 0), a);
+  Value inside = toUnsigned ? s.make<arith::FPToUIOp>(target, number) : s.make<arith::FPToSIOp>(target, number);
   APInt high = toUnsigned ? APInt::getMaxValue(width) : APInt::getSignedMaxValue(width);
-  Value highest = arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(target, high));
-  inside = select(isAbove, highest, inside);
+  Value highest = arith::ConstantOp::create(s.builder, s.loc, s.builder.getIntegerAttr(target, high));
+  inside = s.select(isAbove, highest, inside);
   if (toUnsigned)
     return inside;
   Value lowest =
-      arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(target, APInt::getSignedMinValue(width)));
-  return select(isBelow, lowest, inside);
+      arith::ConstantOp::create(s.builder, s.loc, s.builder.getIntegerAttr(target, APInt::getSignedMinValue(width)));
+  return s.select(isBelow, lowest, inside);
 }
 
 Value ScalarBuilder::cast(Value a, Type to) {
@@ -246,7 +247,7 @@ Value ScalarBuilder::cast(Value a, Type to) {
     }
     if (to.isInteger(1))
       return compare("ne", a, constant(a, 0));
-    return floatToInteger(a, to);
+    return floatToInteger(*this, a, to);
   }
   if (isa<FloatType>(to))
     return isUnsigned() ? make<arith::UIToFPOp>(to, a) : make<arith::SIToFPOp>(to, a);

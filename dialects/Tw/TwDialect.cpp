@@ -1,6 +1,6 @@
 //===- TwDialect.cpp - The tensor dialect of Tilewright ---------------------===//
-#include "Tw/TwDialect.h"
 #include "Tw/OpSupport.h"
+#include "Tw/TwDialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

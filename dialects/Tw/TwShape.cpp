@@ -2,10 +2,10 @@
 #include "Tw/OpSupport.h"
 #include "Tw/TwDialect.h"
 
-#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
@@ -457,6 +457,7 @@ LogicalResult FromIndexOp::reifyResultShapes(OpBuilder &, ReifiedRankedShapedTyp
 
 OpFoldResult FromIndexOp::fold(FoldAdaptor adaptor) {
   if (auto number = dyn_cast_or_null<IntegerAttr>(adaptor.getInput()))
-    return DenseElementsAttr::get(cast<RankedTensorType>(getType()), APInt(64, number.getInt(), /*isSigned=*/true));
+    return DenseElementsAttr::get(cast<RankedTensorType>(getType()),
+                                  APInt(64, number.getInt(), /*isSigned=*/true));
   return {};
 }

@@ -9,7 +9,7 @@ func.func @abs_c1(%x: tensor<4xf32>) {
 // -----
 
 func.func @abs_element(%x: tensor<4xi1>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of number values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of number}}
   %0 = tw.abs %x : tensor<4xi1>
   return
 }

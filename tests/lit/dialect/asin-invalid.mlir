@@ -9,7 +9,7 @@ func.func @asin_c1(%x: tensor<4xf32>) {
 // -----
 
 func.func @asin_element(%x: tensor<4xi32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point}}
   %0 = tw.asin %x : tensor<4xi32>
   return
 }

@@ -9,7 +9,7 @@ func.func @bitwise_not_c1(%x: tensor<4xi32>) {
 // -----
 
 func.func @bitwise_not_element(%x: tensor<4xf32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of integer values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of integer}}
   %0 = tw.bitwise_not %x : tensor<4xf32>
   return
 }

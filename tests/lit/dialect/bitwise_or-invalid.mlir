@@ -9,7 +9,7 @@ func.func @bitwise_or_c1(%a: tensor<4xi1>, %b: tensor<1xi1>) {
 // -----
 
 func.func @bitwise_or_element(%a: tensor<4xf32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of integer or boolean values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of integer or boolean}}
   %0 = tw.bitwise_or %a, %a : tensor<4xf32>
   return
 }

@@ -9,7 +9,7 @@ func.func @copysign_c1(%a: tensor<4xf32>, %b: tensor<1xf32>) {
 // -----
 
 func.func @copysign_element(%a: tensor<4xi32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point}}
   %0 = tw.copysign %a, %a : tensor<4xi32>
   return
 }

@@ -9,7 +9,7 @@ func.func @cos_c1(%x: tensor<4xf32>) {
 // -----
 
 func.func @cos_element(%x: tensor<4xi32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point}}
   %0 = tw.cos %x : tensor<4xi32>
   return
 }

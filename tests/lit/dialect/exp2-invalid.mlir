@@ -9,7 +9,7 @@ func.func @exp2_c1(%x: tensor<4xf32>) {
 // -----
 
 func.func @exp2_element(%x: tensor<4xi32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point}}
   %0 = tw.exp2 %x : tensor<4xi32>
   return
 }

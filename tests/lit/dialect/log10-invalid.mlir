@@ -9,7 +9,7 @@ func.func @log10_c1(%x: tensor<4xf32>) {
 // -----
 
 func.func @log10_element(%x: tensor<4xi32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of floating-point}}
   %0 = tw.log10 %x : tensor<4xi32>
   return
 }

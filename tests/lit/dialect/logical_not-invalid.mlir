@@ -9,7 +9,7 @@ func.func @logical_not_c1(%x: tensor<4xi1>) {
 // -----
 
 func.func @logical_not_element(%x: tensor<4xf32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of boolean values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of boolean}}
   %0 = tw.logical_not %x : tensor<4xf32>
   return
 }

@@ -9,7 +9,7 @@ func.func @logical_or_c1(%a: tensor<4xi1>, %b: tensor<1xi1>) {
 // -----
 
 func.func @logical_or_element(%a: tensor<4xi32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of boolean values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of boolean}}
   %0 = tw.logical_or %a, %a : tensor<4xi32>
   return
 }

@@ -9,7 +9,7 @@ func.func @remainder_c1(%a: tensor<4xf32>, %b: tensor<1xf32>) {
 // -----
 
 func.func @remainder_element(%a: tensor<4xi1>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of number values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of number}}
   %0 = tw.remainder %a, %a : tensor<4xi1>
   return
 }

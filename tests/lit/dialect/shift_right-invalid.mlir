@@ -9,7 +9,7 @@ func.func @shift_right_c1(%a: tensor<4xui16>, %b: tensor<1xui16>) {
 // -----
 
 func.func @shift_right_element(%a: tensor<4xf32>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of integer values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of integer}}
   %0 = tw.shift_right %a, %a : tensor<4xf32>
   return
 }

@@ -9,7 +9,7 @@ func.func @square_c1(%x: tensor<4xf32>) {
 // -----
 
 func.func @square_element(%x: tensor<4xi1>) {
-  // expected-error @+1 {{operand #0 must be ranked tensor of number values}}
+  // expected-error @+1 {{operand #0 must be ranked tensor of number}}
   %0 = tw.square %x : tensor<4xi1>
   return
 }
