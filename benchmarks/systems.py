@@ -45,10 +45,13 @@ def takes_part(workload: Workload, system: str) -> bool:
 
 
 def version(system: str) -> str:
-    """Return the version of the package behind `system`."""
+    """Return the version of the package behind `system`; a source tree that was never installed has none."""
     import importlib.metadata
 
-    return importlib.metadata.version(MODULES[system])
+    try:
+        return importlib.metadata.version(MODULES[system])
+    except importlib.metadata.PackageNotFoundError:
+        return "source tree"
 
 
 def prepare(workload: Workload, system: str, inputs: tuple[np.ndarray, ...], threads: int) -> Call:

@@ -123,7 +123,7 @@ class Lowered:
             return self.program.as_text(locations)
         from . import pipeline, stages
 
-        known = [*stages.NAMES]
+        known = [*stages.NAMES, "object"]
         if stage not in known or self.interprets:
             known = ["traced"] if self.interprets else known
             errors.fail(

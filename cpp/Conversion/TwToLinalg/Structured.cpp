@@ -64,6 +64,9 @@ struct LowerStructured : OpInterfaceConversionPattern<tw::StructuredOpInterface>
         });
     if (op.isLoopOrdered())
       generic->setAttr("tw.lowering", rewriter.getStringAttr("loops"));
+    // Fusion treats what widens stored integers differently from other elementwise work.
+    if (isa<tw::DequantizeOp>(op.getOperation()))
+      generic->setAttr("tw.dequantize", rewriter.getUnitAttr());
     hoistSizes(generic, rewriter);
 
     SmallVector<Value> results;

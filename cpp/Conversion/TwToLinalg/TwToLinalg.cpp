@@ -83,6 +83,19 @@ struct ConvertTypesOfOp : ConversionPattern {
 };
 
 struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
+  /// A loop nest that is known to run zero times leaves its destinations as they are; tiling could not take it apart.
+  void eraseEmptyLoops() {
+    SmallVector<linalg::LinalgOp> work;
+    getOperation()->walk([&](linalg::LinalgOp op) {
+      if (op.hasPureTensorSemantics() && llvm::is_contained(op.getStaticLoopRanges(), 0))
+        work.push_back(op);
+    });
+    for (linalg::LinalgOp op : work) {
+      op->replaceAllUsesWith(op.getDpsInits());
+      op.erase();
+    }
+  }
+
   void runOnOperation() override {
     MLIRContext *context = &getContext();
     SignlessConverter converter;
@@ -107,7 +120,8 @@ struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
     target.markUnknownOpDynamicallyLegal([&](Operation *op) { return converter.isLegal(op); });
 
     if (failed(applyFullConversion(getOperation(), target, std::move(patterns))))
-      signalPassFailure();
+      return signalPassFailure();
+    eraseEmptyLoops();
   }
 };
 } // namespace

@@ -13,7 +13,10 @@
 #include "mlir/Dialect/MemRef/Transforms/Transforms.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tilewright {
@@ -28,67 +31,123 @@ namespace {
 
 /// Loop-carried values keep their sizes, so a result of a loop is as large as
 /// what it started from.
-struct DimOfWhile : OpRewritePattern<tensor::DimOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(tensor::DimOp op,
-                                PatternRewriter &rewriter) const override {
-    auto loop = op.getSource().getDefiningOp<scf::WhileOp>();
+template <typename LoopOp> struct DimOfLoop : OpRewritePattern<tensor::DimOp> {
+  using OpRewritePattern<tensor::DimOp>::OpRewritePattern;
+  LogicalResult matchAndRewrite(tensor::DimOp op, PatternRewriter &rewriter) const override {
+    auto loop = op.getSource().template getDefiningOp<LoopOp>();
     if (!loop)
       return rewriter.notifyMatchFailure(op, "not a size of a loop's result");
     unsigned index = cast<OpResult>(op.getSource()).getResultNumber();
-    if (index >= loop.getInits().size() ||
-        loop.getInits()[index].getType() != op.getSource().getType())
+    if (index >= loop.getInits().size() || loop.getInits()[index].getType() != op.getSource().getType())
       return rewriter.notifyMatchFailure(op, "the loop carries another type");
-    rewriter.modifyOpInPlace(
-        op, [&] { op.getSourceMutable().assign(loop.getInits()[index]); });
+    rewriter.modifyOpInPlace(op, [&] { op.getSourceMutable().assign(loop.getInits()[index]); });
     return success();
   }
 };
 
-/// Both branches yield equal sizes; the one that needs nothing from inside the
-/// branch is read.
-struct DimOfIf : OpRewritePattern<tensor::DimOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(tensor::DimOp op,
-                                PatternRewriter &rewriter) const override {
-    auto branch = op.getSource().getDefiningOp<scf::IfOp>();
-    if (!branch)
-      return rewriter.notifyMatchFailure(op, "not a size of a branch's result");
-    unsigned index = cast<OpResult>(op.getSource()).getResultNumber();
-    for (Block *block : {branch.thenBlock(), branch.elseBlock()}) {
-      Value yielded = block->getTerminator()->getOperand(index);
-      OpBuilder::InsertionGuard guard(rewriter);
-      rewriter.setInsertionPoint(block->getTerminator());
-      // Resolve inside the branch first; hoisting is left to the folds that
-      // make the size an outer value.
-      if (auto result = dyn_cast<OpResult>(yielded);
-          result && result.getOwner()->getBlock() == block) {
-        ReifiedRankedShapedTypeDims sizes;
-        if (failed(reifyResultShapes(rewriter, result.getOwner(), sizes)))
-          continue;
-        std::optional<int64_t> position = op.getConstantIndex();
-        if (!position)
-          continue;
-        OpFoldResult size = sizes[result.getResultNumber()][*position];
-        if (auto value = dyn_cast<Value>(size)) {
-          if (value.getParentBlock() == block)
-            continue;
-          rewriter.replaceOp(op, value);
-          return success();
-        }
-        rewriter.setInsertionPoint(op);
-        rewriter.replaceOpWithNewOp<arith::ConstantIndexOp>(
-            op, *getConstantIntValue(size));
-        return success();
-      }
-      rewriter.modifyOpInPlace(op,
-                               [&] { op.getSourceMutable().assign(yielded); });
-      return success();
+/// Finds a size that is computed inside a branch in terms of values outside of
+/// it; what it builds in vain, nothing uses.
+class Hoister {
+public:
+  Hoister(OpBuilder &builder, Location loc, Operation *outside) : builder(builder), loc(loc), outside(outside) {}
+
+  /// The size of a dimension of `tensor`, or null.
+  Value size(Value tensor, int64_t dim) {
+    auto type = cast<RankedTensorType>(tensor.getType());
+    if (!type.isDynamicDim(dim))
+      return arith::ConstantIndexOp::create(builder, loc, type.getDimSize(dim));
+    if (isOutside(tensor))
+      return tensor::DimOp::create(builder, loc, tensor, dim);
+    auto result = dyn_cast<OpResult>(tensor);
+    if (!result)
+      return Value();
+    Operation *op = result.getOwner();
+    if (auto destination = dyn_cast<DestinationStyleOpInterface>(op))
+      return size(destination.getTiedOpOperand(result)->get(), dim);
+    if (auto empty = dyn_cast<tensor::EmptyOp>(op))
+      return index(empty.getDynamicSizes()[type.getDynamicDimIndex(dim)]);
+    if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
+      return slice.getDroppedDims().any() ? Value() : index(slice.getMixedSizes()[dim]);
+    if (auto cast = dyn_cast<tensor::CastOp>(op))
+      return size(cast.getSource(), dim);
+    if (auto loop = dyn_cast<LoopLikeOpInterface>(op)) {
+      OpOperand *init = loop.getTiedLoopInit(result);
+      return init ? size(init->get(), dim) : Value();
     }
-    return rewriter.notifyMatchFailure(op,
-                                       "both branches compute the size inside");
+    if (auto branch = dyn_cast<scf::IfOp>(op))
+      return size(branch.thenYield().getOperand(result.getResultNumber()), dim);
+    ReifiedRankedShapedTypeDims sizes;
+    OpBuilder inside(op);
+    if (failed(reifyResultShapes(inside, op, sizes)))
+      return Value();
+    return index(sizes[result.getResultNumber()][dim]);
   }
+
+private:
+  bool isOutside(Value value) {
+    Operation *owner = value.getParentBlock()->getParentOp();
+    return owner->isProperAncestor(outside);
+  }
+
+  Value index(OpFoldResult size) {
+    if (auto value = dyn_cast<Value>(size))
+      return index(value);
+    return arith::ConstantIndexOp::create(builder, loc, *getConstantIntValue(size));
+  }
+
+  Value index(Value value) {
+    if (isOutside(value))
+      return value;
+    Operation *op = value.getDefiningOp();
+    if (!op)
+      return Value();
+    if (auto dim = dyn_cast<tensor::DimOp>(op)) {
+      std::optional<int64_t> position = dim.getConstantIndex();
+      return position ? size(dim.getSource(), *position) : Value();
+    }
+    bool isArithmetic = isPure(op) && op->getNumRegions() == 0 && op->getNumResults() == 1 &&
+                        llvm::all_of(op->getOperandTypes(), [](Type type) { return type.isIndex(); });
+    if (!isArithmetic)
+      return Value();
+    IRMapping mapping;
+    for (Value operand : op->getOperands()) {
+      Value hoisted = index(operand);
+      if (!hoisted)
+        return Value();
+      mapping.map(operand, hoisted);
+    }
+    return builder.clone(*op, mapping)->getResult(0);
+  }
+
+  OpBuilder &builder;
+  Location loc;
+  Operation *outside;
 };
+
+/// Both branches yield equal sizes; the one whose size follows from values
+/// outside of it is read.
+LogicalResult resolveBranches(func::FuncOp function) {
+  SmallVector<tensor::DimOp> sizes;
+  function.walk([&](tensor::DimOp op) {
+    if (op.getSource().getDefiningOp<scf::IfOp>() && op.getConstantIndex())
+      sizes.push_back(op);
+  });
+  for (tensor::DimOp op : sizes) {
+    auto branch = op.getSource().getDefiningOp<scf::IfOp>();
+    unsigned result = cast<OpResult>(op.getSource()).getResultNumber();
+    OpBuilder builder(branch);
+    Value size;
+    for (scf::YieldOp yield : {branch.thenYield(), branch.elseYield()})
+      if (!size)
+        size = Hoister(builder, op.getLoc(), branch).size(yield.getOperand(result), *op.getConstantIndex());
+    if (!size)
+      return op.emitError("the size of a branch's result follows from nothing "
+                          "outside of the branch");
+    op.replaceAllUsesWith(size);
+    op.erase();
+  }
+  return success();
+}
 
 /// Removes what no size needs, innermost uses first; loops count as needed only
 /// by their results here.
@@ -96,8 +155,7 @@ void eraseUnused(func::FuncOp function) {
   bool changed = true;
   while (changed) {
     changed = false;
-    for (Operation &op : llvm::make_early_inc_range(
-             llvm::reverse(function.getBody().front()))) {
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front()))) {
       if (op.hasTrait<OpTrait::IsTerminator>() || !op.use_empty())
         continue;
       op.erase();
@@ -119,8 +177,7 @@ LogicalResult makeShapes(func::FuncOp function, StringRef name) {
   for (Value result : terminator->getOperands()) {
     auto type = cast<RankedTensorType>(result.getType());
     for (int64_t i = 0; i < type.getRank(); ++i)
-      sizes.push_back(
-          builder.createOrFold<tensor::DimOp>(terminator->getLoc(), result, i));
+      sizes.push_back(builder.createOrFold<tensor::DimOp>(terminator->getLoc(), result, i));
   }
   terminator->setOperands(sizes);
   SmallVector<Type> types(sizes.size(), builder.getIndexType());
@@ -129,12 +186,24 @@ LogicalResult makeShapes(func::FuncOp function, StringRef name) {
 
   RewritePatternSet patterns(context);
   memref::populateResolveRankedShapedTypeResultDimsPatterns(patterns);
-  patterns.add<DimOfWhile, DimOfIf>(context);
+  patterns.add<DimOfLoop<scf::WhileOp>, DimOfLoop<scf::ForOp>>(context);
   tensor::DimOp::getCanonicalizationPatterns(patterns, context);
   tensor::EmptyOp::getCanonicalizationPatterns(patterns, context);
   scf::ForOp::getCanonicalizationPatterns(patterns, context);
-  if (failed(applyPatternsGreedily(shapes, std::move(patterns))))
+  FrozenRewritePatternSet frozen(std::move(patterns));
+  // A size hoisted from a branch may be one of another branch's result.
+  auto hasBranchSizes = [&] {
+    return shapes
+        .walk([](tensor::DimOp op) {
+          return op.getSource().getDefiningOp<scf::IfOp>() ? WalkResult::interrupt() : WalkResult::advance();
+        })
+        .wasInterrupted();
+  };
+  if (failed(applyPatternsGreedily(shapes, frozen)))
     return failure();
+  while (hasBranchSizes())
+    if (failed(resolveBranches(shapes)) || failed(applyPatternsGreedily(shapes, frozen)))
+      return failure();
   eraseUnused(shapes);
   WalkResult result = shapes.walk([&](Operation *op) {
     bool computes = isa<linalg::LinalgOp>(op) || (isa<tensor::ExtractOp>(op));
@@ -151,12 +220,10 @@ struct MakeShapes : tilewright::impl::MakeShapesPassBase<MakeShapes> {
   void runOnOperation() override {
     SmallVector<func::FuncOp> functions(getOperation().getOps<func::FuncOp>());
     for (func::FuncOp function : functions) {
-      if (function.isExternal() || function->hasAttr("tw.kernel") ||
-          function->hasAttr("tw.shapes"))
+      if (function.isExternal() || function->hasAttr("tw.kernel") || function->hasAttr("tw.shapes"))
         continue;
       bool isMain = function.getSymName() == "main";
-      std::string name =
-          isMain ? "shapes" : (function.getSymName() + "_shapes").str();
+      std::string name = isMain ? "shapes" : (function.getSymName() + "_shapes").str();
       if (failed(makeShapes(function, name)))
         return signalPassFailure();
     }

@@ -4,7 +4,7 @@ Three shapes of kernel exist, told apart by their loops and never by their names
 
 - *contraction*: all output loops are shared by all members. Threads take blocks of columns (and rows); inside,
   register tiles of ``rows x columns`` keep their accumulators in registers and the epilogue is computed on them.
-- *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows, and a row stays
+- *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows; a row stays
   in the first-level cache from its first reduction to its last use.
 - *map*: elementwise. Threads take chunks that fit the first-level cache.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ..facts import KernelFacts, OpFacts
 
@@ -90,7 +91,7 @@ def pick_lane(op: OpFacts, machine: Machine) -> tuple[int, str]:
     return best, reason
 
 
-def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: tuple[int, ...]) -> Config:
+def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: Any) -> Config:
     if "tw.lowering" in op.attributes:
         return Config(
             why="sequential or strided by construction", **{k: v for k, v in sizes.items() if k != "tile"}
@@ -120,27 +121,29 @@ def _column_loop(op: OpFacts) -> int:
     return int(last[1:]) if last.startswith("d") and last[1:].isdigit() else -1
 
 
-def _contraction(kernel: KernelFacts, main: OpFacts, machine: Machine) -> list[Config]:
+def _contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> list[Config]:
     root = kernel.root
     vector = lanes(machine)
     column = _column_loop(root)
     outer = [d for d in root.parallel() if d != column]
     row = outer[-1] if outer else -1
-    panel = next((p for a in main.inputs if (p := a.panel(_column_loop(main))) is not None), None)
+    panels = [p for op in mains for a in op.inputs if (p := a.panel(_column_loop(op))) is not None]
+    panel = panels[0] if panels else None
     columns = panel or 2 * vector
     size = root.ranges[column]
     if size is not None and size < columns and panel is None:
         columns = max(vector, -(-size // vector) * vector) if size > vector else columns
-    # Accumulators, one vector of the panel per column vector and one broadcast operand must fit the register file.
+    # Accumulators of all contractions, the vectors of a panel and a broadcast operand must fit the register file.
     per_row = max(1, columns // vector)
-    rows = max(1, min(12 if per_row <= 2 else 6, (machine.registers - per_row - 2) // per_row))
-    rows = (
-        rows if rows != 12 else 8 if (root.ranges[row] or 0) % 12 and (root.ranges[row] or 0) % 8 == 0 else 12
-    )
+    budget = (machine.registers - per_row - 2) // (per_row * len(mains))
+    rows = max(1, min(12 if per_row <= 2 else 6, budget))
+    size = root.ranges[row] if row >= 0 else None
+    if rows == 12 and size is not None and size % 12 and size % 8 == 0:
+        rows = 8
     known_rows = root.ranges[row] if row >= 0 else 1
     if known_rows is not None:
         rows = min(rows, known_rows)
-    depth = prod(main.ranges[d] or 256 for d in main.reductions())
+    depth = sum(prod(op.ranges[d] or 256 for d in op.reductions()) for op in mains)
 
     tile = [0] * len(root.loops)
     group = [0] * len(root.loops)
@@ -176,11 +179,11 @@ def _contraction(kernel: KernelFacts, main: OpFacts, machine: Machine) -> list[C
                 "vector",
                 f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers",
             )
-        elif op is main:
+        elif op in mains:
             config = Config(
                 (),
                 (),
-                _column_loop(main),
+                _column_loop(op),
                 vector,
                 per_row,
                 "vector",
@@ -199,6 +202,14 @@ def _contraction(kernel: KernelFacts, main: OpFacts, machine: Machine) -> list[C
     return configs
 
 
+def _panel_of(kernel: KernelFacts) -> int | None:
+    """The width of the panels that a kernel reads, if it reads any."""
+    widths = [
+        p for op in kernel.ops for a in op.inputs for d in op.parallel() if (p := a.panel(d)) is not None
+    ]
+    return max(widths, default=None)
+
+
 def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     root = kernel.root
     has_contraction = any(op.contracts() for op in kernel.ops)
@@ -212,6 +223,8 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     rows = 8 if has_contraction else max(1, min(64, TASK_ELEMENTS // max(length, 1)))
     if row >= 0:
         known = root.ranges[row]
+        if row == _column_loop(root) and (panel := _panel_of(kernel)):
+            rows = -(-rows // panel) * panel  # a task takes whole panels
         group[row] = min(rows, known) if known is not None else rows
     work = _work(kernel)
     if (work is not None and work < SERIAL_WORK) or not any(group):
@@ -267,13 +280,14 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
     """
     root = kernel.root
     contractions = [op for op in kernel.ops if op.contracts()]
-    if len(contractions) == 1 and "tw.lowering" not in root.attributes:
-        main = contractions[0]
+    if contractions and "tw.lowering" not in root.attributes:
         column = _column_loop(root)
-        reads_columns = column >= 0 and all(a.contiguous_along(_column_loop(main)) for a in main.accesses)
-        others_keep = all(not op.reductions() for op in kernel.ops if op is not main)
+        reads_columns = column >= 0 and all(
+            a.contiguous_along(_column_loop(op)) for op in contractions for a in op.accesses
+        )
+        others_keep = all(not op.reductions() for op in kernel.ops if op not in contractions)
         if reads_columns and others_keep and column in kernel.parallel:
-            return _contraction(kernel, main, machine)
+            return _contraction(kernel, contractions, machine)
     if any(op.reductions() for op in kernel.ops):
         return _rows(kernel, machine)
     return _map(kernel, machine)
