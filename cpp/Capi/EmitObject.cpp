@@ -11,6 +11,8 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Target/LLVMIR/Export.h"
 
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/IR/LLVMContext.h"
@@ -36,9 +38,7 @@ char *copyOut(llvm::StringRef bytes) {
   return memory;
 }
 
-std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu,
-                                                       llvm::StringRef features,
-                                                       int optLevel,
+std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu, llvm::StringRef features, int optLevel,
                                                        std::string &message) {
   static const bool once = [] {
     LLVMInitializeX86TargetInfo();
@@ -50,20 +50,31 @@ std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu,
   }();
   (void)once;
   llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
-  const llvm::Target *target =
-      llvm::TargetRegistry::lookupTarget(triple, message);
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return nullptr;
-  static const llvm::CodeGenOptLevel levels[] = {
-      llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
-      llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
+  static const llvm::CodeGenOptLevel levels[] = {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
+                                                 llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_,
-      llvm::CodeModel::Small, levels[optLevel]));
+      triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_, llvm::CodeModel::Small, levels[optLevel]));
 }
 
-void optimise(llvm::Module &module, llvm::TargetMachine &machine,
-              int optLevel) {
+/// The library functions that the optimiser may call for others (pow(10, x) would become exp10(x)): those that the loader
+/// provides.
+llvm::TargetLibraryInfoImpl hostLibrary(const llvm::Triple &triple) {
+  llvm::TargetLibraryInfoImpl library(triple);
+  llvm::StringSet<> provided;
+#define TW_SYMBOL(name) provided.insert(#name);
+#include "Runtime/Symbols.def"
+  for (unsigned i = 0; i < llvm::NumLibFuncs; ++i) {
+    auto function = static_cast<llvm::LibFunc>(i);
+    if (!provided.contains(llvm::TargetLibraryInfo(library).getName(function)))
+      library.setUnavailable(function);
+  }
+  return library;
+}
+
+void optimise(llvm::Module &module, llvm::TargetMachine &machine, int optLevel) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager sccs;
@@ -71,40 +82,36 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine,
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = tuning.SLPVectorization = optLevel > 1;
   llvm::PassBuilder builder(&machine, tuning);
+  functions.registerPass([&] { return llvm::TargetLibraryAnalysis(hostLibrary(machine.getTargetTriple())); });
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(sccs);
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, sccs, modules);
-  static const llvm::OptimizationLevel levels[] = {
-      llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
-      llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
-  llvm::ModulePassManager passes =
-      optLevel == 0 ? builder.buildO0DefaultPipeline(levels[0])
-                    : builder.buildPerModuleDefaultPipeline(levels[optLevel]);
+  static const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
+                                                   llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
+  llvm::ModulePassManager passes = optLevel == 0 ? builder.buildO0DefaultPipeline(levels[0])
+                                                 : builder.buildPerModuleDefaultPipeline(levels[optLevel]);
   passes.run(module, modules);
 }
 
 } // namespace
 
-char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features,
-             int optLevel, TwEmitKind kind, size_t *size, char **error) {
+char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int optLevel, TwEmitKind kind, size_t *size,
+             char **error) {
   *error = nullptr;
   *size = 0;
   optLevel = std::max(0, std::min(optLevel, 3));
   std::string message;
-  auto machine =
-      makeTargetMachine(unwrap(cpu), unwrap(features), optLevel, message);
+  auto machine = makeTargetMachine(unwrap(cpu), unwrap(features), optLevel, message);
   if (!machine) {
     *error = copyOut("no code generator for this machine: " + message);
     return nullptr;
   }
   llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> translated =
-      translateModuleToLLVMIR(unwrap(module).getOperation(), context);
+  std::unique_ptr<llvm::Module> translated = translateModuleToLLVMIR(unwrap(module).getOperation(), context);
   if (!translated) {
-    *error = copyOut(
-        "the module is not at stage llvm: it cannot be translated to LLVM IR");
+    *error = copyOut("the module is not at stage llvm: it cannot be translated to LLVM IR");
     return nullptr;
   }
   translated->setDataLayout(machine->createDataLayout());
@@ -128,10 +135,8 @@ char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features,
     translated->print(stream, nullptr);
   } else {
     llvm::legacy::PassManager codegen;
-    codegen.add(llvm::createTargetTransformInfoWrapperPass(
-        machine->getTargetIRAnalysis()));
-    auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile
-                                     : llvm::CodeGenFileType::AssemblyFile;
+    codegen.add(llvm::createTargetTransformInfoWrapperPass(machine->getTargetIRAnalysis()));
+    auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
     if (machine->addPassesToEmitFile(codegen, stream, nullptr, file)) {
       *error = copyOut("the code generator cannot emit this kind of file");
       return nullptr;

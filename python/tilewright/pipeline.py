@@ -300,7 +300,7 @@ def _before(module: Any, name: str) -> bool:
 def commands(target: str | Any = "cpu") -> list[tuple[str, str]]:
     """Return the `tw-opt` command of every stage, in order.
 
-    `select` stands between `kernels` and `tiled`; what it decided is in the dump of `kernels`' successor as `#tw.config`.
+    `select` stands between `kernels` and `tiled`; what it decided is in the dump after `kernels` as `#tw.config`.
     """
     return [
         (stage.name, f"tw-opt --pass-pipeline='{stages.pipeline_text(stage)}'") for stage in stages.STAGES[1:]

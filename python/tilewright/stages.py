@@ -1,7 +1,7 @@
 """The spine: the ordered table of stages.
 
 Literal data that imports no compiler. A row says what a module promises once it carries the stage's name, and which
-passes lead there from the row above. The order of passes is written here and nowhere else; `cpp/Stages` checks the promises.
+passes lead there from the row above. The order of passes is written here alone; `cpp/Stages` checks the promises.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ STAGES: tuple[Stage, ...] = (
         "kernels",
         "host functions hold kernel calls, views, sizes and control flow; kernels write to their destinations",
         (
-            Pass("func.func(tw-materialize-slices{named=true})", "canonicalisation erased copies of plain values"),
+            Pass(
+                "func.func(tw-materialize-slices{named=true})",
+                "canonicalisation erased copies of plain values",
+            ),
             Pass("tw-make-shapes", "sizes are derived while every operation can still state its own"),
             Pass("tw-form-kernels", "computations are grouped, outlined and shared"),
         ),
@@ -84,7 +87,10 @@ STAGES: tuple[Stage, ...] = (
         "vector",
         "vectors on slices inside loops; hot loops without masks; accumulators in registers",
         (
-            Pass("func.func(tw-vectorize)", "register tiles become vector code; what does not change leaves the loops"),
+            Pass(
+                "func.func(tw-vectorize)",
+                "register tiles become vector code; what does not change leaves the loops",
+            ),
             Pass("canonicalize", "an epilogue reads its accumulators instead of memory"),
             Pass("cse", "a panel's vectors are loaded once for all rows of a tile"),
         ),

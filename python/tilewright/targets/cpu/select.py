@@ -4,7 +4,7 @@ Three shapes of kernel exist, told apart by their loops and never by their names
 
 - *contraction*: all output loops are shared by all members. Threads take blocks of columns (and rows); inside,
   register tiles of ``rows x columns`` keep their accumulators in registers and the epilogue is computed on them.
-- *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows, and a row stays
+- *rows*: members reduce along the innermost loop (norms, softmax, attention). Threads take blocks of rows; a row stays
   in the first-level cache from its first reduction to its last use.
 - *map*: elementwise. Threads take chunks that fit the first-level cache.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ..facts import KernelFacts, OpFacts
 
@@ -90,7 +91,7 @@ def pick_lane(op: OpFacts, machine: Machine) -> tuple[int, str]:
     return best, reason
 
 
-def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: tuple[int, ...]) -> Config:
+def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: Any) -> Config:
     if "tw.lowering" in op.attributes:
         return Config(
             why="sequential or strided by construction", **{k: v for k, v in sizes.items() if k != "tile"}

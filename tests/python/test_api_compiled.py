@@ -1,0 +1,143 @@
+"""`tw.jit` on the target cpu: native calls, the disk cache, saving; numbers are checked op by op in e2e."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tilewright as tw
+from tilewright import config, pipeline
+
+A = np.linspace(0.1, 0.9, 12, dtype="f").reshape(3, 4)
+
+
+def program(x, y):
+    return {"sum": tw.exp(x) + y, "scaled": x * 2.0}
+
+
+@pytest.fixture
+def no_disk_cache():
+    with config.override(cache=False):
+        yield
+
+
+@pytest.fixture
+def disk_cache(tmp_path):
+    with config.override(cache=True, cache_dir=tmp_path / "cache"):
+        yield tmp_path / "cache"
+
+
+def refuse(*args, **kwargs):
+    raise AssertionError("a warm start ran the pipeline")
+
+
+def test_results_and_native_calls(no_disk_cache):
+    f = tw.jit(program)
+    for _ in range(3):
+        out = f(A, A)
+    np.testing.assert_allclose(out["sum"], np.exp(A) + A, rtol=1e-6)
+    np.testing.assert_array_equal(out["scaled"], A * 2)
+    assert f.cache_info().hits == 2
+
+
+def test_calls_cost_little(no_disk_cache):
+    f = tw.jit(lambda x, y: x + y)
+    x = np.ones(8, "f")
+    f(x, x)
+    rounds = []
+    for _ in range(20):
+        started = time.perf_counter()
+        for _ in range(500):
+            f(x, x)
+        rounds.append((time.perf_counter() - started) / 500)
+    assert min(rounds) < 1.5e-6
+
+
+def test_dynamic_sizes_and_numbers(no_disk_cache):
+    f = tw.jit(lambda x, s: x * s + x.shape[0])
+    for n in (2, 3, 5, 8):
+        np.testing.assert_allclose(f(np.ones(n, "f"), 0.5), np.full(n, 0.5 + n), rtol=1e-6)
+    assert f.cache_info().currsize == 2
+
+
+def test_a_warm_start_runs_no_pass(disk_cache, monkeypatch):
+    first = tw.jit(program)(A, A)
+    monkeypatch.setattr(pipeline, "compile", refuse)
+    monkeypatch.setattr(pipeline, "lower", refuse)
+    # Another function object on other lines: the key is the program.
+    again = tw.jit(lambda x, y: {"sum": tw.exp(x) + y, "scaled": x * 2.0}, name="program")(A, A)
+    np.testing.assert_array_equal(first["sum"], again["sum"])
+    with pytest.raises(AssertionError, match="warm start"):
+        tw.jit(lambda x: x * 3.0)(A)
+
+
+def test_another_process_finds_what_this_one_compiled(disk_cache):
+    code = (
+        "import numpy as np, tilewright as tw\n"
+        "from tilewright import cache, config\n"
+        f"with config.override(cache=True, cache_dir={str(disk_cache)!r}):\n"
+        "    x = tw.jit(lambda x: tw.tanh(x) + 1)(np.ones(4, 'f'))\n"
+        "    print(cache.default().hits)\n"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(2)]
+    assert [run.stdout.strip() for run in runs] == ["0", "1"], runs[1].stderr
+
+
+def test_constants_are_not_part_of_the_key(disk_cache, monkeypatch):
+    table = np.ones((32, 32), "f")
+    tw.jit(lambda x: x + table)(table)
+    monkeypatch.setattr(pipeline, "compile", refuse)
+    other = table * 5
+    np.testing.assert_array_equal(tw.jit(lambda x: x + other)(table), table + other)
+
+
+def test_save_and_load(no_disk_cache, tmp_path):
+    compiled = tw.jit(program).compile(tw.spec((tw.Dim("n"), 4)), tw.spec((tw.Dim("n"), 4)))
+    compiled.save(tmp_path / "program.tw")
+    loaded = tw.load(tmp_path / "program.tw")
+    np.testing.assert_array_equal(loaded(A, A)["sum"], compiled(A, A)["sum"])
+    assert loaded.as_text() == compiled.as_text()
+    with pytest.raises(tw.ShapeError, match="compiled for"):
+        loaded(A.reshape(4, 3), A)
+    with pytest.raises(tw.ArgumentError, match="compiled for arguments"):
+        loaded(A)
+
+
+def test_bound_weights_are_saved(no_disk_cache, tmp_path):
+    f = tw.jit(lambda w, x: x + w["b"], weight_argnums=0)
+    compiled = f.compile({"b": tw.spec((4,))}, tw.spec((3, 4))).bind({"b": A[0].copy()})
+    compiled.save(tmp_path / "bound.tw")
+    np.testing.assert_array_equal(tw.load(tmp_path / "bound.tw")(A), A + A[0])
+
+
+def test_analyses_and_explanations(no_disk_cache):
+    compiled = tw.jit(program).compile(A, A)
+    assert compiled.memory_analysis()["argument_size_in_bytes"] == 2 * A.nbytes
+    assert compiled.cost_analysis()["bytes accessed"] > 0
+    assert "kernel_0" in compiled.explain()
+    for stage in ("tensor", "linalg", "kernels", "vector", "llvm"):
+        assert f'tw.stage = "{stage}"' in compiled.as_text(stage)
+    assert ".text" in compiled.as_text("object")
+
+
+def test_every_thread_may_call(no_disk_cache):
+    import threading
+
+    f = tw.jit(lambda x: x * 2.0 + 1.0)
+    wrong = []
+
+    def work(n):
+        for _ in range(50):
+            x = np.full(n, n, "f")
+            if not np.array_equal(f(x), x * 2 + 1):
+                wrong.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (3, 4, 5, 6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
