@@ -213,15 +213,29 @@ Value ScalarBuilder::gelu(Value a, StringRef approximate) {
   return mul(mul(constant(a, 0.5), a), add(constant(a, 1), inner));
 }
 
-/// The largest and smallest values of `from` that convert to an integer of `width` bits without overflow.
-static std::pair<double, double> integerBounds(FloatType from, unsigned width, bool isUnsigned) {
-  unsigned magnitude = isUnsigned ? width : width - 1;
-  unsigned precision = from.getFPMantissaWidth();
-  double top = std::ldexp(1.0, magnitude);
-  double high = magnitude > precision ? top - std::ldexp(1.0, magnitude - precision) : top - 1;
-  // f16 cannot express what a wide integer holds: its own largest finite value is the bound.
+/// A float as an integer of type `to`: saturating, NaN becomes 0.
+static Value floatToInteger(ScalarBuilder &s, Value a, Type to) {
+  auto from = llvm::cast<FloatType>(s.type);
+  Type target = common::signless(to);
+  bool toUnsigned = to.isUnsignedInteger();
+  unsigned width = to.getIntOrFloatBitWidth(), magnitude = toUnsigned ? width : width - 1;
+  // The integers end at 2^magnitude; f16 ends before that for wide ones, and only its infinities lie beyond.
   double largest = llvm::APFloat::getLargest(from.getFloatSemantics()).convertToDouble();
-  return {isUnsigned ? 0.0 : -std::min(top, largest), std::min(high, largest)};
+  double top = std::ldexp(1.0, magnitude), bottom = toUnsigned ? 0.0 : -top;
+  double above = top > largest ? INFINITY : top, below = -bottom > largest ? -INFINITY : bottom;
+  // Out of range, the conversion itself has no defined value: it never sees such a number.
+  Value isAbove = s.compare("ge", a, s.constant(a, above)), isBelow = s.compare("le", a, s.constant(a, below));
+  Value isOutside = s.make<arith::OrIOp>(s.make<arith::OrIOp>(isAbove, isBelow), s.isNan(a));
+  Value number = s.select(isOutside, s.constant(a, 0), a);
+  Value inside = toUnsigned ? s.make<arith::FPToUIOp>(target, number) : s.make<arith::FPToSIOp>(target, number);
+  APInt high = toUnsigned ? APInt::getMaxValue(width) : APInt::getSignedMaxValue(width);
+  Value highest = arith::ConstantOp::create(s.builder, s.loc, s.builder.getIntegerAttr(target, high));
+  inside = s.select(isAbove, highest, inside);
+  if (toUnsigned)
+    return inside;
+  Value lowest =
+      arith::ConstantOp::create(s.builder, s.loc, s.builder.getIntegerAttr(target, APInt::getSignedMinValue(width)));
+  return s.select(isBelow, lowest, inside);
 }
 
 Value ScalarBuilder::cast(Value a, Type to) {
@@ -236,12 +250,7 @@ Value ScalarBuilder::cast(Value a, Type to) {
     }
     if (to.isInteger(1))
       return compare("ne", a, constant(a, 0));
-    bool toUnsigned = to.isUnsignedInteger();
-    auto [low, high] = integerBounds(fromFloat, to.getIntOrFloatBitWidth(), toUnsigned);
-    Value number = select(isNan(a), constant(a, 0), a);
-    number = make<arith::MaximumFOp>(number, constant(a, low));
-    number = make<arith::MinimumFOp>(number, constant(a, high));
-    return toUnsigned ? make<arith::FPToUIOp>(target, number) : make<arith::FPToSIOp>(target, number);
+    return floatToInteger(*this, a, to);
   }
   if (isa<FloatType>(to))
     return isUnsigned() ? make<arith::UIToFPOp>(to, a) : make<arith::SIToFPOp>(to, a);

@@ -26,6 +26,11 @@ namespace tilewright {
 using namespace mlir;
 using namespace tilewright;
 
+LogicalResult tilewright::refuse(RewriterBase &rewriter, Operation *op, const char *reason) {
+  op->emitRemark("not lowered: ") << reason;
+  return rewriter.notifyMatchFailure(op, reason);
+}
+
 namespace {
 
 /// Unsigned element types become signless.
@@ -77,16 +82,6 @@ struct ConvertTypesOfOp : ConversionPattern {
   }
 };
 
-/// Keeps why patterns refused, for the diagnostic of a failed conversion.
-struct ReasonListener : RewriterBase::Listener {
-  void notifyMatchFailure(Location loc, function_ref<void(Diagnostic &)> reason) override {
-    Diagnostic diagnostic(loc, DiagnosticSeverity::Remark);
-    reason(diagnostic);
-    reasons.emplace_back(loc, diagnostic.str());
-  }
-  std::vector<std::pair<Location, std::string>> reasons;
-};
-
 struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
   /// A loop nest that is known to run zero times leaves its destinations as they are; tiling could not take it apart.
   void eraseEmptyLoops() {
@@ -124,15 +119,9 @@ struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
     });
     target.markUnknownOpDynamicallyLegal([&](Operation *op) { return converter.isLegal(op); });
 
-    ReasonListener listener;
-    ConversionConfig config;
-    config.listener = &listener;
-    if (succeeded(applyFullConversion(getOperation(), target, std::move(patterns), config)))
-      return eraseEmptyLoops();
-    for (auto &[loc, reason] : llvm::reverse(listener.reasons))
-      if (reason != "needs a pattern of its own")
-        return emitRemark(loc) << "not lowered: " << reason, signalPassFailure();
-    signalPassFailure();
+    if (failed(applyFullConversion(getOperation(), target, std::move(patterns))))
+      return signalPassFailure();
+    eraseEmptyLoops();
   }
 };
 } // namespace
