@@ -52,7 +52,7 @@ class Attention(Workload):
             ("Softmax", "m", "p", {"axis": -1}),
             ("MatMul", "pv", "o", {}),
         ]
-        scale = {"c": np.float32(q.shape[-1] ** -0.5)}
+        scale = {"c": np.array(q.shape[-1] ** -0.5, np.float32)}
         return onnx_model(nodes, {"q": q.shape, "k": k.shape, "v": v.shape}, "o", scale)
 
 

@@ -55,7 +55,7 @@ class Sum(Workload):
         return (rng.random(self.n, dtype=np.float32),)
 
     def reference(self, x: np.ndarray) -> np.ndarray:
-        return np.sum(x, dtype=np.float64)
+        return np.asarray(np.sum(x, dtype=np.float64))
 
     def tilewright(self, x: np.ndarray) -> Call:
         import tilewright as tw
@@ -74,7 +74,7 @@ class Sum(Workload):
 
     def numba_kernel(self, numba: Any, x: np.ndarray) -> Call:
         @numba.njit(parallel=True, fastmath=True)
-        def total(x: np.ndarray) -> np.float32:
+        def total(x: np.ndarray) -> Any:
             s = np.float32(0)
             for i in numba.prange(x.size):  # type: ignore[attr-defined]
                 s += x[i]

@@ -12,17 +12,12 @@ extern "C" {
 #endif
 
 /// What to emit.
-typedef enum {
-  TwEmitObject = 0,
-  TwEmitAssembly = 1,
-  TwEmitLLVMIR = 2
-} TwEmitKind;
+typedef enum { TwEmitObject = 0, TwEmitAssembly = 1, TwEmitLLVMIR = 2 } TwEmitKind;
 
 /// Compiles a module of the llvm dialect. Returns bytes that twFree releases,
 /// or null with a message in `error`. `optLevel` is 0 to 3; `cpu` and
 /// `features` are LLVM's names.
-MLIR_CAPI_EXPORTED char *twEmit(MlirModule module, MlirStringRef cpu,
-                                MlirStringRef features, int optLevel,
+MLIR_CAPI_EXPORTED char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int optLevel,
                                 TwEmitKind kind, size_t *size, char **error);
 
 /// Releases what twEmit or twHostCpu returned.

@@ -61,9 +61,8 @@ typedef struct TwRt {
 
   /// Runs `body` over disjoint ranges that cover [0, n), on any threads, and
   /// returns when all have run. Called inside a body, it runs serially.
-  void (*parallel_for)(const struct TwRt *rt,
-                       void (*body)(void *ctx, int64_t begin, int64_t end),
-                       void *ctx, int64_t n);
+  void (*parallel_for)(const struct TwRt *rt, void (*body)(void *ctx, int64_t begin, int64_t end), void *ctx,
+                       int64_t n);
 
   /// A stack of temporary memory per thread: pops mirror pushes. Returns null
   /// when there is no memory.
@@ -77,8 +76,7 @@ typedef struct TwRt {
   void *launch; ///< reserved for devices, null on the CPU
 } TwRt;
 
-typedef int32_t (*TwEntry)(const TwRt *rt, const TwArg *in, const TwArg *out,
-                           void *scratch);
+typedef int32_t (*TwEntry)(const TwRt *rt, const TwArg *in, const TwArg *out, void *scratch);
 typedef int32_t (*TwShapes)(const TwArg *in, int64_t *out);
 
 #ifdef __cplusplus

@@ -26,22 +26,7 @@ enum ArrayKind : uint8_t {
 };
 
 /// The element types that a Python scalar can be stored as.
-enum class ScalarType : uint8_t {
-  Bool,
-  I8,
-  I16,
-  I32,
-  I64,
-  U8,
-  U16,
-  U32,
-  U64,
-  F16,
-  BF16,
-  F32,
-  F64,
-  Other
-};
+enum class ScalarType : uint8_t { Bool, I8, I16, I32, I64, U8, U16, U32, U64, F16, BF16, F32, F64, Other };
 
 inline const pybind11::detail::npy_api &numpyApi() {
   static const auto &api = pybind11::detail::npy_api::get();
@@ -49,19 +34,16 @@ inline const pybind11::detail::npy_api &numpyApi() {
 }
 
 /// The fields of an array; `array` must be one.
-inline pybind11::detail::PyArray_Proxy *fields(PyObject *array) {
-  return pybind11::detail::array_proxy(array);
-}
+inline pybind11::detail::PyArray_Proxy *fields(PyObject *array) { return pybind11::detail::array_proxy(array); }
 
 inline bool isArray(PyObject *object) {
-  return Py_TYPE(object) == numpyApi().PyArray_Type_ ||
-         PyObject_TypeCheck(object, numpyApi().PyArray_Type_);
+  return Py_TYPE(object) == numpyApi().PyArray_Type_ || PyObject_TypeCheck(object, numpyApi().PyArray_Type_);
 }
 
 /// True if the elements lie one after another in row-major order, aligned.
 inline bool isDense(PyObject *array) {
-  constexpr int wanted = pybind11::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
-                         pybind11::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr int wanted =
+      pybind11::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | pybind11::detail::npy_api::NPY_ARRAY_ALIGNED_;
   return (fields(array)->flags & wanted) == wanted;
 }
 
@@ -74,8 +56,7 @@ inline bool sameDtype(PyObject *descr, PyObject *other) {
 }
 
 /// A new dense array with uninitialised elements, or null and an exception.
-PyObject *newArray(PyObject *descr, int64_t itemSize, int rank,
-                   const int64_t *dims);
+PyObject *newArray(PyObject *descr, int64_t itemSize, int rank, const int64_t *dims);
 
 /// A dense copy of `array` in row-major order.
 PyObject *denseCopy(PyObject *array);

@@ -49,8 +49,7 @@ struct Code {
   bool hasAliases = false;
 
   /// Links `object`. Throws FormatError for bytes that do not fit the manifest.
-  static std::shared_ptr<Code> load(std::string_view object,
-                                    std::string_view manifest);
+  static std::shared_ptr<Code> load(std::string_view object, std::string_view manifest);
   ~Code();
 };
 
@@ -74,12 +73,10 @@ public:
   Outcome call(PyObject *const *arguments, size_t count, PyObject **outputs);
 
   /// A new executable in which the arguments of the given indices are bound.
-  std::unique_ptr<Executable>
-  bind(const std::vector<std::pair<size_t, PyObject *>> &arrays) const;
+  std::unique_ptr<Executable> bind(const std::vector<std::pair<size_t, PyObject *>> &arrays) const;
 
   /// Runs load entry `index` and returns the packed array. Throws.
-  pybind11::object runLoad(size_t index,
-                           const std::vector<PyObject *> &sources);
+  pybind11::object runLoad(size_t index, const std::vector<PyObject *> &sources);
 
   /// Throws the Python exception of a status that code returned.
   [[noreturn]] void throwStatus(int32_t code, int32_t location) const;

@@ -18,8 +18,8 @@ struct ArraySpec {
   std::string name;
   std::string dtype;
   std::vector<int64_t> shape; ///< anySize where only known at run time
-  std::vector<int> symbols; ///< per dim an index into Manifest::symbols, or -1
-  bool weight = false;      ///< bound before the call, not passed with it
+  std::vector<int> symbols;   ///< per dim an index into Manifest::symbols, or -1
+  bool weight = false;        ///< bound before the call, not passed with it
   bool donated = false;
   int alias = -1; ///< outputs: the argument whose memory it takes over
 };

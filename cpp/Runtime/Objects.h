@@ -64,14 +64,12 @@ private:
 
 /// True for a Python bool, int or float, exactly.
 inline bool isScalar(PyObject *object) {
-  return PyFloat_CheckExact(object) || PyLong_CheckExact(object) ||
-         PyBool_Check(object);
+  return PyFloat_CheckExact(object) || PyLong_CheckExact(object) || PyBool_Check(object);
 }
 
 /// Turns `count` outputs (stolen) into what the caller gets: arrays of the
 /// kinds of the inputs, one alone or a tuple. Returns null with an exception.
-PyObject *finishOutputs(PyObject **outputs, size_t count, uint32_t kinds,
-                        bool alwaysTuple);
+PyObject *finishOutputs(PyObject **outputs, size_t count, uint32_t kinds, bool alwaysTuple);
 
 } // namespace tilewright
 

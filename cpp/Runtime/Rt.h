@@ -17,13 +17,9 @@ public:
   const TwRt *table() const { return &rt; }
 
   /// The first reported error, or TW_OK.
-  int32_t errorCode() const {
-    return static_cast<int32_t>(error.load(std::memory_order_acquire) >> 32);
-  }
+  int32_t errorCode() const { return static_cast<int32_t>(error.load(std::memory_order_acquire) >> 32); }
   /// Index into the manifest's locations; -1 if unknown.
-  int32_t errorLocation() const {
-    return static_cast<int32_t>(error.load(std::memory_order_acquire));
-  }
+  int32_t errorLocation() const { return static_cast<int32_t>(error.load(std::memory_order_acquire)); }
 
 private:
   static void report(const TwRt *rt, int32_t code, int32_t location);

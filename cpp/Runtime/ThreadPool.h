@@ -11,8 +11,7 @@ namespace tilewright {
 /// Runs `body` over disjoint ranges that cover [0, n), on the threads of the
 /// process, and returns when all have run. A call inside a body, and a call
 /// while another thread holds the pool, runs serially in the caller.
-void parallelFor(void (*body)(void *ctx, int64_t begin, int64_t end), void *ctx,
-                 int64_t n);
+void parallelFor(void (*body)(void *ctx, int64_t begin, int64_t end), void *ctx, int64_t n);
 
 /// How many threads a parallel loop uses, the caller among them.
 int numThreads();

@@ -27,26 +27,16 @@ namespace {
 
 using Verdict = std::optional<std::string>;
 
-StringRef dialectOf(Operation *op) {
-  return op->getName().getDialectNamespace();
-}
+StringRef dialectOf(Operation *op) { return op->getName().getDialectNamespace(); }
 
-bool isOneOf(Operation *op, ArrayRef<StringRef> dialects) {
-  return llvm::is_contained(dialects, dialectOf(op));
-}
+bool isOneOf(Operation *op, ArrayRef<StringRef> dialects) { return llvm::is_contained(dialects, dialectOf(op)); }
 
 /// `tw` operations that host code keeps until it is lowered for a target.
-bool isHostCheck(Operation *op) {
-  return op->getName().getStringRef() == "tw.check";
-}
+bool isHostCheck(Operation *op) { return op->getName().getStringRef() == "tw.check"; }
 
-bool isDimSymbol(Operation *op) {
-  return op->getName().getStringRef() == "tw.dim_symbol";
-}
+bool isDimSymbol(Operation *op) { return op->getName().getStringRef() == "tw.dim_symbol"; }
 
-func::FuncOp functionOf(Operation *op) {
-  return op->getParentOfType<func::FuncOp>();
-}
+func::FuncOp functionOf(Operation *op) { return op->getParentOfType<func::FuncOp>(); }
 
 bool isInKernel(Operation *op) {
   func::FuncOp function = functionOf(op);
@@ -55,8 +45,7 @@ bool isInKernel(Operation *op) {
 
 template <typename ShapedKind> bool touches(Operation *op) {
   auto isKind = [](Type type) { return isa<ShapedKind>(type); };
-  return llvm::any_of(op->getOperandTypes(), isKind) ||
-         llvm::any_of(op->getResultTypes(), isKind);
+  return llvm::any_of(op->getOperandTypes(), isKind) || llvm::any_of(op->getResultTypes(), isKind);
 }
 
 bool staysLoops(Operation *op) { return op->hasAttr("tw.lowering"); }
@@ -66,9 +55,7 @@ Verdict tracedRule(Operation *op) {
     return std::nullopt;
   if (auto constant = dyn_cast<arith::ConstantOp>(op))
     return std::nullopt;
-  bool onIndex = llvm::all_of(op->getOperandTypes(), [](Type t) {
-    return t.isIndex() || t.isInteger(1);
-  });
+  bool onIndex = llvm::all_of(op->getOperandTypes(), [](Type t) { return t.isIndex() || t.isInteger(1); });
   if (dialectOf(op) == "arith" && onIndex)
     return std::nullopt;
   return "only func, tw, constants and arith on index stand here";
@@ -87,8 +74,7 @@ Verdict linalgRule(Operation *op) {
     return std::nullopt;
   if (dialectOf(op) == "tw")
     return "tw operations are lowered by now";
-  if (!isOneOf(op, {"func", "linalg", "tensor", "arith", "math", "scf",
-                    "affine", "ub"}))
+  if (!isOneOf(op, {"func", "linalg", "tensor", "arith", "math", "scf", "affine", "ub"}))
     return "only linalg, tensor, arith, math, scf and affine stand here";
   return std::nullopt;
 }
@@ -119,8 +105,7 @@ Verdict vectorRule(Operation *op) {
   if (isa<linalg::LinalgOp>(op) && !staysLoops(op))
     return "computations are vectors by now, or marked `tw.lowering = "
            "\"loops\"`";
-  if (!isOneOf(op, {"func", "linalg", "tensor", "arith", "math", "scf",
-                    "affine", "vector", "ub"}))
+  if (!isOneOf(op, {"func", "linalg", "tensor", "arith", "math", "scf", "affine", "vector", "ub"}))
     return "only vector, tensor, arith, math, scf and affine stand here";
   return std::nullopt;
 }
@@ -135,8 +120,7 @@ Verdict buffersRule(Operation *op) {
            "\"loops\"`";
   if (isa<memref::AllocOp, memref::DeallocOp>(op))
     return "memory is planned: nothing is allocated while code runs";
-  if (!isOneOf(op, {"func", "linalg", "memref", "arith", "math", "scf",
-                    "affine", "vector", "rt", "ub"}))
+  if (!isOneOf(op, {"func", "linalg", "memref", "arith", "math", "scf", "affine", "vector", "rt", "ub"}))
     return "only memref, vector, arith, math, scf, affine and rt stand here";
   return std::nullopt;
 }
@@ -153,8 +137,7 @@ Verdict targetRule(Operation *op) {
     return std::nullopt;
   if (isa<linalg::LinalgOp>(op))
     return "every computation is loops by now";
-  if (!isOneOf(op, {"func", "memref", "arith", "math", "scf", "cf", "affine",
-                    "vector", "rt", "ub", "llvm"}))
+  if (!isOneOf(op, {"func", "memref", "arith", "math", "scf", "cf", "affine", "vector", "rt", "ub", "llvm"}))
     return "only memref, vector, arith, math, scf, cf, affine and rt stand "
            "here";
   return std::nullopt;
@@ -171,10 +154,9 @@ struct Row {
   StageRule rule;
 };
 
-const Row rows[] = {
-    {"traced", tracedRule},   {"tensor", tensorRule}, {"linalg", linalgRule},
-    {"kernels", kernelsRule}, {"tiled", tiledRule},   {"vector", vectorRule},
-    {"buffers", buffersRule}, {"target", targetRule}, {"llvm", llvmRule}};
+const Row rows[] = {{"traced", tracedRule},   {"tensor", tensorRule}, {"linalg", linalgRule},
+                    {"kernels", kernelsRule}, {"tiled", tiledRule},   {"vector", vectorRule},
+                    {"buffers", buffersRule}, {"target", targetRule}, {"llvm", llvmRule}};
 
 } // namespace
 

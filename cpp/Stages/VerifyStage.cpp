@@ -34,8 +34,7 @@ struct VerifyStage : tilewright::impl::VerifyStagePassBase<VerifyStage> {
     }
     StageRule rule = findStageRule(name);
     if (!rule) {
-      module.emitError("unknown stage '")
-          << name << "'; stages are " << llvm::join(stageNames(), ", ");
+      module.emitError("unknown stage '") << name << "'; stages are " << llvm::join(stageNames(), ", ");
       return signalPassFailure();
     }
     bool broken = false;
@@ -45,8 +44,7 @@ struct VerifyStage : tilewright::impl::VerifyStagePassBase<VerifyStage> {
         broken = true;
       }
       // What a linalg operation does inside is its own business.
-      return isa<linalg::LinalgOp>(op) ? WalkResult::skip()
-                                       : WalkResult::advance();
+      return isa<linalg::LinalgOp>(op) ? WalkResult::skip() : WalkResult::advance();
     });
     if (broken)
       signalPassFailure();

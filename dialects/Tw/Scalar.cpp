@@ -29,20 +29,12 @@ Value ScalarBuilder::integer(Type valueType, int64_t value) {
   return arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(valueType, value));
 }
 
-Value ScalarBuilder::add(Value a, Value b) {
-  return isFloat() ? make<arith::AddFOp>(a, b) : make<arith::AddIOp>(a, b);
-}
-Value ScalarBuilder::sub(Value a, Value b) {
-  return isFloat() ? make<arith::SubFOp>(a, b) : make<arith::SubIOp>(a, b);
-}
-Value ScalarBuilder::mul(Value a, Value b) {
-  return isFloat() ? make<arith::MulFOp>(a, b) : make<arith::MulIOp>(a, b);
-}
+Value ScalarBuilder::add(Value a, Value b) { return isFloat() ? make<arith::AddFOp>(a, b) : make<arith::AddIOp>(a, b); }
+Value ScalarBuilder::sub(Value a, Value b) { return isFloat() ? make<arith::SubFOp>(a, b) : make<arith::SubIOp>(a, b); }
+Value ScalarBuilder::mul(Value a, Value b) { return isFloat() ? make<arith::MulFOp>(a, b) : make<arith::MulIOp>(a, b); }
 Value ScalarBuilder::div(Value a, Value b) { return make<arith::DivFOp>(a, b); }
 
-Value ScalarBuilder::neg(Value a) {
-  return isFloat() ? make<arith::NegFOp>(a) : sub(constant(a, 0), a);
-}
+Value ScalarBuilder::neg(Value a) { return isFloat() ? make<arith::NegFOp>(a) : sub(constant(a, 0), a); }
 Value ScalarBuilder::abs(Value a) {
   if (isFloat())
     return make<math::AbsFOp>(a);
@@ -70,8 +62,11 @@ Value ScalarBuilder::floorDiv(Value a, Value b) {
   Value zero = constant(a, 0), one = constant(a, 1);
   if (isFloat()) {
     // The quotient is taken from the exact remainder; rounding a / b could step over an integer.
-    Value rest = remainder(a, b);
+    Value rest = make<arith::RemFOp>(a, b);
     Value quotient = div(sub(a, rest), b);
+    Value opposite = make<arith::XOrIOp>(compare("lt", rest, zero), compare("lt", b, zero));
+    Value below = make<arith::AndIOp>(compare("ne", rest, zero), opposite);
+    quotient = select(below, sub(quotient, one), quotient);
     Value floor = make<math::FloorOp>(quotient);
     Value up = compare("gt", sub(quotient, floor), constant(a, 0.5));
     floor = select(up, add(floor, one), floor);
@@ -196,9 +191,7 @@ Value ScalarBuilder::select(Value condition, Value a, Value b) {
 Value ScalarBuilder::logicalNot(Value a) { return make<arith::XOrIOp>(a, constant(a, 1)); }
 Value ScalarBuilder::bitwiseNot(Value a) { return make<arith::XOrIOp>(a, constant(a, -1)); }
 Value ScalarBuilder::isNan(Value a) { return make<arith::CmpFOp>(arith::CmpFPredicate::UNO, a, a); }
-Value ScalarBuilder::isInf(Value a) {
-  return compare("eq", make<math::AbsFOp>(a), constant(a, INFINITY));
-}
+Value ScalarBuilder::isInf(Value a) { return compare("eq", make<math::AbsFOp>(a), constant(a, INFINITY)); }
 Value ScalarBuilder::isFinite(Value a) {
   return make<arith::CmpFOp>(arith::CmpFPredicate::OLT, make<math::AbsFOp>(a), constant(a, INFINITY));
 }
@@ -207,9 +200,7 @@ Value ScalarBuilder::sigmoid(Value a) {
   Value one = constant(a, 1);
   return div(one, add(one, make<math::ExpOp>(neg(a))));
 }
-Value ScalarBuilder::silu(Value a) {
-  return div(a, add(constant(a, 1), make<math::ExpOp>(neg(a))));
-}
+Value ScalarBuilder::silu(Value a) { return div(a, add(constant(a, 1), make<math::ExpOp>(neg(a)))); }
 Value ScalarBuilder::gelu(Value a, StringRef approximate) {
   Value inner;
   if (approximate == "tanh") {
@@ -222,15 +213,29 @@ Value ScalarBuilder::gelu(Value a, StringRef approximate) {
   return mul(mul(constant(a, 0.5), a), add(constant(a, 1), inner));
 }
 
-/// The largest and smallest values of `from` that convert to an integer of `width` bits without overflow.
-static std::pair<double, double> integerBounds(FloatType from, unsigned width, bool isUnsigned) {
-  unsigned magnitude = isUnsigned ? width : width - 1;
-  unsigned precision = from.getFPMantissaWidth();
-  double top = std::ldexp(1.0, magnitude);
-  double high = magnitude > precision ? top - std::ldexp(1.0, magnitude - precision) : top - 1;
-  // f16 cannot express what a wide integer holds: its own largest finite value is the bound.
+/// A float as an integer of type `to`: saturating, NaN becomes 0.
+static Value floatToInteger(ScalarBuilder &s, Value a, Type to) {
+  auto from = llvm::cast<FloatType>(s.type);
+  Type target = common::signless(to);
+  bool toUnsigned = to.isUnsignedInteger();
+  unsigned width = to.getIntOrFloatBitWidth(), magnitude = toUnsigned ? width : width - 1;
+  // The integers end at 2^magnitude; f16 ends before that for wide ones, and only its infinities lie beyond.
   double largest = llvm::APFloat::getLargest(from.getFloatSemantics()).convertToDouble();
-  return {isUnsigned ? 0.0 : -std::min(top, largest), std::min(high, largest)};
+  double top = std::ldexp(1.0, magnitude), bottom = toUnsigned ? 0.0 : -top;
+  double above = top > largest ? INFINITY : top, below = -bottom > largest ? -INFINITY : bottom;
+  // Out of range, the conversion itself has no defined value: it never sees such a number.
+  Value isAbove = s.compare("ge", a, s.constant(a, above)), isBelow = s.compare("le", a, s.constant(a, below));
+  Value isOutside = s.make<arith::OrIOp>(s.make<arith::OrIOp>(isAbove, isBelow), s.isNan(a));
+  Value number = s.select(isOutside, s.constant(a, 0), a);
+  Value inside = toUnsigned ? s.make<arith::FPToUIOp>(target, number) : s.make<arith::FPToSIOp>(target, number);
+  APInt high = toUnsigned ? APInt::getMaxValue(width) : APInt::getSignedMaxValue(width);
+  Value highest = arith::ConstantOp::create(s.builder, s.loc, s.builder.getIntegerAttr(target, high));
+  inside = s.select(isAbove, highest, inside);
+  if (toUnsigned)
+    return inside;
+  Value lowest =
+      arith::ConstantOp::create(s.builder, s.loc, s.builder.getIntegerAttr(target, APInt::getSignedMinValue(width)));
+  return s.select(isBelow, lowest, inside);
 }
 
 Value ScalarBuilder::cast(Value a, Type to) {
@@ -245,12 +250,7 @@ Value ScalarBuilder::cast(Value a, Type to) {
     }
     if (to.isInteger(1))
       return compare("ne", a, constant(a, 0));
-    bool toUnsigned = to.isUnsignedInteger();
-    auto [low, high] = integerBounds(fromFloat, to.getIntOrFloatBitWidth(), toUnsigned);
-    Value number = select(isNan(a), constant(a, 0), a);
-    number = make<arith::MaximumFOp>(number, constant(a, low));
-    number = make<arith::MinimumFOp>(number, constant(a, high));
-    return toUnsigned ? make<arith::FPToUIOp>(target, number) : make<arith::FPToSIOp>(target, number);
+    return floatToInteger(*this, a, to);
   }
   if (isa<FloatType>(to))
     return isUnsigned() ? make<arith::UIToFPOp>(to, a) : make<arith::SIToFPOp>(to, a);

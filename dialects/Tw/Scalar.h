@@ -24,8 +24,7 @@ public:
   bool isUnsigned() const { return type.isUnsignedInteger() || type.isInteger(1); }
 
   /// Creates `Op` with the fast-math flags that the numeric rules allow.
-  template <typename Op, typename... Args>
-  mlir::Value make(Args &&...args) {
+  template <typename Op, typename... Args> mlir::Value make(Args &&...args) {
     Op op = Op::create(builder, loc, std::forward<Args>(args)...);
     allow(op);
     return op->getResult(0);

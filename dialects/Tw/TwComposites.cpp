@@ -26,9 +26,7 @@ public:
     return Op::create(builder, loc, std::forward<Args>(args)...)->getResult(0);
   }
 
-  Value cast(Value x, Type element) {
-    return elementOf(x) == element ? x : make<CastOp>(typeOf(x).clone(element), x);
-  }
+  Value cast(Value x, Type element) { return elementOf(x) == element ? x : make<CastOp>(typeOf(x).clone(element), x); }
   /// Half-precision values as f32.
   Value widen(Value x) { return cast(x, common::accumulatorType(elementOf(x))); }
 

@@ -106,10 +106,11 @@ Type DotGeneralOp::getLoopElementType(unsigned) { return common::accumulatorType
 TypedAttr DotGeneralOp::getLoopInit(unsigned) { return common::ReductionInit(getType().getElementType()).number(0); }
 
 /// acc + a * b with `a` and `b` of type `element`, widened to the accumulator.
-static Value multiplyAdd(OpBuilder &builder, Location loc, Type element, Type accumulator, Value a, Value b, Value acc) {
+static Value multiplyAdd(OpBuilder &builder, Location loc, Type element, Type accumulator, Value a, Value b,
+                         Value acc) {
   ScalarBuilder narrow(builder, loc, element);
-  Value product = ScalarBuilder(builder, loc, accumulator)
-                      .mul(narrow.cast(a, accumulator), narrow.cast(b, accumulator));
+  Value product =
+      ScalarBuilder(builder, loc, accumulator).mul(narrow.cast(a, accumulator), narrow.cast(b, accumulator));
   return ScalarBuilder(builder, loc, accumulator, /*combining=*/true).add(acc, product);
 }
 
@@ -125,7 +126,8 @@ SmallVector<Value> DotGeneralOp::buildLoopBody(OpBuilder &builder, Location loc,
 static int64_t windowPositions(int64_t size, int64_t window, int64_t stride, int64_t dilation, int64_t padding) {
   if (ShapedType::isDynamic(size))
     return size;
-  return (size + padding - ((window - 1) * dilation + 1)) / stride + 1;
+  int64_t room = size + padding - ((window - 1) * dilation + 1);
+  return room < 0 ? 0 : room / stride + 1;
 }
 
 /// Whether each list has `count` entries that are at least `least`.
@@ -221,8 +223,8 @@ FailureOr<SmallVector<Value>> ConvOp::decompose(OpBuilder &builder) {
   TypedAttr zero = builder.getZeroAttr(getInput().getType().getElementType());
   Value padded = padSpatial(builder, getLoc(), getInput(), zero, getLow(), getHigh());
   SmallVector<int64_t> none(getLow().size(), 0);
-  return SmallVector<Value>{
-      ConvOp::create(builder, getLoc(), getType(), padded, getFilter(), getStrides(), getDilations(), none, none, getGroups())};
+  return SmallVector<Value>{ConvOp::create(builder, getLoc(), getType(), padded, getFilter(), getStrides(),
+                                           getDilations(), none, none, getGroups())};
 }
 
 /// Splits dimension `dim` of `value` into `groups` and the rest.
@@ -323,7 +325,8 @@ LogicalResult PoolOp::inferReturnTypes(MLIRContext *, std::optional<Location> lo
   size_t spatial = input.getRank() - 2;
   if (!fits({adaptor.getWindow(), adaptor.getStrides(), adaptor.getDilations()}, spatial, 1) ||
       !fits({adaptor.getLow(), adaptor.getHigh()}, spatial, 0))
-    return inferError(loc, name, "(c2) window, strides, dilations and paddings need one valid entry per spatial dimension");
+    return inferError(loc, name,
+                      "(c2) window, strides, dilations and paddings need one valid entry per spatial dimension");
   if (adaptor.getKind() != "max" && adaptor.getKind() != "sum")
     return inferError(loc, name, "(c3) kind must be max or sum, not \"" + adaptor.getKind() + "\"");
   SmallVector<int64_t> shape(input.getShape().take_front(2));
@@ -398,8 +401,7 @@ TypedAttr PoolOp::getLoopInit(unsigned) {
 }
 
 SmallVector<Value> PoolOp::buildLoopBody(OpBuilder &builder, Location loc, ValueRange scalars, ValueRange) {
-  return common::combine(builder, loc, getType().getElementType(), {scalars[0], scalars[2]},
-                         [&](ScalarBuilder &s, Value x, Value total) {
-                           return getKind() == "sum" ? s.add(total, x) : s.max(total, x);
-                         });
+  return common::combine(
+      builder, loc, getType().getElementType(), {scalars[0], scalars[2]},
+      [&](ScalarBuilder &s, Value x, Value total) { return getKind() == "sum" ? s.add(total, x) : s.max(total, x); });
 }

@@ -61,8 +61,8 @@ LogicalResult ScanOp::verify() {
     return emitOpError("(c4) the first results must have the types of the inits");
   for (Type type : results.drop_front(given.size())) {
     auto tensor = cast<RankedTensorType>(type);
-    if (tensor.getRank() == 0 || (tensor.getDimSize(0) != length && !ShapedType::isDynamic(length) &&
-                                  !tensor.isDynamicDim(0)))
+    if (tensor.getRank() == 0 ||
+        (tensor.getDimSize(0) != length && !ShapedType::isDynamic(length) && !tensor.isDynamicDim(0)))
       return emitOpError("(c4) ") << type << " does not stack slices along the dimension of xs";
     given.push_back(sliceType(type));
   }

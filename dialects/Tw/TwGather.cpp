@@ -91,8 +91,7 @@ FailureOr<SmallVector<Value>> GatherOp::decompose(OpBuilder &builder) {
   Value inside = LogicalAndOp::create(builder, loc, above, below);
   Value all = AllOp::create(builder, loc, inside, llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())));
   CheckOp::create(builder, loc, all, "index out of range");
-  return SmallVector<Value>{
-      GatherOp::create(builder, loc, getInput(), getIndices(), getAxis(), "checked").getResult()};
+  return SmallVector<Value>{GatherOp::create(builder, loc, getInput(), getIndices(), getAxis(), "checked").getResult()};
 }
 
 LogicalResult ScatterOp::verify() {

@@ -99,8 +99,7 @@ void preferStaticSizes(Type type, Builder &builder, SmallVectorImpl<OpFoldResult
 }
 
 /// Sizes of '?' dimensions must be values, even where they are known.
-static void materializeDynamicSizes(Type type, OpBuilder &builder, Location loc,
-                                    SmallVectorImpl<OpFoldResult> &sizes) {
+static void materializeDynamicSizes(Type type, OpBuilder &builder, Location loc, SmallVectorImpl<OpFoldResult> &sizes) {
   preferStaticSizes(type, builder, sizes);
   for (auto [size, known] : llvm::zip(sizes, cast<RankedTensorType>(type).getShape()))
     if (ShapedType::isDynamic(known))
@@ -119,8 +118,7 @@ LogicalResult reifyStructured(Operation *op, OpBuilder &builder, ReifiedRankedSh
   return success();
 }
 
-LogicalResult reifyLikeOperand(Operation *op, OpBuilder &builder, unsigned index,
-                               ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult reifyLikeOperand(Operation *op, OpBuilder &builder, unsigned index, ReifiedRankedShapedTypeDims &shapes) {
   for (Type type : op->getResultTypes()) {
     SmallVector<OpFoldResult> sizes = dimSizes(builder, op->getLoc(), op->getOperand(index));
     materializeDynamicSizes(type, builder, op->getLoc(), sizes);

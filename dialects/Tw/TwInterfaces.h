@@ -34,8 +34,7 @@ splitSizes(llvm::ArrayRef<mlir::OpFoldResult> sizes);
 
 /// The sizes of each output of the loop nest, from the maps and the inputs.
 mlir::FailureOr<llvm::SmallVector<llvm::SmallVector<mlir::OpFoldResult>>>
-loopOutputSizes(StructuredOpInterface op, mlir::OpBuilder &builder, mlir::ValueRange operands,
-                mlir::ValueRange inputs);
+loopOutputSizes(StructuredOpInterface op, mlir::OpBuilder &builder, mlir::ValueRange operands, mlir::ValueRange inputs);
 
 /// `reifyResultShapes` of structured operations whose results are the outputs of the loop nest themselves.
 mlir::LogicalResult reifyStructured(mlir::Operation *op, mlir::OpBuilder &builder,

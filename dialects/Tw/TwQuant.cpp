@@ -210,8 +210,8 @@ SmallVector<Value> DequantizeOp::buildLoopBody(OpBuilder &builder, Location loc,
   // 32-bit integers: as many lanes as the floats that they become.
   Value q = ScalarBuilder(builder, loc, getStorage().getType().getElementType()).cast(scalars[0], i32);
   if (layout.half >= 0) {
-    Value half = arith::IndexCastOp::create(builder, loc, i32,
-                                            linalg::IndexOp::create(builder, loc, layout.half).getResult());
+    Value half =
+        arith::IndexCastOp::create(builder, loc, i32, linalg::IndexOp::create(builder, loc, layout.half).getResult());
     Value shift = integers.mul(half, integers.constant(q, 4));
     q = integers.make<arith::AndIOp>(integers.make<arith::ShRUIOp>(q, shift), integers.constant(q, 15));
   }

@@ -28,8 +28,9 @@ LogicalResult inferReduction(std::optional<Location> loc, StringRef name, Type i
   SmallVector<int64_t> shape(tensor.getShape());
   for (auto [index, dim] : llvm::enumerate(dims))
     if (dim < 0 || dim >= tensor.getRank() || (index && dim <= dims[index - 1]))
-      return inferError(loc, name, "(c1) dimensions must exist and increase, but " + Twine(dim) + " does not fit rank " +
-                                       Twine(tensor.getRank()));
+      return inferError(loc, name,
+                        "(c1) dimensions must exist and increase, but " + Twine(dim) + " does not fit rank " +
+                            Twine(tensor.getRank()));
   for (int64_t dim : llvm::reverse(dims))
     shape.erase(shape.begin() + dim);
   types.push_back(RankedTensorType::get(shape, element ? element : tensor.getElementType()));

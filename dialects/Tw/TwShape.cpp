@@ -457,7 +457,6 @@ LogicalResult FromIndexOp::reifyResultShapes(OpBuilder &, ReifiedRankedShapedTyp
 
 OpFoldResult FromIndexOp::fold(FoldAdaptor adaptor) {
   if (auto number = dyn_cast_or_null<IntegerAttr>(adaptor.getInput()))
-    return DenseElementsAttr::get(cast<RankedTensorType>(getType()),
-                                  APInt(64, number.getInt(), /*isSigned=*/true));
+    return DenseElementsAttr::get(cast<RankedTensorType>(getType()), APInt(64, number.getInt(), /*isSigned=*/true));
   return {};
 }

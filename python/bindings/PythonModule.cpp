@@ -12,15 +12,13 @@ namespace nb = nanobind;
 
 namespace {
 
-nb::bytes emit(MlirModule module, const std::string &cpu,
-               const std::string &features, int optLevel, TwEmitKind kind) {
+nb::bytes emit(MlirModule module, const std::string &cpu, const std::string &features, int optLevel, TwEmitKind kind) {
   size_t size = 0;
   char *error = nullptr, *bytes = nullptr;
   {
     nb::gil_scoped_release release;
     bytes = twEmit(module, mlirStringRefCreate(cpu.data(), cpu.size()),
-                   mlirStringRefCreate(features.data(), features.size()),
-                   optLevel, kind, &size, &error);
+                   mlirStringRefCreate(features.data(), features.size()), optLevel, kind, &size, &error);
   }
   if (!bytes) {
     std::string message = error ? error : "unknown failure";
@@ -35,37 +33,28 @@ nb::bytes emit(MlirModule module, const std::string &cpu,
 } // namespace
 
 NB_MODULE(_tilewright, m) {
-  m.doc() =
-      "Registration of the tw dialect and the passes, and emission of objects.";
+  m.doc() = "Registration of the tw dialect and the passes, and emission of objects.";
   m.def(
-      "register_dialects",
-      [](MlirDialectRegistry registry) { twRegisterDialects(registry); },
-      nb::arg("registry"),
+      "register_dialects", [](MlirDialectRegistry registry) { twRegisterDialects(registry); }, nb::arg("registry"),
       "Add every dialect, extension and external model that the pipelines use "
       "to a registry.");
   m.def(
       "clone_module",
-      [](MlirModule module) {
-        return mlirModuleFromOperation(
-            mlirOperationClone(mlirModuleGetOperation(module)));
-      },
+      [](MlirModule module) { return mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(module))); },
       nb::arg("module"), "Copy a module within its context.");
   m.def(
       "emit_object",
-      [](MlirModule module, const std::string &cpu, const std::string &features,
-         int optLevel) {
+      [](MlirModule module, const std::string &cpu, const std::string &features, int optLevel) {
         return emit(module, cpu, features, optLevel, TwEmitObject);
       },
-      nb::arg("module"), nb::arg("cpu"), nb::arg("features"),
-      nb::arg("opt_level") = 2, "Compile a module at stage llvm to an object.");
+      nb::arg("module"), nb::arg("cpu"), nb::arg("features"), nb::arg("opt_level") = 2,
+      "Compile a module at stage llvm to an object.");
   m.def(
       "emit_assembly",
-      [](MlirModule module, const std::string &cpu, const std::string &features,
-         int optLevel) {
+      [](MlirModule module, const std::string &cpu, const std::string &features, int optLevel) {
         return emit(module, cpu, features, optLevel, TwEmitAssembly);
       },
-      nb::arg("module"), nb::arg("cpu"), nb::arg("features"),
-      nb::arg("opt_level") = 2,
+      nb::arg("module"), nb::arg("cpu"), nb::arg("features"), nb::arg("opt_level") = 2,
       "Compile a module at stage llvm to assembly text.");
   m.def(
       "host_cpu",
@@ -77,8 +66,6 @@ NB_MODULE(_tilewright, m) {
         return std::make_pair(both.substr(0, end), both.substr(end + 1));
       },
       "The host's CPU and feature string, as LLVM names them.");
-  m.def("toolchain_build", &twToolchainBuild,
-        "Version of LLVM and a hash of our own sources.");
-  m.def("register_passes", &twRegisterPasses,
-        "Register all passes under their command line names.");
+  m.def("toolchain_build", &twToolchainBuild, "Version of LLVM and a hash of our own sources.");
+  m.def("register_passes", &twRegisterPasses, "Register all passes under their command line names.");
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -346,7 +346,7 @@ def _promote_pair(a: DType, b: DType) -> DType:
     _fail_mix(a, b, "cast the integers to a float type first; the array API leaves this mix undefined.")
 
 
-def _fail_mix(a: DType, b: DType, help: str) -> Any:
+def _fail_mix(a: DType, b: DType, help: str) -> NoReturn:
     errors.fail(errors.DTypeError, f"promote: {a} and {b} do not mix", help=help)
 
 

@@ -5,6 +5,7 @@ Nothing is imported before the first trace, so that `import tilewright` and a wa
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import sys
@@ -158,6 +159,9 @@ _loaded: Mlir | None = None
 
 def _forget() -> None:
     global _loaded
+    if _loaded is not None:
+        # Destroying the context would join threads that the child does not have: it is never destroyed.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_loaded.context))
     _loaded = None
 
 

@@ -42,10 +42,12 @@ REDUCTIONS: list[Case] = [
         case
         for axis in (0, 1, 2, (0, 2), None)
         for case in (
-            _reduction("sum", np.sum, axis, inputs=(In("m n 3"),), dtypes=NUMBERS, magnitude=True),
+            _reduction("sum", np.sum, axis, inputs=(In("m n 3"),), dtypes=NUMBERS if axis == 1 else SOME, magnitude=True),
             _reduction("prod", np.prod, axis, inputs=(In("m n 3", 0.8, 1.2),), dtypes=SOME, magnitude=True),
-            _reduction("reduce_max", np.max, axis, inputs=(In("m n 3", -99, 99),), dtypes=NUMBERS, sizes=FILLED),
-            _reduction("reduce_min", np.min, axis, inputs=(In("m n 3", -99, 99),), dtypes=NUMBERS, sizes=FILLED),
+            _reduction("reduce_max", np.max, axis, inputs=(In("m n 3", -99, 99),),
+                       dtypes=NUMBERS if axis == 1 else SOME, sizes=FILLED),
+            _reduction("reduce_min", np.min, axis, inputs=(In("m n 3", -99, 99),),
+                       dtypes=NUMBERS if axis == 1 else SOME, sizes=FILLED),
             _reduction("any", np.any, axis, inputs=(In("m n 3"),), dtypes=("bool",)),
             _reduction("all", np.all, axis, inputs=(In("m n 3"),), dtypes=("bool",)),
             _reduction("mean", np.mean, axis, inputs=(In("m n 3"),), magnitude=True, sizes=FILLED),
@@ -60,7 +62,7 @@ REDUCTIONS: list[Case] = [
     ),
     *(
         Case(op, lambda x, a=axis, op=op: getattr(tw, op)(x, axis=a), lambda x, a=axis, fn=fn: fn(x, axis=a),
-             (In("m n 3", -9, 9),), dtypes=NUMBERS, sizes=FILLED, label=f"axis-{axis}")
+             (In("m n 3", -9, 9),), dtypes=NUMBERS if axis == 1 else SOME, sizes=FILLED, label=f"axis-{axis}")
         for op, fn in (("argmax", np.argmax), ("argmin", np.argmin)) for axis in (0, 1, 2)
     ),
     *(
@@ -114,7 +116,7 @@ UPDATES: list[Case] = [
              lambda x, i, u, a=axis, k=kind: tw.scatter(x, i, u, axis=a, kind=k),
              lambda x, i, u, a=axis, k=kind: ref["scatter"](x, i, u, axis=a, kind=k),
              (In("5 n 6", -9, 9), In("k", -7, 7, dtype="int64"), In(dims, -9, 9)), dtypes=SOME, scale=64.0,
-             label=f"{kind}-axis-{axis}")
+             rounded=4 if kind == "add" else 0, label=f"{kind}-axis-{axis}")
         for kind in ("set", "add", "max", "min") for axis, dims in ((0, "k n 6"), (2, "5 n k"))
     ),
     Case("update_slice", lambda x, u, i: tw.update_slice(x, u, (i, 0)),
@@ -210,13 +212,13 @@ NN: list[Case] = [
     *(
         Case("attention", lambda q, k, v, c=causal: tw.attention(q, k, v, causal=c),
              lambda q, k, v, c=causal: _attention(q, k, v, c),
-             (In("2 4 s 8"), In("2 2 t 8"), In("2 2 t 6")), length=lambda s: s["t"], scale=4.0,
+             (In("2 4 s 8"), In("2 2 t 8"), In("2 2 t 6")), length=lambda s: s["t"], scale=4.0, rounded=1,
              sizes=((1, 1), (1, 17), (16, 64), (15, 15), (33, 65)), label="causal" if causal else "full")
         for causal in (False, True)
     ),
     Case("attention", lambda q, k, v, m: tw.attention(q, k, v, mask=m, scale=0.5),
          lambda q, k, v, m: ref["attention"](q, k, v, m, scale=0.5),
-         (In("2 4 s 8"), In("2 2 t 8"), In("2 2 t 6"), In("1 1 s t")), length=lambda s: s["t"], scale=4.0,
+         (In("2 4 s 8"), In("2 2 t 8"), In("2 2 t 6"), In("1 1 s t")), length=lambda s: s["t"], scale=4.0, rounded=1,
          sizes=((1, 1), (16, 64), (15, 17)), label="masked"),
 ]  # fmt: skip
 

@@ -218,9 +218,9 @@ def test_sampling_flags(model):
         ).stdout
         return json.loads(out)["token_ids"]
 
-    assert tokens("--temperature", "2", "--seed", "1") == tokens("--temperature", "2", "--seed", "1")
-    assert tokens("--temperature", "2", "--seed", "1") != tokens("--temperature", "2", "--seed", "2")
-    assert tokens("--temperature", "2", "--top-k", "1", "--seed", "3") == tokens()
+    assert tokens("--temperature", "50", "--seed", "1") == tokens("--temperature", "50", "--seed", "1")
+    assert tokens("--temperature", "50", "--seed", "1") != tokens("--temperature", "50", "--seed", "2")
+    assert tokens("--temperature", "50", "--top-k", "1", "--seed", "3") == tokens()
 
 
 def test_prompt_longer_than_the_context(model):

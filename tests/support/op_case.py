@@ -64,6 +64,7 @@ class Case:
         length: how many terms one element of the result adds up, from the sizes.
         magnitude: ``expect`` on absolute values is the magnitude of what is added (sums and contractions).
         scale: a magnitude in its own right, for formulas that cancel.
+        rounded: how many times intermediate results are rounded to the dtype itself.
         sizes: sizes of the letters, instead of the families.
         label: tells cases of one operation apart.
     """
@@ -76,6 +77,7 @@ class Case:
     length: Callable[[dict[str, int]], int] = field(default=lambda sizes: 1)
     magnitude: bool = False
     scale: float | None = None
+    rounded: int = 0
     sizes: tuple[tuple[int, ...], ...] = FAMILIES
     label: str = ""
 

@@ -66,7 +66,13 @@ def judge(
         reference = reference.astype(np.float64)
     what = f"{case.id} {dtype} on {target} with {sizes}"
     assert_close(
-        actual, reference, kind if kind.is_float else reference.dtype, case.length(sizes), magnitude, what
+        actual,
+        reference,
+        kind if kind.is_float else reference.dtype,
+        case.length(sizes),
+        magnitude,
+        what,
+        case.rounded,
     )
 
 

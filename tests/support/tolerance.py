@@ -11,7 +11,11 @@ _ULPS = {"float64": 8.0, "float32": 8.0, "float16": 1.0, "bfloat16": 1.0}
 
 
 def allowed(
-    reference: np.ndarray, dtype, length: int = 1, magnitude: np.ndarray | float | None = None
+    reference: np.ndarray,
+    dtype,
+    length: int = 1,
+    magnitude: np.ndarray | float | None = None,
+    rounded: int = 0,
 ) -> np.ndarray:
     """Return the absolute error allowed for each element.
 
@@ -21,6 +25,7 @@ def allowed(
         length: how many terms are added up for one element.
         magnitude: the sum of absolute values of the terms (what cancellation is measured against); without it no
             cancellation is allowed.
+        rounded: how many times terms of that magnitude are rounded to the dtype itself on the way.
 
     Returns:
         eps * ulps * |reference| for the function and the final rounding, plus, for sums, the accumulator's eps times
@@ -32,12 +37,19 @@ def allowed(
     size = np.abs(np.where(np.isfinite(reference), reference, 0.0))
     bound = info.eps * _ULPS[row.name] * size + 4 * info.smallest_subnormal
     if magnitude is not None:
-        bound = bound + inner.eps * (8 + 2 * np.sqrt(length)) * np.abs(magnitude)
+        growth = inner.eps * (8 + 2 * np.sqrt(length)) + rounded * info.eps
+        bound = bound + growth * np.abs(magnitude)
     return bound
 
 
 def assert_close(
-    actual: np.ndarray, reference: np.ndarray, dtype, length=1, magnitude=None, what: str = ""
+    actual: np.ndarray,
+    reference: np.ndarray,
+    dtype,
+    length=1,
+    magnitude=None,
+    what: str = "",
+    rounded: int = 0,
 ) -> None:
     """Assert that floats are within :func:`allowed` of the reference, and everything else equal.
 
@@ -52,7 +64,7 @@ def assert_close(
         return
     wide = np.asarray(actual, np.float64)
     with np.errstate(all="ignore"):
-        bound = allowed(reference, row, length, magnitude)
+        bound = allowed(reference, row, length, magnitude, rounded)
         largest = dtypes.finfo(row).max
         clipped = np.where(np.abs(reference) > largest, np.copysign(np.inf, reference), reference)
         near_limit = (

@@ -1,4 +1,5 @@
 //===- ControlFlow.cpp - Regions become scf in the host function ------------===//
+#include "Conversion/TwToLinalg/SizeTrace.h"
 #include "Conversion/TwToLinalg/TwToLinalg.h"
 
 #include "Tw/TwDialect.h"
@@ -32,7 +33,7 @@ struct LowerCond : OpConversionPattern<tw::CondOp> {
   LogicalResult matchAndRewrite(tw::CondOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
     SmallVector<Type> types;
     if (failed(getTypeConverter()->convertTypes(op.getResultTypes(), types)))
-      return rewriter.notifyMatchFailure(op, "its types cannot be converted");
+      return refuse(rewriter, op, "its types cannot be converted");
     Value flag = readFlag(rewriter, op.getLoc(), adaptor.getCondition());
     auto branch = scf::IfOp::create(rewriter, op.getLoc(), types, flag, /*addThenBlock=*/true, /*addElseBlock=*/true);
     for (auto [from, to] : llvm::zip(op->getRegions(), branch->getRegions())) {
@@ -40,7 +41,7 @@ struct LowerCond : OpConversionPattern<tw::CondOp> {
       if (!target->empty())
         rewriter.eraseOp(target->getTerminator());
       if (failed(inlineRegion(from, target, adaptor.getInputs(), *getTypeConverter(), rewriter)))
-        return rewriter.notifyMatchFailure(op, "the arguments of a region cannot be converted");
+        return refuse(rewriter, op, "the arguments of a region cannot be converted");
     }
     rewriter.replaceOp(op, branch.getResults());
     return success();
@@ -52,13 +53,13 @@ struct LowerWhile : OpConversionPattern<tw::WhileOp> {
   LogicalResult matchAndRewrite(tw::WhileOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
     SmallVector<Type> types;
     if (failed(getTypeConverter()->convertTypes(op.getResultTypes(), types)))
-      return rewriter.notifyMatchFailure(op, "its types cannot be converted");
+      return refuse(rewriter, op, "its types cannot be converted");
     auto loop = scf::WhileOp::create(rewriter, op.getLoc(), types, adaptor.getInits());
     SmallVector<Location> locations(types.size(), op.getLoc());
     for (auto [from, to] : llvm::zip(op->getRegions(), loop->getRegions())) {
       Block *target = rewriter.createBlock(&to, to.end(), types, locations);
       if (failed(inlineRegion(from, target, target->getArguments(), *getTypeConverter(), rewriter)))
-        return rewriter.notifyMatchFailure(op, "the arguments of a region cannot be converted");
+        return refuse(rewriter, op, "the arguments of a region cannot be converted");
     }
     rewriter.replaceOp(op, loop.getResults());
     return success();
@@ -82,18 +83,14 @@ struct LowerScan : OpConversionPattern<tw::ScanOp> {
     Location loc = op.getLoc();
     OpFoldResult length = tw::common::dimSize(rewriter, loc, adaptor.getXs().front(), 0);
     SmallVector<Value> inits(adaptor.getInits());
-    for (Type result : TypeRange(op.getResultTypes()).drop_front(inits.size())) {
-      auto type = cast<RankedTensorType>(getTypeConverter()->convertType(result));
-      if (llvm::any_of(type.getShape().drop_front(), ShapedType::isDynamic))
-        return rewriter.notifyMatchFailure(op, "stacked slices must have a static shape");
-      SmallVector<OpFoldResult> sizes{length};
-      llvm::append_range(sizes, getAsIndexOpFoldResult(op.getContext(), type.getShape().drop_front()));
-      Value stacked = tensor::EmptyOp::create(rewriter, loc, sizes, type.getElementType());
-      if (stacked.getType() != type)
-        stacked = tensor::CastOp::create(rewriter, loc, type, stacked);
-      inits.push_back(stacked);
+    for (unsigned index = inits.size(); index < op.getNumResults(); ++index) {
+      FailureOr<Value> stacked = createStack(op, adaptor, index, length, rewriter);
+      if (failed(stacked))
+        return refuse(rewriter, op, "the size of a stacked slice depends on what the body computes");
+      inits.push_back(*stacked);
     }
-    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0), one = arith::ConstantIndexOp::create(rewriter, loc, 1);
+    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0),
+          one = arith::ConstantIndexOp::create(rewriter, loc, 1);
     Value end = getValueOrCreateConstantIndexOp(rewriter, loc, length);
     auto loop = scf::ForOp::create(rewriter, loc, zero, end, one, inits);
     Block *body = loop.getBody();
@@ -108,9 +105,50 @@ struct LowerScan : OpConversionPattern<tw::ScanOp> {
                                                       position.offsets, position.sizes, position.strides));
     }
     if (failed(inlineRegion(op.getBody(), body, values, *getTypeConverter(), rewriter)))
-      return rewriter.notifyMatchFailure(op, "the arguments of the body cannot be converted");
+      return refuse(rewriter, op, "the arguments of the body cannot be converted");
     rewriter.replaceOp(op, loop.getResults());
     return success();
+  }
+
+private:
+  /// An empty tensor for the stacked result `index`.
+  FailureOr<Value> createStack(tw::ScanOp op, OpAdaptor adaptor, unsigned index, OpFoldResult length,
+                               ConversionPatternRewriter &rewriter) const {
+    Location loc = op.getLoc();
+    auto type = cast<RankedTensorType>(getTypeConverter()->convertType(op.getResult(index).getType()));
+    Value yielded = op.getBody().front().getTerminator()->getOperand(index);
+    SmallVector<OpFoldResult> sizes{length};
+    for (int64_t dim = 1; dim < type.getRank(); ++dim) {
+      OpFoldResult size = rewriter.getIndexAttr(type.getDimSize(dim));
+      if (type.isDynamicDim(dim))
+        size = sizeOutside(op, adaptor, traceDim(yielded, dim - 1), rewriter);
+      if (!size)
+        return failure();
+      sizes.push_back(size);
+    }
+    Value stacked = tensor::EmptyOp::create(rewriter, loc, sizes, type.getElementType());
+    if (stacked.getType() != type)
+      stacked = tensor::CastOp::create(rewriter, loc, type, stacked);
+    return stacked;
+  }
+
+  /// A size that was traced inside the body, as a value before the loop; null if it is computed inside.
+  static OpFoldResult sizeOutside(tw::ScanOp op, OpAdaptor adaptor, const Size &size,
+                                  ConversionPatternRewriter &rewriter) {
+    if (!size.source)
+      return rewriter.getIndexAttr(size.number);
+    Value source = size.source;
+    int64_t dim = size.dim;
+    if (auto argument = dyn_cast<BlockArgument>(source); argument && argument.getOwner() == &op.getBody().front()) {
+      unsigned index = argument.getArgNumber(), carried = adaptor.getInits().size();
+      source = index < carried ? adaptor.getInits()[index] : adaptor.getXs()[index - carried];
+      dim += index < carried ? 0 : 1;
+    } else if (op.getBody().isAncestor(source.getParentRegion())) {
+      return {};
+    } else {
+      source = rewriter.getRemappedValue(source);
+    }
+    return dim < 0 ? OpFoldResult(source) : tw::common::dimSize(rewriter, op.getLoc(), source, dim);
   }
 };
 
@@ -134,7 +172,7 @@ struct LowerYield : OpConversionPattern<tw::YieldOp> {
                                               position.strides);
       }
     } else if (!isa<scf::IfOp, scf::WhileOp>(parent)) {
-      return rewriter.notifyMatchFailure(op, "the operation around it is not lowered");
+      return refuse(rewriter, op, "the operation around it is not lowered");
     }
     rewriter.replaceOpWithNewOp<scf::YieldOp>(op, values);
     return success();

@@ -5,6 +5,7 @@
 // seen to stay apart (a batch, the rows of a matrix) stays apart and fusion can look through it.
 //
 //===----------------------------------------------------------------------===//
+#include "Conversion/TwToLinalg/SizeTrace.h"
 #include "Conversion/TwToLinalg/TwToLinalg.h"
 
 #include "Tw/TwDialect.h"
@@ -17,64 +18,6 @@ using namespace tilewright;
 
 namespace {
 
-/// What is known about a size: a number, or the value or dimension that a '?' comes from.
-struct Size {
-  int64_t number = 1;
-  const void *source = nullptr;
-  int64_t dim = 0;
-};
-
-Size traceIndex(Value index);
-
-/// Follows a dimension of a tensor to where its size comes from, through operations that keep it.
-Size traceDim(Value tensor, int64_t dim) {
-  while (true) {
-    auto type = cast<RankedTensorType>(tensor.getType());
-    if (!type.isDynamicDim(dim))
-      return {type.getDimSize(dim)};
-    Operation *op = tensor.getDefiningOp();
-    auto given = [&](ValueRange sizes) {
-      return traceIndex(sizes[llvm::count_if(type.getShape().take_front(dim), ShapedType::isDynamic)]);
-    };
-    if (auto reshape = dyn_cast_or_null<tw::ReshapeOp>(op))
-      return given(reshape.getSizes());
-    if (auto broadcast = dyn_cast_or_null<tw::BroadcastOp>(op))
-      return given(broadcast.getSizes());
-    if (auto iota = dyn_cast_or_null<tw::IotaOp>(op))
-      return given(iota.getSizes());
-    if (auto slice = dyn_cast_or_null<tw::SliceOp>(op))
-      return given(slice.getSizes());
-    if (isa_and_nonnull<tw::RopeOp, tw::FlipOp, tw::UpdateSliceOp, tw::ScatterOp>(op)) {
-      tensor = op->getOperand(0);
-      continue;
-    }
-    auto structured = dyn_cast_or_null<tw::StructuredOpInterface>(op);
-    if (!structured || isa<tw::GatherOp, tw::ConvOp, tw::PoolOp, tw::DequantizeOp>(op))
-      return {1, tensor.getAsOpaquePointer(), dim};
-    SmallVector<AffineMap> maps = structured.getLoopMaps();
-    SmallVector<Value> inputs = tw::common::tensorOperands(op->getOperands());
-    AffineExpr loop = maps[inputs.size()].getResult(dim);
-    Value next;
-    for (auto [input, map] : llvm::zip(inputs, maps))
-      if (std::optional<unsigned> position = map.getResultPosition(loop)) {
-        next = input;
-        dim = *position;
-        break;
-      }
-    if (!next)
-      return {1, tensor.getAsOpaquePointer(), dim};
-    tensor = next;
-  }
-}
-
-Size traceIndex(Value index) {
-  if (auto constant = getConstantIntValue(index))
-    return {*constant};
-  if (auto dim = index.getDefiningOp<tw::DimOp>())
-    return traceDim(dim.getInput(), dim.getAxis());
-  return {1, index.getAsOpaquePointer(), -1};
-}
-
 /// A product of sizes.
 struct Product {
   int64_t number = 1;
@@ -83,7 +26,7 @@ struct Product {
   void multiply(const Size &size) {
     number *= size.number;
     if (size.source) {
-      sources.emplace_back(size.source, size.dim);
+      sources.emplace_back(size.source.getAsOpaquePointer(), size.dim);
       llvm::sort(sources);
     }
   }
@@ -151,7 +94,8 @@ RankedTensorType collapsedType(RankedTensorType type, ArrayRef<ReassociationIndi
 struct LowerReshape : OpConversionPattern<tw::ReshapeOp> {
   using OpConversionPattern::OpConversionPattern;
 
-  LogicalResult matchAndRewrite(tw::ReshapeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(tw::ReshapeOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     Value value = adaptor.getInput();
     auto from = cast<RankedTensorType>(value.getType());

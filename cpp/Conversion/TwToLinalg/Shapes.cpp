@@ -26,7 +26,7 @@ OpFoldResult clampOffset(OpBuilder &builder, Location loc, OpFoldResult offset, 
                          OpFoldResult whole) {
   std::optional<int64_t> from = getConstantIntValue(offset), count = getConstantIntValue(size),
                          step = getConstantIntValue(stride), limit = getConstantIntValue(whole);
-  if (from == 0 || (from && count && step && limit && *from + (*count - 1) * *step < *limit))
+  if (from == 0 || (from && *from > 0 && count && step && limit && *from + (*count - 1) * *step < *limit))
     return offset;
   Value one = arith::ConstantIndexOp::create(builder, loc, 1), zero = arith::ConstantIndexOp::create(builder, loc, 0);
   Value reach = arith::SubIOp::create(builder, loc, asValue(builder, loc, size), one);
@@ -76,7 +76,8 @@ struct LowerUpdateSlice : OpConversionPattern<tw::UpdateSliceOp> {
 
 struct LowerConcat : OpConversionPattern<tw::ConcatOp> {
   using OpConversionPattern::OpConversionPattern;
-  LogicalResult matchAndRewrite(tw::ConcatOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(tw::ConcatOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     int64_t axis = op.getAxis();
     auto type = cast<RankedTensorType>(getTypeConverter()->convertType(op.getType()));
@@ -88,9 +89,9 @@ struct LowerConcat : OpConversionPattern<tw::ConcatOp> {
       if (begin && count)
         ends.push_back(rewriter.getIndexAttr(*begin + *count));
       else
-        ends.push_back(arith::AddIOp::create(rewriter, loc, asValue(rewriter, loc, ends.back()),
-                                             asValue(rewriter, loc, size))
-                           .getResult());
+        ends.push_back(
+            arith::AddIOp::create(rewriter, loc, asValue(rewriter, loc, ends.back()), asValue(rewriter, loc, size))
+                .getResult());
     }
     SmallVector<OpFoldResult> sizes = dimSizes(rewriter, loc, adaptor.getInputs().front());
     sizes[axis] = ends.back();
@@ -101,8 +102,8 @@ struct LowerConcat : OpConversionPattern<tw::ConcatOp> {
     for (auto [input, begin] : llvm::zip(adaptor.getInputs(), ends)) {
       SmallVector<OpFoldResult> offsets(type.getRank(), zero), strides(type.getRank(), one);
       offsets[axis] = begin;
-      result = tensor::InsertSliceOp::create(rewriter, loc, input, result, offsets, dimSizes(rewriter, loc, input),
-                                             strides);
+      result =
+          tensor::InsertSliceOp::create(rewriter, loc, input, result, offsets, dimSizes(rewriter, loc, input), strides);
     }
     rewriter.replaceOp(op, result);
     return success();
@@ -129,13 +130,15 @@ struct LowerScatter : OpConversionPattern<tw::ScatterOp> {
                                 ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     int64_t axis = op.getAxis();
-    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0), one = arith::ConstantIndexOp::create(rewriter, loc, 1);
+    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0),
+          one = arith::ConstantIndexOp::create(rewriter, loc, 1);
     Value count = asValue(rewriter, loc, dimSize(rewriter, loc, adaptor.getIndices(), 0));
     Value size = asValue(rewriter, loc, dimSize(rewriter, loc, adaptor.getInput(), axis));
     SmallVector<OpFoldResult> sizes = dimSizes(rewriter, loc, adaptor.getInput());
     sizes[axis] = rewriter.getIndexAttr(1);
     auto loop = scf::ForOp::create(
-        rewriter, loc, zero, count, one, adaptor.getInput(), [&](OpBuilder &b, Location at, Value k, ValueRange carried) {
+        rewriter, loc, zero, count, one, adaptor.getInput(),
+        [&](OpBuilder &b, Location at, Value k, ValueRange carried) {
           Value index = tensor::ExtractOp::create(b, at, adaptor.getIndices(), k);
           bool isUnsigned = op.getIndices().getType().getElementType().isUnsignedInteger();
           index = isUnsigned ? arith::IndexCastUIOp::create(b, at, b.getIndexType(), index).getResult()
@@ -163,17 +166,17 @@ private:
     auto type = cast<RankedTensorType>(old.getType());
     AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
     SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
-    return linalg::GenericOp::create(
-               builder, loc, type, update, old, ArrayRef{identity, identity}, iterators,
-               [&](OpBuilder &b, Location at, ValueRange scalars) {
-                 tw::ScalarBuilder s(b, at, op.getType().getElementType());
-                 Value next = scalars[0];
-                 if (op.getKind() == "add")
-                   next = s.add(scalars[1], next);
-                 else if (op.getKind() != "set")
-                   next = op.getKind() == "max" ? s.max(scalars[1], next) : s.min(scalars[1], next);
-                 linalg::YieldOp::create(b, at, s.select(inside, next, scalars[1]));
-               })
+    return linalg::GenericOp::create(builder, loc, type, update, old, ArrayRef{identity, identity}, iterators,
+                                     [&](OpBuilder &b, Location at, ValueRange scalars) {
+                                       tw::ScalarBuilder s(b, at, op.getType().getElementType());
+                                       Value next = scalars[0];
+                                       if (op.getKind() == "add")
+                                         next = s.add(scalars[1], next);
+                                       else if (op.getKind() != "set")
+                                         next =
+                                             op.getKind() == "max" ? s.max(scalars[1], next) : s.min(scalars[1], next);
+                                       linalg::YieldOp::create(b, at, s.select(inside, next, scalars[1]));
+                                     })
         .getResult(0);
   }
 };
@@ -191,7 +194,8 @@ struct LowerDim : OpConversionPattern<tw::DimOp> {
 
 struct LowerToIndex : OpConversionPattern<tw::ToIndexOp> {
   using OpConversionPattern::OpConversionPattern;
-  LogicalResult matchAndRewrite(tw::ToIndexOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(tw::ToIndexOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
     Value number = tensor::ExtractOp::create(rewriter, op.getLoc(), adaptor.getInput(), ValueRange());
     if (getElementTypeOrSelf(op.getInput()).isUnsignedInteger())
       rewriter.replaceOpWithNewOp<arith::IndexCastUIOp>(op, rewriter.getIndexType(), number);
@@ -222,6 +226,6 @@ struct LowerCheck : OpConversionPattern<tw::CheckOp> {
 } // namespace
 
 void tilewright::populateShapesToTensorPatterns(const TypeConverter &converter, RewritePatternSet &patterns) {
-  patterns.add<LowerSlice, LowerUpdateSlice, LowerConcat, LowerPad, LowerScatter, LowerDim, LowerToIndex, LowerFromIndex,
-               LowerCheck>(converter, patterns.getContext());
+  patterns.add<LowerSlice, LowerUpdateSlice, LowerConcat, LowerPad, LowerScatter, LowerDim, LowerToIndex,
+               LowerFromIndex, LowerCheck>(converter, patterns.getContext());
 }

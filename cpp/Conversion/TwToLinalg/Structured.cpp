@@ -31,9 +31,8 @@ Value castElements(OpBuilder &builder, Location loc, Value value, Type element) 
 /// Sizes do not depend on the point: they are asked for once, before the loops.
 void hoistSizes(linalg::GenericOp generic, ConversionPatternRewriter &rewriter) {
   for (Operation &op : llvm::make_early_inc_range(generic.getBody()->without_terminator())) {
-    bool isInvariant = llvm::all_of(op.getOperands(), [&](Value operand) {
-      return operand.getParentBlock() != generic.getBody();
-    });
+    bool isInvariant =
+        llvm::all_of(op.getOperands(), [&](Value operand) { return operand.getParentBlock() != generic.getBody(); });
     if (isInvariant && (isa<tw::DimOp>(op) || (isa<arith::IndexCastOp, arith::SubIOp>(op) && op.getNumOperands())))
       rewriter.moveOpBefore(&op, generic);
   }
@@ -45,12 +44,12 @@ struct LowerStructured : OpInterfaceConversionPattern<tw::StructuredOpInterface>
   LogicalResult matchAndRewrite(tw::StructuredOpInterface op, ArrayRef<Value> operands,
                                 ConversionPatternRewriter &rewriter) const override {
     if (auto composite = dyn_cast<tw::CompositeOpInterface>(op.getOperation()); composite && composite.isComposite())
-      return rewriter.notifyMatchFailure(op, "it has to be decomposed first (tw-normalize)");
+      return refuse(rewriter, op, "it has to be decomposed first (tw-normalize)");
     Location loc = op.getLoc();
     SmallVector<Value> inputs = op.getLoopInputs(rewriter, loc, operands);
     auto sizes = tw::common::loopOutputSizes(op, rewriter, operands, inputs);
     if (failed(sizes))
-      return rewriter.notifyMatchFailure(op, "the size of a loop is unknown");
+      return refuse(rewriter, op, "the size of a loop is unknown");
 
     SmallVector<Value> outputs;
     SmallVector<Type> outputTypes;

@@ -26,6 +26,11 @@ namespace tilewright {
 using namespace mlir;
 using namespace tilewright;
 
+LogicalResult tilewright::refuse(RewriterBase &rewriter, Operation *op, const char *reason) {
+  op->emitRemark("not lowered: ") << reason;
+  return rewriter.notifyMatchFailure(op, reason);
+}
+
 namespace {
 
 /// Unsigned element types become signless.
@@ -53,8 +58,8 @@ struct ConvertConstant : OpConversionPattern<arith::ConstantOp> {
       return success();
     }
     if (auto resource = dyn_cast<DenseResourceElementsAttr>(op.getValue())) {
-      rewriter.replaceOpWithNewOp<arith::ConstantOp>(
-          op, DenseResourceElementsAttr::get(target, resource.getRawHandle()));
+      rewriter.replaceOpWithNewOp<arith::ConstantOp>(op,
+                                                     DenseResourceElementsAttr::get(target, resource.getRawHandle()));
       return success();
     }
     return rewriter.notifyMatchFailure(op, "a constant of an unknown kind");
@@ -77,17 +82,20 @@ struct ConvertTypesOfOp : ConversionPattern {
   }
 };
 
-/// Keeps why patterns refused, for the diagnostic of a failed conversion.
-struct ReasonListener : RewriterBase::Listener {
-  void notifyMatchFailure(Location loc, function_ref<void(Diagnostic &)> reason) override {
-    Diagnostic diagnostic(loc, DiagnosticSeverity::Remark);
-    reason(diagnostic);
-    reasons.emplace_back(loc, diagnostic.str());
-  }
-  std::vector<std::pair<Location, std::string>> reasons;
-};
-
 struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
+  /// A loop nest that is known to run zero times leaves its destinations as they are; tiling could not take it apart.
+  void eraseEmptyLoops() {
+    SmallVector<linalg::LinalgOp> work;
+    getOperation()->walk([&](linalg::LinalgOp op) {
+      if (op.hasPureTensorSemantics() && llvm::is_contained(op.getStaticLoopRanges(), 0))
+        work.push_back(op);
+    });
+    for (linalg::LinalgOp op : work) {
+      op->replaceAllUsesWith(op.getDpsInits());
+      op.erase();
+    }
+  }
+
   void runOnOperation() override {
     MLIRContext *context = &getContext();
     SignlessConverter converter;
@@ -111,15 +119,9 @@ struct TwToLinalgPass : tilewright::impl::TwToLinalgPassBase<TwToLinalgPass> {
     });
     target.markUnknownOpDynamicallyLegal([&](Operation *op) { return converter.isLegal(op); });
 
-    ReasonListener listener;
-    ConversionConfig config;
-    config.listener = &listener;
-    if (succeeded(applyFullConversion(getOperation(), target, std::move(patterns), config)))
-      return;
-    for (auto &[loc, reason] : llvm::reverse(listener.reasons))
-      if (reason != "needs a pattern of its own")
-        return emitRemark(loc) << "not lowered: " << reason, signalPassFailure();
-    signalPassFailure();
+    if (failed(applyFullConversion(getOperation(), target, std::move(patterns))))
+      return signalPassFailure();
+    eraseEmptyLoops();
   }
 };
 } // namespace

@@ -6,6 +6,7 @@
 
 namespace mlir {
 class RewritePatternSet;
+class RewriterBase;
 class TypeConverter;
 } // namespace mlir
 
@@ -13,6 +14,9 @@ namespace tilewright {
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "Conversion/TwToLinalg/TwToLinalg.h.inc"
+
+/// Refuses `op` and says why to the user: an operation has one pattern, so its refusal ends the conversion.
+mlir::LogicalResult refuse(mlir::RewriterBase &rewriter, mlir::Operation *op, const char *reason);
 
 /// The one pattern for all structured operations.
 void populateStructuredToLinalgPatterns(const mlir::TypeConverter &converter, mlir::RewritePatternSet &patterns);

@@ -22,8 +22,7 @@ void tw_host_init(TwHost *host);
 
 /// Calls an entry with `scratch_bytes` of temporary memory, the number that the
 /// entry's shapes function (or the manifest) gives. Returns TW_OK or a code.
-int32_t tw_call(TwHost *host, TwEntry entry, const TwArg *in, const TwArg *out,
-                int64_t scratch_bytes);
+int32_t tw_call(TwHost *host, TwEntry entry, const TwArg *in, const TwArg *out, int64_t scratch_bytes);
 
 #ifdef __cplusplus
 } // extern "C"

@@ -1,7 +1,8 @@
 //===- LowerVectors.cpp - Vectors become what one instruction can do --------===//
 //
 // In:  functions with vectors of any rank, partial transfers, copies between strided buffers.
-// Out: vector operations that convert to LLVM one to one; copies of contiguous memory only.
+// Out: vector operations that convert to LLVM one to one; copies of contiguous memory only; expanded buffers described by
+//      sizes and strides where several are dynamic.
 // Here, before `scf` becomes `cf`: wide transfers and copies still need loops.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cpu/Cpu.h"
@@ -104,6 +105,37 @@ struct CopyRowByRow : OpRewritePattern<memref::CopyOp> {
   }
 };
 
+/// Describes an expanded buffer by its sizes and strides. Upstream does so for one dynamic size per group only.
+struct DescribeExpandedShape : OpRewritePattern<memref::ExpandShapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(memref::ExpandShapeOp op, PatternRewriter &rewriter) const override {
+    MemRefType type = op.getResultType();
+    bool ambiguous = llvm::any_of(op.getReassociationIndices(), [&](const ReassociationIndices &group) {
+      return llvm::count_if(group, [&](int64_t dim) { return type.isDynamicDim(dim); }) > 1;
+    });
+    if (!ambiguous)
+      return rewriter.notifyMatchFailure(op, "every group has at most one dynamic size");
+    Location loc = op.getLoc();
+    auto metadata = memref::ExtractStridedMetadataOp::create(rewriter, loc, op.getSrc());
+    auto [known, offset] = type.getStridesAndOffset();
+    SmallVector<OpFoldResult> sizes = op.getMixedOutputShape(), strides(type.getRank());
+    for (auto [source, group] : llvm::enumerate(op.getReassociationIndices())) {
+      Value running = metadata.getStrides()[source];
+      for (int64_t dim : llvm::reverse(group)) {
+        strides[dim] =
+            ShapedType::isDynamic(known[dim]) ? OpFoldResult(running) : OpFoldResult(rewriter.getIndexAttr(known[dim]));
+        running =
+            arith::MulIOp::create(rewriter, loc, running, getValueOrCreateConstantIndexOp(rewriter, loc, sizes[dim]));
+      }
+    }
+    OpFoldResult start = ShapedType::isDynamic(offset) ? OpFoldResult(metadata.getOffset())
+                                                       : OpFoldResult(rewriter.getIndexAttr(offset));
+    rewriter.replaceOpWithNewOp<memref::ReinterpretCastOp>(op, type, metadata.getBaseBuffer(), start, sizes, strides);
+    return success();
+  }
+};
+
 struct CpuLowerVectorsPass : tilewright::impl::CpuLowerVectorsPassBase<CpuLowerVectorsPass> {
   LogicalResult apply(llvm::function_ref<void(RewritePatternSet &)> populate) {
     RewritePatternSet patterns(&getContext());
@@ -121,7 +153,7 @@ struct CpuLowerVectorsPass : tilewright::impl::CpuLowerVectorsPassBase<CpuLowerV
           populateVectorMultiReductionLoweringPatterns(patterns, VectorMultiReductionLowering::InnerParallel);
           populateVectorGatherLoweringPatterns(patterns);
           populateVectorTransferPermutationMapLoweringPatterns(patterns);
-          patterns.add<CopyRowByRow>(&getContext());
+          patterns.add<CopyRowByRow, DescribeExpandedShape>(&getContext());
         })))
       return signalPassFailure();
     if (failed(apply([&](RewritePatternSet &patterns) {

@@ -273,8 +273,7 @@ struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
     ModuleOp module = getOperation();
     MLIRContext *context = &getContext();
     // The bounds of symbolic sizes went to the manifest; the runtime checks them at the door.
-    for (tw::DimSymbolOp symbol :
-         llvm::make_early_inc_range(module.getOps<tw::DimSymbolOp>()))
+    for (tw::DimSymbolOp symbol : llvm::make_early_inc_range(module.getOps<tw::DimSymbolOp>()))
       symbol.erase();
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);

@@ -60,10 +60,10 @@ struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
     options.bufferizeFunctionBoundaries = true;
     options.allowReturnAllocsFromLoops = true;
     options.setFunctionBoundaryTypeConversion(LayoutMapOption::IdentityLayoutMap);
-    options.functionArgTypeConverterFn =
-        [](TensorLikeType type, Attribute space, func::FuncOp func, const BufferizationOptions &) {
-          return boundaryType(cast<TensorType>(type), space, func);
-        };
+    options.functionArgTypeConverterFn = [](TensorLikeType type, Attribute space, func::FuncOp func,
+                                            const BufferizationOptions &) {
+      return boundaryType(cast<TensorType>(type), space, func);
+    };
     options.inferFunctionResultLayout = false;
     options.unknownTypeConverterFn = [](TensorType type, Attribute space, const BufferizationOptions &) {
       return getMemRefTypeWithStaticIdentityLayout(type, space);

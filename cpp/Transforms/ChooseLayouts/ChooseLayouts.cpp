@@ -50,8 +50,7 @@ std::optional<unsigned> positionOf(AffineMap map, unsigned loop) {
 /// The column loop of a contraction: the last output dimension, absent from at
 /// least one input.
 std::optional<unsigned> columnLoop(linalg::GenericOp op) {
-  if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1 ||
-      op.getNumDpsInputs() < 2)
+  if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1 || op.getNumDpsInputs() < 2)
     return std::nullopt;
   AffineMap output = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
   if (output.getNumResults() == 0)
@@ -84,8 +83,7 @@ AffineMap packedMap(AffineMap map, unsigned position, int64_t panel) {
 
 /// Emits the packing of `source` along `position`: [.., N, ..] to [N/panel, ..,
 /// panel], the last panel zero-padded.
-Value emitPack(OpBuilder &builder, Location loc, Value source,
-               unsigned position, int64_t panel) {
+Value emitPack(OpBuilder &builder, Location loc, Value source, unsigned position, int64_t panel) {
   auto type = cast<RankedTensorType>(source.getType());
   SmallVector<int64_t> outer{position};
   for (int64_t i = 0; i < type.getRank(); ++i)
@@ -95,19 +93,13 @@ Value emitPack(OpBuilder &builder, Location loc, Value source,
   AffineExpr s = builder.getAffineSymbolExpr(0);
   SmallVector<OpFoldResult> packed;
   for (int64_t i : outer)
-    packed.push_back(i == position
-                         ? affine::makeComposedFoldedAffineApply(
-                               builder, loc, s.ceilDiv(panel), {sizes[i]})
-                         : sizes[i]);
+    packed.push_back(i == position ? affine::makeComposedFoldedAffineApply(builder, loc, s.ceilDiv(panel), {sizes[i]})
+                                   : sizes[i]);
   packed.push_back(builder.getIndexAttr(panel));
-  Value empty =
-      tensor::EmptyOp::create(builder, loc, packed, type.getElementType());
-  Value zero = arith::ConstantOp::create(
-      builder, loc, builder.getZeroAttr(type.getElementType()));
-  return linalg::PackOp::create(
-             builder, loc, source, empty, SmallVector<int64_t>{position},
-             SmallVector<OpFoldResult>{builder.getIndexAttr(panel)}, zero,
-             outer)
+  Value empty = tensor::EmptyOp::create(builder, loc, packed, type.getElementType());
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type.getElementType()));
+  return linalg::PackOp::create(builder, loc, source, empty, SmallVector<int64_t>{position},
+                                SmallVector<OpFoldResult>{builder.getIndexAttr(panel)}, zero, outer)
       .getResult();
 }
 
@@ -115,8 +107,7 @@ Value emitPack(OpBuilder &builder, Location loc, Value source,
 class Packer {
 public:
   Packer(ModuleOp module, func::FuncOp main, int64_t panel, int64_t minRows)
-      : module(module), main(main), rewriter(module.getContext()), panel(panel),
-        minRows(minRows) {}
+      : module(module), main(main), rewriter(module.getContext()), panel(panel), minRows(minRows) {}
 
   void run() {
     SmallVector<linalg::GenericOp> contractions;
@@ -138,24 +129,17 @@ private:
       if (!position || map.getNumResults() < 2 || map.getNumSymbols())
         continue;
       if (weightOf(input->get()))
-        replaceInput(op, *input,
-                     packedWeight(cast<BlockArgument>(input->get()), *position),
-                     *position);
+        replaceInput(op, *input, packedWeight(cast<BlockArgument>(input->get()), *position), *position);
       else if (auto producer = input->get().getDefiningOp<linalg::GenericOp>();
                producer && producer->hasAttr("tw.panel"))
         packPanel(op, *input, producer, *position);
       else if (paysAtRunTime(op, *input, column, *position)) {
         rewriter.setInsertionPoint(op);
-        Value packed =
-            emitPack(rewriter, op.getLoc(), input->get(), *position, panel);
-        FailureOr<linalg::LowerPackResult> lowered =
-            linalg::lowerPack(rewriter, packed.getDefiningOp<linalg::PackOp>(),
-                              /*lowerPadLikeWithInsertSlice=*/false);
+        Value packed = emitPack(rewriter, op.getLoc(), input->get(), *position, panel);
+        FailureOr<linalg::LowerPackResult> lowered = linalg::lowerPack(rewriter, packed.getDefiningOp<linalg::PackOp>(),
+                                                                       /*lowerPadLikeWithInsertSlice=*/false);
         if (succeeded(lowered))
-          replaceInput(op, *input,
-                       lowered->transposeOp ? lowered->transposeOp->getResult(0)
-                                            : packed,
-                       *position);
+          replaceInput(op, *input, lowered->transposeOp ? lowered->transposeOp->getResult(0) : packed, *position);
       }
     }
   }
@@ -165,41 +149,32 @@ private:
     auto argument = dyn_cast<BlockArgument>(value);
     if (!argument || argument.getOwner() != &main.getBody().front())
       return {};
-    return main.getArgAttr(argument.getArgNumber(), "tw.weight")
-               ? argument
-               : BlockArgument();
+    return main.getArgAttr(argument.getArgNumber(), "tw.weight") ? argument : BlockArgument();
   }
 
   /// Many rows share the operand, and its rows along the column loop are not
   /// already adjacent and short.
-  bool paysAtRunTime(linalg::GenericOp op, OpOperand &input, unsigned column,
-                     unsigned position) {
+  bool paysAtRunTime(linalg::GenericOp op, OpOperand &input, unsigned column, unsigned position) {
     AffineMap map = op.getMatchingIndexingMap(&input);
     SmallVector<int64_t> ranges = op.getStaticLoopRanges();
     int64_t rows = 1;
     for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
       if (kind != utils::IteratorType::parallel || map.isFunctionOfDim(d))
         continue;
-      rows = ShapedType::isDynamic(ranges[d]) || ShapedType::isDynamic(rows)
-                 ? ShapedType::kDynamic
-                 : rows * ranges[d];
+      rows = ShapedType::isDynamic(ranges[d]) || ShapedType::isDynamic(rows) ? ShapedType::kDynamic : rows * ranges[d];
     }
     if (!ShapedType::isDynamic(rows) && rows < minRows)
       return false;
     bool adjacent = position + 1 == map.getNumResults();
     // Adjacent rows of up to four panels stay in the first-level cache's reach
     // without packing.
-    return !(adjacent && !ShapedType::isDynamic(ranges[column]) &&
-             ranges[column] <= 4 * panel) &&
-           isa<RankedTensorType>(input.get().getType()) &&
-           map.isProjectedPermutation();
+    return !(adjacent && !ShapedType::isDynamic(ranges[column]) && ranges[column] <= 4 * panel) &&
+           isa<RankedTensorType>(input.get().getType()) && map.isProjectedPermutation();
   }
 
-  void replaceInput(linalg::GenericOp op, OpOperand &input, Value packed,
-                    unsigned position) {
+  void replaceInput(linalg::GenericOp op, OpOperand &input, Value packed, unsigned position) {
     SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-    maps[input.getOperandNumber()] =
-        packedMap(maps[input.getOperandNumber()], position, panel);
+    maps[input.getOperandNumber()] = packedMap(maps[input.getOperandNumber()], position, panel);
     rewriter.modifyOpInPlace(op, [&] {
       input.set(packed);
       op.setIndexingMapsAttr(rewriter.getAffineMapArrayAttr(maps));
@@ -208,32 +183,27 @@ private:
 
   /// Rebuilds a panel producer so that it writes panels, from weights that are
   /// packed themselves.
-  void packPanel(linalg::GenericOp op, OpOperand &input,
-                 linalg::GenericOp producer, unsigned position) {
-    AffineMap written =
-        producer.getMatchingIndexingMap(producer.getDpsInitOperand(0));
+  void packPanel(linalg::GenericOp op, OpOperand &input, linalg::GenericOp producer, unsigned position) {
+    AffineMap written = producer.getMatchingIndexingMap(producer.getDpsInitOperand(0));
     auto loop = dyn_cast<AffineDimExpr>(written.getResult(position));
     if (!loop || producer.getNumReductionLoops() || !written.isPermutation())
       return;
     unsigned n = loop.getPosition(), loops = producer.getNumLoops();
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
-      if (map.isFunctionOfDim(n) &&
-          (!weightOf(operand->get()) || !positionOf(map, n)))
+      if (map.isFunctionOfDim(n) && (!weightOf(operand->get()) || !positionOf(map, n)))
         return;
     }
     // Loops of the new producer: the panel's number in place of n, everything
     // else as it was, the column last.
     MLIRContext *context = op.getContext();
-    AffineExpr outerLoop = getAffineDimExpr(n, context),
-               lane = getAffineDimExpr(loops, context);
+    AffineExpr outerLoop = getAffineDimExpr(n, context), lane = getAffineDimExpr(loops, context);
     SmallVector<AffineMap> maps;
     SmallVector<Value> inputs;
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
       if (std::optional<unsigned> at = positionOf(map, n)) {
-        inputs.push_back(
-            packedWeight(cast<BlockArgument>(operand->get()), *at));
+        inputs.push_back(packedWeight(cast<BlockArgument>(operand->get()), *at));
         maps.push_back(panelMap(map, *at, outerLoop, lane, loops + 1));
       } else {
         inputs.push_back(operand->get());
@@ -244,19 +214,14 @@ private:
 
     rewriter.setInsertionPoint(producer);
     auto type = cast<RankedTensorType>(producer.getResult(0).getType());
-    SmallVector<int64_t> shape{
-        llvm::divideCeil(type.getDimSize(position), panel)};
+    SmallVector<int64_t> shape{llvm::divideCeil(type.getDimSize(position), panel)};
     for (int64_t i = 0; i < type.getRank(); ++i)
       if (i != position)
         shape.push_back(type.getDimSize(i));
     shape.push_back(panel);
-    Value empty = tensor::EmptyOp::create(rewriter, producer.getLoc(), shape,
-                                          type.getElementType());
-    SmallVector<utils::IteratorType> kinds(loops + 1,
-                                           utils::IteratorType::parallel);
-    auto panelOp =
-        linalg::GenericOp::create(rewriter, producer.getLoc(), empty.getType(),
-                                  inputs, empty, maps, kinds);
+    Value empty = tensor::EmptyOp::create(rewriter, producer.getLoc(), shape, type.getElementType());
+    SmallVector<utils::IteratorType> kinds(loops + 1, utils::IteratorType::parallel);
+    auto panelOp = linalg::GenericOp::create(rewriter, producer.getLoc(), empty.getType(), inputs, empty, maps, kinds);
     panelOp.getRegion().takeBody(producer.getRegion());
     panelOp->setAttr("tw.panel", rewriter.getUnitAttr());
     panelOp->setAttr("tw.dequantize", rewriter.getUnitAttr());
@@ -264,8 +229,7 @@ private:
     rewriter.eraseOp(producer);
   }
 
-  AffineMap panelMap(AffineMap map, unsigned position, AffineExpr outer,
-                     AffineExpr lane, unsigned loops) {
+  AffineMap panelMap(AffineMap map, unsigned position, AffineExpr outer, AffineExpr lane, unsigned loops) {
     SmallVector<AffineExpr> results{outer};
     for (auto [i, result] : llvm::enumerate(map.getResults()))
       if (i != position)
@@ -281,8 +245,7 @@ private:
     if (known)
       return known;
     auto type = cast<RankedTensorType>(raw.getType());
-    SmallVector<int64_t> shape{
-        llvm::divideCeil(type.getDimSize(position), panel)};
+    SmallVector<int64_t> shape{llvm::divideCeil(type.getDimSize(position), panel)};
     for (int64_t i = 0; i < type.getRank(); ++i)
       if (i != position)
         shape.push_back(type.getDimSize(i));
@@ -292,15 +255,10 @@ private:
     Attribute name = main.getArgAttr(raw.getArgNumber(), "tw.weight");
     unsigned index = main.getNumArguments();
     SmallVector<NamedAttribute> attributes{
-        rewriter.getNamedAttr("tw.weight", name),
-        rewriter.getNamedAttr("tw.name", name),
+        rewriter.getNamedAttr("tw.weight", name), rewriter.getNamedAttr("tw.name", name),
         rewriter.getNamedAttr("tw.packed_by", loader),
-        rewriter.getNamedAttr("tw.sources",
-                              rewriter.getArrayAttr({rewriter.getI64IntegerAttr(
-                                  raw.getArgNumber())}))};
-    (void)main.insertArgument(index, packedType,
-                              rewriter.getDictionaryAttr(attributes),
-                              raw.getLoc());
+        rewriter.getNamedAttr("tw.sources", rewriter.getArrayAttr({rewriter.getI64IntegerAttr(raw.getArgNumber())}))};
+    (void)main.insertArgument(index, packedType, rewriter.getDictionaryAttr(attributes), raw.getLoc());
     known = main.getArgument(index);
     return known;
   }
@@ -313,14 +271,11 @@ private:
       return name;
     name = rewriter.getStringAttr("load_" + Twine(loaders.size() - 1));
     rewriter.setInsertionPointToEnd(module.getBody());
-    auto function = func::FuncOp::create(
-        rewriter, loc, name, FunctionType::get(type.getContext(), {type}, {}));
+    auto function = func::FuncOp::create(rewriter, loc, name, FunctionType::get(type.getContext(), {type}, {}));
     function->setAttr("tw.load", rewriter.getUnitAttr());
     rewriter.setInsertionPointToStart(function.addEntryBlock());
-    Value packed =
-        emitPack(rewriter, loc, function.getArgument(0), position, panel);
-    function.setType(
-        FunctionType::get(type.getContext(), {type}, {packed.getType()}));
+    Value packed = emitPack(rewriter, loc, function.getArgument(0), position, panel);
+    function.setType(FunctionType::get(type.getContext(), {type}, {packed.getType()}));
     auto pack = packed.getDefiningOp<linalg::PackOp>();
     auto terminator = func::ReturnOp::create(rewriter, loc, packed);
     rewriter.setInsertionPoint(pack);
@@ -340,10 +295,8 @@ private:
     for (BlockArgument argument : main.getArguments())
       if (packed.contains(argument.getArgNumber()) && argument.use_empty())
         unused.set(argument.getArgNumber());
-    main->setAttr(
-        "tw.dropped_arguments",
-        rewriter.getDenseI64ArrayAttr(llvm::map_to_vector(
-            unused.set_bits(), [](unsigned i) { return int64_t(i); })));
+    main->setAttr("tw.dropped_arguments", rewriter.getDenseI64ArrayAttr(llvm::map_to_vector(
+                                              unused.set_bits(), [](unsigned i) { return int64_t(i); })));
     (void)main.eraseArguments(unused);
   }
 
@@ -367,8 +320,7 @@ struct ChooseLayouts : tilewright::impl::ChooseLayoutsPassBase<ChooseLayouts> {
     // copy like any other.
     SmallVector<linalg::LinalgOp> named;
     getOperation().walk([&](linalg::LinalgOp op) {
-      if (isa<linalg::TransposeOp, linalg::CopyOp, linalg::BroadcastOp>(
-              op.getOperation()))
+      if (isa<linalg::TransposeOp, linalg::CopyOp, linalg::BroadcastOp>(op.getOperation()))
         named.push_back(op);
     });
     IRRewriter rewriter(&getContext());

@@ -40,11 +40,8 @@ Attribute windowLayout(Value value) {
   while (Operation *def = value.getDefiningOp()) {
     if (auto slice = dyn_cast<tensor::ExtractSliceOp>(def)) {
       isWindow = true;
-      isDense &= llvm::all_of(slice.getMixedStrides(), [](OpFoldResult s) {
-        return isConstantIntValue(s, 1);
-      });
-    } else if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-                    tensor::CastOp>(def)) {
+      isDense &= llvm::all_of(slice.getMixedStrides(), [](OpFoldResult s) { return isConstantIntValue(s, 1); });
+    } else if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(def)) {
       break;
     }
     value = def->getOperand(0);
@@ -54,15 +51,13 @@ Attribute windowLayout(Value value) {
   SmallVector<int64_t> strides(rank, ShapedType::kDynamic);
   if (isDense)
     strides.back() = 1;
-  return StridedLayoutAttr::get(value.getContext(), ShapedType::kDynamic,
-                                strides);
+  return StridedLayoutAttr::get(value.getContext(), ShapedType::kDynamic, strides);
 }
 
 /// Outlines groups and shares equal kernels.
 class Outliner {
 public:
-  explicit Outliner(ModuleOp module)
-      : module(module), builder(module.getContext()) {}
+  explicit Outliner(ModuleOp module) : module(module), builder(module.getContext()) {}
 
   void outline(KernelGroup &group);
   unsigned count() const { return names.size(); }
@@ -80,8 +75,7 @@ private:
 
 /// Values that a kernel receives: everything from outside but what `localise`
 /// rebuilds.
-void collectArguments(KernelGroup &group, llvm::SetVector<Value> &inputs,
-                      SmallVectorImpl<Value> &dests) {
+void collectArguments(KernelGroup &group, llvm::SetVector<Value> &inputs, SmallVectorImpl<Value> &dests) {
   llvm::SmallPtrSet<Operation *, 16> members;
   for (linalg::LinalgOp op : group.ops)
     members.insert(op);
@@ -111,8 +105,7 @@ void collectArguments(KernelGroup &group, llvm::SetVector<Value> &inputs,
     // Values that the body captures (a scalar computed by the host).
     op->walk([&](Operation *inner) {
       for (Value value : inner->getOperands())
-        if (inner != op &&
-            value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
+        if (inner != op && value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
           visit(value, visit);
     });
   }
@@ -148,8 +141,7 @@ void Outliner::outline(KernelGroup &group) {
   SmallVector<Value> sizes;
   for (Value input : inputs) {
     auto dim = input.getDefiningOp<tensor::DimOp>();
-    bool local = dim && (inputs.contains(dim.getSource()) ||
-                         llvm::is_contained(dests, dim.getSource()));
+    bool local = dim && (inputs.contains(dim.getSource()) || llvm::is_contained(dests, dim.getSource()));
     if (local)
       sizes.push_back(input);
     else
@@ -158,12 +150,10 @@ void Outliner::outline(KernelGroup &group) {
 
   SmallVector<Value> operands(arguments.begin(), arguments.end());
   operands.append(dests.begin(), dests.end());
-  SmallVector<Type> types =
-      llvm::map_to_vector(operands, [](Value v) { return v.getType(); });
+  SmallVector<Type> types = llvm::map_to_vector(operands, [](Value v) { return v.getType(); });
   FunctionType type = FunctionType::get(context, types, root->getResultTypes());
 
-  SmallVector<Location> locations = llvm::map_to_vector(
-      group.ops, [](linalg::LinalgOp op) { return op->getLoc(); });
+  SmallVector<Location> locations = llvm::map_to_vector(group.ops, [](linalg::LinalgOp op) { return op->getLoc(); });
   Location location = FusedLoc::get(context, locations);
   OpBuilder atEnd = OpBuilder::atBlockEnd(module.getBody());
   auto kernel = func::FuncOp::create(atEnd, location, "kernel", type);
@@ -183,10 +173,7 @@ void Outliner::outline(KernelGroup &group) {
   for (Value size : sizes) {
     auto dim = size.getDefiningOp<tensor::DimOp>();
     if (!mapping.contains(dim.getSource()))
-      mapping.map(dim.getSource(),
-                  body->getArgument(firstDest +
-                                    llvm::find(dests, dim.getSource()) -
-                                    dests.begin()));
+      mapping.map(dim.getSource(), body->getArgument(firstDest + llvm::find(dests, dim.getSource()) - dests.begin()));
     localise(dim.getIndex(), inside, mapping);
     inside.clone(*dim, mapping);
   }
@@ -197,8 +184,7 @@ void Outliner::outline(KernelGroup &group) {
       localise(operand, inside, mapping);
     op->walk([&](Operation *inner) {
       for (Value value : inner->getOperands())
-        if (inner != op &&
-            value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
+        if (inner != op && value.getParentRegion()->isProperAncestor(&op->getRegion(0)))
           localise(value, inside, mapping);
     });
     inside.clone(*op, mapping)->removeAttr("tw.unfused");
@@ -208,8 +194,7 @@ void Outliner::outline(KernelGroup &group) {
     localise(input->get(), inside, mapping);
   root->walk([&](Operation *inner) {
     for (Value value : inner->getOperands())
-      if (inner != root &&
-          value.getParentRegion()->isProperAncestor(&root->getRegion(0)))
+      if (inner != root && value.getParentRegion()->isProperAncestor(&root->getRegion(0)))
         localise(value, inside, mapping);
   });
   IRMapping rootMapping = mapping;
@@ -217,17 +202,14 @@ void Outliner::outline(KernelGroup &group) {
     Value dest = body->getArgument(firstDest + i);
     if (auto fill = init.getDefiningOp<linalg::FillOp>()) {
       Value value = localise(fill.value(), inside, mapping);
-      dest = linalg::FillOp::create(inside, fill.getLoc(), ValueRange{value},
-                                    ValueRange{dest})
-                 .getResult(0);
+      dest = linalg::FillOp::create(inside, fill.getLoc(), ValueRange{value}, ValueRange{dest}).getResult(0);
     }
     // An operand that is both read and updated keeps its two roles apart.
     rootMapping.map(init, dest);
   }
   Operation *newRoot = inside.clone(*root, rootMapping);
   for (OpOperand *input : root.getDpsInputOperands())
-    newRoot->setOperand(input->getOperandNumber(),
-                        mapping.lookup(input->get()));
+    newRoot->setOperand(input->getOperandNumber(), mapping.lookup(input->get()));
   newRoot->removeAttr("tw.unfused");
   newRoot->setAttr("tw.parallel", builder.getDenseI64ArrayAttr(group.parallel));
   func::ReturnOp::create(inside, root->getLoc(), newRoot->getResults());
@@ -250,8 +232,7 @@ void Outliner::outline(KernelGroup &group) {
   for (Value &operand : operands)
     if (auto empty = operand.getDefiningOp<tensor::EmptyOp>())
       operand = outside.clone(*empty)->getResult(0);
-  auto call = func::CallOp::create(outside, location, entry->second,
-                                   root->getResultTypes(), operands);
+  auto call = func::CallOp::create(outside, location, entry->second, root->getResultTypes(), operands);
   SmallVector<Attribute> reasons;
   for (linalg::LinalgOp op : group.ops)
     if (auto reason = op->getAttr("tw.unfused"))
@@ -270,8 +251,7 @@ struct FormKernels : tilewright::impl::FormKernelsPassBase<FormKernels> {
     Outliner outliner(module);
     SmallVector<func::FuncOp> hosts;
     for (auto function : module.getOps<func::FuncOp>())
-      if (!function.isExternal() && !function->hasAttr("tw.kernel") &&
-          !function->hasAttr("tw.shapes"))
+      if (!function.isExternal() && !function->hasAttr("tw.kernel") && !function->hasAttr("tw.shapes"))
         hosts.push_back(function);
     for (func::FuncOp host : hosts) {
       SmallVector<Block *> blocks;
@@ -291,8 +271,7 @@ struct FormKernels : tilewright::impl::FormKernelsPassBase<FormKernels> {
       while (changed) {
         changed = false;
         host->walk([&](Operation *op) {
-          if (isa<linalg::FillOp, tensor::EmptyOp, tensor::DimOp>(op) &&
-              op->use_empty()) {
+          if (isa<linalg::FillOp, tensor::EmptyOp, tensor::DimOp>(op) && op->use_empty()) {
             op->erase();
             changed = true;
           }

@@ -24,8 +24,7 @@ namespace {
 constexpr int64_t kUnmapped = -1;
 
 bool isContraction(linalg::LinalgOp op) {
-  return op.getNumReductionLoops() > 0 && op.getNumDpsInputs() >= 2 &&
-         linalg::isaContractionOpInterface(op);
+  return op.getNumReductionLoops() > 0 && op.getNumDpsInputs() >= 2 && linalg::isaContractionOpInterface(op);
 }
 
 /// Contractions whose dequantisation was fused into the body are no longer
@@ -39,12 +38,8 @@ bool contractsTwoOperands(linalg::LinalgOp op) {
   unsigned lacking = 0;
   for (OpOperand *input : op.getDpsInputOperands()) {
     AffineMap map = op.getMatchingIndexingMap(input);
-    bool reads = llvm::any_of(map.getResults(), [](AffineExpr e) {
-      return !isa<AffineConstantExpr>(e);
-    });
-    if (reads && llvm::any_of(parallel, [&](unsigned d) {
-          return !map.isFunctionOfDim(d);
-        }))
+    bool reads = llvm::any_of(map.getResults(), [](AffineExpr e) { return !isa<AffineConstantExpr>(e); });
+    if (reads && llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); }))
       ++lacking;
   }
   return isContraction(op) || lacking >= 2;
@@ -55,22 +50,19 @@ bool hasBatchLoop(linalg::LinalgOp op) {
   SmallVector<unsigned> parallel;
   op.getParallelDims(parallel);
   return llvm::any_of(parallel, [&](unsigned d) {
-    return llvm::all_of(op.getDpsInputOperands(), [&](OpOperand *input) {
-      return op.getMatchingIndexingMap(input).isFunctionOfDim(d);
-    });
+    return llvm::all_of(op.getDpsInputOperands(),
+                        [&](OpOperand *input) { return op.getMatchingIndexingMap(input).isFunctionOfDim(d); });
   });
 }
 
 /// True where `use` reads what the columns of the contraction are made of: every
 /// row reads it again.
 bool readsColumns(linalg::LinalgOp contraction, OpOperand &use) {
-  AffineMap output =
-      contraction.getMatchingIndexingMap(contraction.getDpsInitOperand(0));
+  AffineMap output = contraction.getMatchingIndexingMap(contraction.getDpsInitOperand(0));
   if (output.getNumResults() == 0)
     return false;
   auto column = dyn_cast<AffineDimExpr>(output.getResults().back());
-  return column && contraction.getMatchingIndexingMap(&use).isFunctionOfDim(
-                       column.getPosition());
+  return column && contraction.getMatchingIndexingMap(&use).isFunctionOfDim(column.getPosition());
 }
 
 /// A group while it grows.
@@ -117,15 +109,12 @@ public:
       return StringRef("no parallel loop is common to it and its consumer");
     bool dropsLoops = shared.size() != group.parallel.size();
     if (contractsTwoOperands(producer)) {
-      bool keepsOutput = llvm::all_of(
-          llvm::enumerate(producer.getIteratorTypesArray()), [&](auto it) {
-            return it.value() != utils::IteratorType::parallel ||
-                   llvm::is_contained(shared, map[it.index()]);
-          });
+      bool keepsOutput = llvm::all_of(llvm::enumerate(producer.getIteratorTypesArray()), [&](auto it) {
+        return it.value() != utils::IteratorType::parallel || llvm::is_contained(shared, map[it.index()]);
+      });
       if ((!keepsOutput || dropsLoops) && !hasBatchLoop(producer))
         return StringRef("its columns would no longer be spread over threads");
-    } else if (feedsContraction && dropsLoops &&
-               (feedsColumns || !hasBatchLoop(group.root)) &&
+    } else if (feedsContraction && dropsLoops && (feedsColumns || !hasBatchLoop(group.root)) &&
                !producer->hasAttr("tw.panel")) {
       return StringRef("it would be computed again for every column tile of "
                        "the contraction");
@@ -145,16 +134,13 @@ private:
 
   /// Which of the root's loops each loop of `producer` runs along, seen through
   /// one use.
-  SmallVector<int64_t> mapThrough(linalg::LinalgOp producer,
-                                  linalg::LinalgOp consumer, OpOperand &use) {
+  SmallVector<int64_t> mapThrough(linalg::LinalgOp producer, linalg::LinalgOp consumer, OpOperand &use) {
     SmallVector<int64_t> map(producer.getNumLoops(), kUnmapped);
-    AffineMap written =
-        producer.getIndexingMapMatchingResult(cast<OpResult>(use.get()));
+    AffineMap written = producer.getIndexingMapMatchingResult(cast<OpResult>(use.get()));
     AffineMap read = consumer.getMatchingIndexingMap(&use);
     ArrayRef<int64_t> consumerLoops = loops[consumer];
     SmallVector<utils::IteratorType> kinds = producer.getIteratorTypesArray();
-    for (auto [w, r] :
-         llvm::zip_equal(written.getResults(), read.getResults())) {
+    for (auto [w, r] : llvm::zip_equal(written.getResults(), read.getResults())) {
       auto wd = dyn_cast<AffineDimExpr>(w);
       // A panel number runs along the loop of the columns it holds.
       auto quotient = dyn_cast<AffineBinaryOpExpr>(r);
@@ -172,8 +158,7 @@ private:
 
 /// Fills and operations that must keep their sequential order never join.
 bool mayJoin(linalg::LinalgOp op) {
-  return !isa<linalg::FillOp>(op) && !op->hasAttr("tw.lowering") &&
-         op->getNumResults() == 1;
+  return !isa<linalg::FillOp>(op) && !op->hasAttr("tw.lowering") && op->getNumResults() == 1;
 }
 
 } // namespace
@@ -187,8 +172,7 @@ SmallVector<KernelGroup> tilewright::formGroups(Block &block) {
       continue;
     // A fill that initialises a computation travels with it; one that is a
     // value of its own is a kernel.
-    if (isa<linalg::FillOp>(op) &&
-        llvm::all_of(op.getUses(), [](OpOperand &use) {
+    if (isa<linalg::FillOp>(op) && llvm::all_of(op.getUses(), [](OpOperand &use) {
           auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
           return user && user.isDpsInit(&use);
         }))
@@ -196,19 +180,14 @@ SmallVector<KernelGroup> tilewright::formGroups(Block &block) {
     GroupBuilder builder(root);
     taken.insert(root);
     if (mayJoin(root)) {
-      for (Operation *above = op.getPrevNode(); above;
-           above = above->getPrevNode()) {
+      for (Operation *above = op.getPrevNode(); above; above = above->getPrevNode()) {
         auto producer = dyn_cast<linalg::LinalgOp>(above);
-        if (!producer || taken.contains(producer) || !mayJoin(producer) ||
-            above->use_empty())
+        if (!producer || taken.contains(producer) || !mayJoin(producer) || above->use_empty())
           continue;
-        if (!llvm::all_of(above->getUsers(), [&](Operation *user) {
-              return builder.contains(user);
-            }))
+        if (!llvm::all_of(above->getUsers(), [&](Operation *user) { return builder.contains(user); }))
           continue;
         if (std::optional<StringRef> reason = builder.tryJoin(producer))
-          above->setAttr("tw.unfused",
-                         StringAttr::get(above->getContext(), *reason));
+          above->setAttr("tw.unfused", StringAttr::get(above->getContext(), *reason));
         else
           taken.insert(producer);
       }

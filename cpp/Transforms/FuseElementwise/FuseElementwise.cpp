@@ -38,18 +38,16 @@ bool isParallel(linalg::LinalgOp op) { return op.getNumReductionLoops() == 0; }
 bool isCopy(linalg::GenericOp op) {
   Block &body = op.getRegion().front();
   auto yield = cast<linalg::YieldOp>(body.getTerminator());
-  return isParallel(op) && llvm::hasSingleElement(body) &&
-         isa<BlockArgument>(yield.getOperand(0)) &&
-         !op.isDpsInit(
-             op.getMatchingOpOperand(cast<BlockArgument>(yield.getOperand(0))));
+  return isParallel(op) && llvm::hasSingleElement(body) && isa<BlockArgument>(yield.getOperand(0)) &&
+         !op.isDpsInit(op.getMatchingOpOperand(cast<BlockArgument>(yield.getOperand(0))));
 }
 
 /// A generic that writes one value from outside everywhere.
 bool isSplat(linalg::GenericOp op) {
   Block &body = op.getRegion().front();
   Value yielded = cast<linalg::YieldOp>(body.getTerminator()).getOperand(0);
-  return isParallel(op) && llvm::hasSingleElement(body) &&
-         op.getNumDpsInputs() == 0 && yielded.getParentBlock() != &body;
+  return isParallel(op) && llvm::hasSingleElement(body) && op.getNumDpsInputs() == 0 &&
+         yielded.getParentBlock() != &body;
 }
 
 /// A reduction over products: the consumer whose body is the hottest of all.
@@ -61,8 +59,7 @@ bool contracts(linalg::LinalgOp op) {
   unsigned lacking = 0;
   for (OpOperand *input : op.getDpsInputOperands()) {
     AffineMap map = op.getMatchingIndexingMap(input);
-    lacking += llvm::any_of(
-        parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
+    lacking += llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
   }
   return lacking >= 2;
 }
@@ -95,13 +92,10 @@ bool shouldFuse(OpOperand *operand) {
   if (!producer || !consumer || isPinned(producer) || isPinned(consumer))
     return false;
   // A fused copy is an indexing map: it costs nothing however often it is read.
-  if (isCopy(producer) &&
-      producer.getMatchingIndexingMap(producer.getDpsInitOperand(0))
-          .isPermutation()) {
+  if (isCopy(producer) && producer.getMatchingIndexingMap(producer.getDpsInitOperand(0)).isPermutation()) {
     if (!contracts(consumer))
       return true;
-    return producer.getMatchingIndexingMap(producer.getDpsInputOperand(0))
-        .isProjectedPermutation();
+    return producer.getMatchingIndexingMap(producer.getDpsInputOperand(0)).isProjectedPermutation();
   }
   if (isSplat(producer))
     return true;
@@ -131,31 +125,27 @@ bool shouldMoveReshape(OpOperand *operand) {
   return false;
 }
 
-struct FuseElementwise
-    : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
+struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     MLIRContext *context = &getContext();
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
-    linalg::populateFoldReshapeOpsByExpansionPatterns(patterns,
-                                                      shouldMoveReshape);
+    linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
     linalg::GenericOp::getCanonicalizationPatterns(patterns, context);
     tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, context);
     tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns, context);
     affine::AffineApplyOp::getCanonicalizationPatterns(patterns, context);
     tensor::DimOp::getCanonicalizationPatterns(patterns, context);
-    context->getLoadedDialect<linalg::LinalgDialect>()
-        ->getCanonicalizationPatterns(patterns);
+    context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
     if (failed(applyPatternsGreedily(function, std::move(patterns), config)))
       return signalPassFailure();
     function.walk([&](linalg::GenericOp op) {
       if (dequantises(op) && op->hasOneUse())
-        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin());
-            user && contracts(user))
+        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin()); user && contracts(user))
           op->setAttr("tw.panel", UnitAttr::get(context));
     });
   }

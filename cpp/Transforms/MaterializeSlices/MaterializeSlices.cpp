@@ -33,26 +33,20 @@ namespace {
 
 /// Copies `source` into `dest`: by a generic while fusion is still to come, by
 /// name when the copy has to stay.
-Value copyInto(RewriterBase &rewriter, Location loc, Value source, Value dest,
-               bool named) {
+Value copyInto(RewriterBase &rewriter, Location loc, Value source, Value dest, bool named) {
   if (named)
     return linalg::CopyOp::create(rewriter, loc, source, dest).getResult(0);
   auto type = cast<RankedTensorType>(dest.getType());
   AffineMap identity = rewriter.getMultiDimIdentityMap(type.getRank());
-  SmallVector<utils::IteratorType> kinds(type.getRank(),
-                                         utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> kinds(type.getRank(), utils::IteratorType::parallel);
   return linalg::GenericOp::create(
-             rewriter, loc, type, source, dest,
-             ArrayRef<AffineMap>{identity, identity}, kinds,
-             [](OpBuilder &b, Location l, ValueRange args) {
-               linalg::YieldOp::create(b, l, args.front());
-             })
+             rewriter, loc, type, source, dest, ArrayRef<AffineMap>{identity, identity}, kinds,
+             [](OpBuilder &b, Location l, ValueRange args) { linalg::YieldOp::create(b, l, args.front()); })
       .getResult(0);
 }
 
 bool isUnitStride(ArrayRef<OpFoldResult> strides) {
-  return llvm::all_of(strides,
-                      [](OpFoldResult s) { return isConstantIntValue(s, 1); });
+  return llvm::all_of(strides, [](OpFoldResult s) { return isConstantIntValue(s, 1); });
 }
 
 /// True for an insertion of exactly the slice that was taken from its
@@ -61,44 +55,34 @@ bool isInPlace(tensor::InsertSliceOp op) {
   auto producer = op.getSource().getDefiningOp<linalg::LinalgOp>();
   if (!producer)
     return false;
-  Value init =
-      producer.getDpsInits()[cast<OpResult>(op.getSource()).getResultNumber()];
+  Value init = producer.getDpsInits()[cast<OpResult>(op.getSource()).getResultNumber()];
   if (auto fill = init.getDefiningOp<linalg::FillOp>())
     init = fill.output();
   auto slice = init.getDefiningOp<tensor::ExtractSliceOp>();
-  return slice && slice.getSource() == op.getDest() &&
-         slice.getMixedOffsets() == op.getMixedOffsets() &&
-         slice.getMixedSizes() == op.getMixedSizes() &&
-         slice.getMixedStrides() == op.getMixedStrides();
+  return slice && slice.getSource() == op.getDest() && slice.getMixedOffsets() == op.getMixedOffsets() &&
+         slice.getMixedSizes() == op.getMixedSizes() && slice.getMixedStrides() == op.getMixedStrides();
 }
 
-void materializeInsertion(IRRewriter &rewriter, tensor::InsertSliceOp op,
-                          bool named) {
+void materializeInsertion(IRRewriter &rewriter, tensor::InsertSliceOp op, bool named) {
   rewriter.setInsertionPoint(op);
-  auto window = tensor::ExtractSliceOp::create(
-      rewriter, op.getLoc(), op.getSourceType(), op.getDest(),
-      op.getMixedOffsets(), op.getMixedSizes(), op.getMixedStrides());
+  auto window = tensor::ExtractSliceOp::create(rewriter, op.getLoc(), op.getSourceType(), op.getDest(),
+                                               op.getMixedOffsets(), op.getMixedSizes(), op.getMixedStrides());
   Value copied = copyInto(rewriter, op.getLoc(), op.getSource(), window, named);
   rewriter.modifyOpInPlace(op, [&] { op.getSourceMutable().assign(copied); });
 }
 
 /// A slice whose innermost elements are not adjacent is copied: kernels read
 /// dense rows.
-void materializeStrided(IRRewriter &rewriter, tensor::ExtractSliceOp op,
-                        bool named) {
+void materializeStrided(IRRewriter &rewriter, tensor::ExtractSliceOp op, bool named) {
   rewriter.setInsertionPointAfter(op);
-  SmallVector<OpFoldResult> sizes =
-      tensor::getMixedSizes(rewriter, op.getLoc(), op.getResult());
-  Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), sizes,
-                                        op.getType().getElementType());
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, op.getLoc(), op.getResult());
+  Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), sizes, op.getType().getElementType());
   Value copied = copyInto(rewriter, op.getLoc(), op.getResult(), empty, named);
   // Its reads are not contiguous: scalar loops, and no fusion that would carry
   // the stride further.
-  copied.getDefiningOp()->setAttr("tw.lowering",
-                                  rewriter.getStringAttr("loops"));
+  copied.getDefiningOp()->setAttr("tw.lowering", rewriter.getStringAttr("loops"));
   rewriter.replaceUsesWithIf(op.getResult(), copied, [&](OpOperand &use) {
-    return use.getOwner() != copied.getDefiningOp() &&
-           !isa<tensor::DimOp>(use.getOwner());
+    return use.getOwner() != copied.getDefiningOp() && !isa<tensor::DimOp>(use.getOwner());
   });
 }
 
@@ -107,23 +91,18 @@ void nameCopies(IRRewriter &rewriter, func::FuncOp function) {
   function.walk([&](linalg::GenericOp op) {
     Block &body = op.getRegion().front();
     auto yield = cast<linalg::YieldOp>(body.getTerminator());
-    bool isCopy =
-        op.getNumDpsInputs() == 1 && op.getNumDpsInits() == 1 &&
-        llvm::hasSingleElement(body) &&
-        yield.getOperand(0) == body.getArgument(0) &&
-        llvm::all_of(op.getIndexingMapsArray(),
-                     [](AffineMap map) { return map.isIdentity(); }) &&
-        !op->hasAttr("tw.lowering");
+    bool isCopy = op.getNumDpsInputs() == 1 && op.getNumDpsInits() == 1 && llvm::hasSingleElement(body) &&
+                  yield.getOperand(0) == body.getArgument(0) &&
+                  llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }) &&
+                  !op->hasAttr("tw.lowering");
     if (!isCopy)
       return;
     rewriter.setInsertionPoint(op);
-    rewriter.replaceOp(op, copyInto(rewriter, op.getLoc(), op.getInputs()[0],
-                                    op.getOutputs()[0], /*named=*/true));
+    rewriter.replaceOp(op, copyInto(rewriter, op.getLoc(), op.getInputs()[0], op.getOutputs()[0], /*named=*/true));
   });
 }
 
-struct MaterializeSlices
-    : tilewright::impl::MaterializeSlicesPassBase<MaterializeSlices> {
+struct MaterializeSlices : tilewright::impl::MaterializeSlicesPassBase<MaterializeSlices> {
   using MaterializeSlicesPassBase::MaterializeSlicesPassBase;
 
   void runOnOperation() override {
@@ -146,11 +125,9 @@ struct MaterializeSlices
     SmallVector<tensor::InsertSliceOp> insertions;
     SmallVector<tensor::ExtractSliceOp> strided;
     function.walk([&](Operation *op) {
-      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op);
-          insertion && !isInPlace(insertion))
+      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op); insertion && !isInPlace(insertion))
         insertions.push_back(insertion);
-      if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
-          slice && !isUnitStride(slice.getMixedStrides()))
+      if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op); slice && !isUnitStride(slice.getMixedStrides()))
         strided.push_back(slice);
     });
     if (named)

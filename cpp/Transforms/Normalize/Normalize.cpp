@@ -26,14 +26,45 @@ struct NormalizePass : tilewright::impl::NormalizePassBase<NormalizePass> {
   using NormalizePassBase::NormalizePassBase;
 
   void runOnOperation() override {
+    foldEmpty();
     if (failed(decomposeAll()) || failed(simplify()))
-      signalPassFailure();
+      return signalPassFailure();
+    foldEmpty();
   }
 
 private:
-  bool isKept(Operation *op) const {
-    return llvm::is_contained(keep, op->getName().stripDialect());
+  static bool isEmpty(Value value) {
+    auto type = dyn_cast<RankedTensorType>(value.getType());
+    return type && type.hasStaticShape() && type.getNumElements() == 0;
   }
+
+  /// A tensor that is known to have no elements needs no computation, and what adds nothing is left out. Slices of
+  /// nothing could not even be written down below: they have no offset that lies inside.
+  void foldEmpty() {
+    IRRewriter rewriter(&getContext());
+    SmallVector<Operation *> work;
+    getOperation()->walk([&](Operation *op) {
+      if (isa<tw::TwDialect>(op->getDialect()))
+        work.push_back(op);
+    });
+    for (Operation *op : work) {
+      rewriter.setInsertionPoint(op);
+      if (op->getNumRegions() == 0 && op->getNumResults() == 1 && isEmpty(op->getResult(0)) && isPure(op)) {
+        auto type = cast<RankedTensorType>(op->getResult(0).getType());
+        rewriter.replaceOpWithNewOp<arith::ConstantOp>(op, DenseElementsAttr::get(type, ArrayRef<Attribute>()));
+      } else if (auto update = dyn_cast<tw::UpdateSliceOp>(op); update && isEmpty(update.getUpdate())) {
+        rewriter.replaceOp(op, update.getInput());
+      } else if (auto scatter = dyn_cast<tw::ScatterOp>(op); scatter && isEmpty(scatter.getIndices())) {
+        rewriter.replaceOp(op, scatter.getInput());
+      } else if (auto concat = dyn_cast<tw::ConcatOp>(op)) {
+        SmallVector<Value> parts(llvm::make_filter_range(concat.getInputs(), [](Value v) { return !isEmpty(v); }));
+        if (!parts.empty() && parts.size() != concat.getInputs().size())
+          rewriter.modifyOpInPlace(op, [&] { concat.getInputsMutable().assign(parts); });
+      }
+    }
+  }
+
+  bool isKept(Operation *op) const { return llvm::is_contained(keep, op->getName().stripDialect()); }
 
   /// Formulas may contain composites themselves, so this runs until none is left.
   LogicalResult decomposeAll() {

@@ -49,8 +49,7 @@ int64_t divisorOf(AffineExpr expr, AffineMap map, ValueRange operands) {
   case AffineExprKind::Mul:
     return product(lhs, rhs);
   case AffineExprKind::FloorDiv: {
-    bool exact =
-        isa<AffineConstantExpr>(binary.getRHS()) && rhs != 0 && lhs % rhs == 0;
+    bool exact = isa<AffineConstantExpr>(binary.getRHS()) && rhs != 0 && lhs % rhs == 0;
     return exact ? lhs / rhs : 1;
   }
   default:
@@ -90,13 +89,11 @@ int64_t tilewright::knownDivisor(OpFoldResult index) {
     Operation *parent = argument.getOwner()->getParentOp();
     if (auto loop = dyn_cast_or_null<scf::ForOp>(parent))
       if (argument == loop.getInductionVar())
-        return std::gcd(knownDivisor(loop.getLowerBound()),
-                        knownDivisor(loop.getStep()));
+        return std::gcd(knownDivisor(loop.getLowerBound()), knownDivisor(loop.getStep()));
     if (auto loop = dyn_cast_or_null<scf::ForallOp>(parent))
       if (argument.getArgNumber() < loop.getRank())
-        return std::gcd(
-            knownDivisor(loop.getMixedLowerBound()[argument.getArgNumber()]),
-            knownDivisor(loop.getMixedStep()[argument.getArgNumber()]));
+        return std::gcd(knownDivisor(loop.getMixedLowerBound()[argument.getArgNumber()]),
+                        knownDivisor(loop.getMixedStep()[argument.getArgNumber()]));
     return 1;
   }
   Operation *op = value.getDefiningOp();
@@ -110,11 +107,9 @@ int64_t tilewright::knownDivisor(OpFoldResult index) {
     if (std::optional<int64_t> position = dim.getConstantIndex())
       return divisorOf(dim.getSource(), *position);
   if (isa<arith::AddIOp, arith::SubIOp, arith::MinSIOp, arith::MinUIOp>(op))
-    return std::gcd(knownDivisor(op->getOperand(0)),
-                    knownDivisor(op->getOperand(1)));
+    return std::gcd(knownDivisor(op->getOperand(0)), knownDivisor(op->getOperand(1)));
   if (isa<arith::MulIOp>(op))
-    return product(knownDivisor(op->getOperand(0)),
-                   knownDivisor(op->getOperand(1)));
+    return product(knownDivisor(op->getOperand(0)), knownDivisor(op->getOperand(1)));
   return 1;
 }
 
@@ -122,8 +117,5 @@ bool tilewright::dividesEvenly(scf::ForOp loop) {
   std::optional<int64_t> step = getConstantIntValue(loop.getStep());
   if (!step || *step <= 0)
     return false;
-  return std::gcd(knownDivisor(loop.getLowerBound()),
-                  knownDivisor(loop.getUpperBound())) %
-             *step ==
-         0;
+  return std::gcd(knownDivisor(loop.getLowerBound()), knownDivisor(loop.getUpperBound())) % *step == 0;
 }

@@ -164,9 +164,8 @@ struct PlanMemoryPass : tilewright::impl::PlanMemoryPassBase<PlanMemoryPass> {
     OpBuilder builder = OpBuilder::atBlockBegin(&func.front());
     SmallVector<Value> offsets = computeOffsets(builder, loc, *plan, func.getArguments());
     // The builder stands before the first operation, which may be an allocation that goes: constants come first.
-    SmallVector<Value> fixedOffsets = llvm::map_to_vector(plan->offsets, [&](int64_t offset) -> Value {
-      return arith::ConstantIndexOp::create(builder, loc, offset);
-    });
+    SmallVector<Value> fixedOffsets = llvm::map_to_vector(
+        plan->offsets, [&](int64_t offset) -> Value { return arith::ConstantIndexOp::create(builder, loc, offset); });
     for (auto [slot, offset] : llvm::zip(plan->slots, offsets))
       for (memref::AllocOp alloc : slot.users)
         replaceByView(alloc, arena, offset);

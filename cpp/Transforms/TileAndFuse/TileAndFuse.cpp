@@ -39,41 +39,32 @@ namespace {
 constexpr llvm::StringLiteral kConfig = "tw.config";
 constexpr llvm::StringLiteral kTiled = "tw.tiled";
 
-tw::ConfigAttr configOf(Operation *op) {
-  return op->getAttrOfType<tw::ConfigAttr>(kConfig);
-}
+tw::ConfigAttr configOf(Operation *op) { return op->getAttrOfType<tw::ConfigAttr>(kConfig); }
 
 bool anyTile(ArrayRef<int64_t> sizes) {
   return llvm::any_of(sizes, [](int64_t size) { return size != 0; });
 }
 
-SmallVector<OpFoldResult> asTileSizes(Builder &builder,
-                                      ArrayRef<int64_t> sizes) {
-  return llvm::map_to_vector(sizes, [&](int64_t size) -> OpFoldResult {
-    return builder.getIndexAttr(size);
-  });
+SmallVector<OpFoldResult> asTileSizes(Builder &builder, ArrayRef<int64_t> sizes) {
+  return llvm::map_to_vector(sizes, [&](int64_t size) -> OpFoldResult { return builder.getIndexAttr(size); });
 }
 
 /// Tiles `op` and fuses the producers that `fuse` admits; returns the tiled
 /// root.
-FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op,
-                                   ArrayRef<int64_t> sizes, bool parallel,
+FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op, ArrayRef<int64_t> sizes, bool parallel,
                                    llvm::function_ref<bool(Operation *)> fuse) {
   rewriter.setInsertionPoint(op);
   scf::SCFTileAndFuseOptions options;
   options.tilingOptions.setTileSizes(asTileSizes(rewriter, sizes));
-  options.tilingOptions.setLoopType(
-      parallel ? scf::SCFTilingOptions::LoopType::ForallOp
-               : scf::SCFTilingOptions::LoopType::ForOp);
-  options.setFusionControlFn(
-      [&](tensor::ExtractSliceOp, OpResult producer,
-          bool) -> std::optional<scf::SCFTileAndFuseOptions::ControlFnResult> {
-        if (!fuse(producer.getOwner()))
-          return std::nullopt;
-        return scf::SCFTileAndFuseOptions::ControlFnResult{};
-      });
-  FailureOr<scf::SCFTileAndFuseResult> result =
-      scf::tileConsumerAndFuseProducersUsingSCF(rewriter, op, options);
+  options.tilingOptions.setLoopType(parallel ? scf::SCFTilingOptions::LoopType::ForallOp
+                                             : scf::SCFTilingOptions::LoopType::ForOp);
+  options.setFusionControlFn([&](tensor::ExtractSliceOp, OpResult producer,
+                                 bool) -> std::optional<scf::SCFTileAndFuseOptions::ControlFnResult> {
+    if (!fuse(producer.getOwner()))
+      return std::nullopt;
+    return scf::SCFTileAndFuseOptions::ControlFnResult{};
+  });
+  FailureOr<scf::SCFTileAndFuseResult> result = scf::tileConsumerAndFuseProducersUsingSCF(rewriter, op, options);
   if (failed(result))
     return failure();
   for (LoopLikeOpInterface loop : result->loops)
@@ -119,15 +110,12 @@ Value wholePanels(RewriterBase &rewriter, Value value) {
     return value;
   SmallVector<OpFoldResult> offsets = slice.getMixedOffsets();
   SmallVector<OpFoldResult> sizes = slice.getMixedSizes();
-  if (static_cast<int64_t>(sizes.size()) !=
-      cast<RankedTensorType>(value.getType()).getRank())
+  if (static_cast<int64_t>(sizes.size()) != cast<RankedTensorType>(value.getType()).getRank())
     return value;
   offsets.back() = rewriter.getIndexAttr(0);
   sizes.back() = rewriter.getIndexAttr(type.getShape().back());
   rewriter.setInsertionPoint(slice);
-  return tensor::ExtractSliceOp::create(rewriter, slice.getLoc(), source,
-                                        offsets, sizes,
-                                        slice.getMixedStrides());
+  return tensor::ExtractSliceOp::create(rewriter, slice.getLoc(), source, offsets, sizes, slice.getMixedStrides());
 }
 
 /// Slices through `n mod panel` end where the last column does, but columns of
@@ -154,8 +142,7 @@ void widenPanels(func::FuncOp function) {
 LogicalResult cleanUp(func::FuncOp function) {
   MLIRContext *context = function.getContext();
   RewritePatternSet patterns(context);
-  for (auto *dialect : {context->getLoadedDialect("tensor"),
-                        context->getLoadedDialect("affine")})
+  for (auto *dialect : {context->getLoadedDialect("tensor"), context->getLoadedDialect("affine")})
     if (dialect)
       dialect->getCanonicalizationPatterns(patterns);
   tensor::ExtractSliceOp::getCanonicalizationPatterns(patterns, context);
@@ -168,8 +155,7 @@ LogicalResult cleanUp(func::FuncOp function) {
   // A temporary is as large as the tile that fills it.
   tensor::populateFoldTensorEmptyPatterns(patterns,
                                           /*foldSingleUseOnly=*/false);
-  context->getLoadedDialect<linalg::LinalgDialect>()
-      ->getCanonicalizationPatterns(patterns);
+  context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
   if (failed(applyPatternsGreedily(function, std::move(patterns))))
     return failure();
   // A producer with several consumers was fused once for each of them.
@@ -187,26 +173,20 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
     if (failed(tileWorkgroups(function)))
       return signalPassFailure();
     widenPanels(function);
-    if (failed(cleanUp(function)) ||
-        failed(tileRegisters(function)) || failed(cleanUp(function)))
+    if (failed(cleanUp(function)) || failed(tileRegisters(function)) || failed(cleanUp(function)))
       return signalPassFailure();
     function.walk([](Operation *op) { op->removeAttr(kTiled); });
   }
 
   LogicalResult tileWorkgroups(func::FuncOp function) {
-    auto root = function.getBody()
-                    .front()
-                    .getTerminator()
-                    ->getOperand(0)
-                    .getDefiningOp<TilingInterface>();
+    auto root = function.getBody().front().getTerminator()->getOperand(0).getDefiningOp<TilingInterface>();
     if (!root || !configOf(root) || !anyTile(configOf(root).getWorkgroup()))
       return success();
     IRRewriter rewriter(&getContext());
     auto all = [](Operation *) { return true; };
     if (failed(tileAndFuse(rewriter, root, configOf(root).getWorkgroup(),
                            /*parallel=*/true, all)))
-      return root->emitError(
-          "cannot be tiled over threads: its slices cannot be computed");
+      return root->emitError("cannot be tiled over threads: its slices cannot be computed");
     return success();
   }
 
@@ -216,22 +196,20 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
     IRRewriter rewriter(&getContext());
     while (true) {
       TilingInterface next;
-      function.walk<WalkOrder::PostOrder, ReverseIterator>(
-          [&](TilingInterface op) {
-            tw::ConfigAttr config = configOf(op);
-            if (!config || op->hasAttr(kTiled) || !anyTile(config.getTile()))
-              return WalkResult::advance();
-            next = op;
-            return WalkResult::interrupt();
-          });
+      function.walk<WalkOrder::PostOrder, ReverseIterator>([&](TilingInterface op) {
+        tw::ConfigAttr config = configOf(op);
+        if (!config || op->hasAttr(kTiled) || !anyTile(config.getTile()))
+          return WalkResult::advance();
+        next = op;
+        return WalkResult::interrupt();
+      });
       if (!next)
         return success();
       next->setAttr(kTiled, rewriter.getUnitAttr());
       llvm::SmallPtrSet<Operation *, 8> fused = producersWithoutTiles(next);
       SmallVector<int64_t> sizes(configOf(next).getTile());
-      if (failed(tileAndFuse(
-              rewriter, next, sizes, /*parallel=*/false,
-              [&](Operation *producer) { return fused.contains(producer); })))
+      if (failed(tileAndFuse(rewriter, next, sizes, /*parallel=*/false,
+                             [&](Operation *producer) { return fused.contains(producer); })))
         return next->emitError("cannot be tiled into register tiles");
     }
   }

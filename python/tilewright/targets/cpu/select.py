@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ..facts import KernelFacts, OpFacts
 
@@ -90,7 +91,7 @@ def pick_lane(op: OpFacts, machine: Machine) -> tuple[int, str]:
     return best, reason
 
 
-def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: tuple[int, ...]) -> Config:
+def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: Any) -> Config:
     if "tw.lowering" in op.attributes:
         return Config(
             why="sequential or strided by construction", **{k: v for k, v in sizes.items() if k != "tile"}

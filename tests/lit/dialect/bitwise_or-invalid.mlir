@@ -1,0 +1,15 @@
+// RUN: tw-opt %s --split-input-file --verify-diagnostics
+
+func.func @bitwise_or_c1(%a: tensor<4xi1>, %b: tensor<1xi1>) {
+  // expected-error @+1 {{all of {lhs, rhs, result} have same type}}
+  %0 = "tw.bitwise_or"(%a, %b) : (tensor<4xi1>, tensor<1xi1>) -> tensor<4xi1>
+  return
+}
+
+// -----
+
+func.func @bitwise_or_element(%a: tensor<4xf32>) {
+  // expected-error @+1 {{operand #0 must be ranked tensor of integer or boolean}}
+  %0 = tw.bitwise_or %a, %a : tensor<4xf32>
+  return
+}
