@@ -36,13 +36,10 @@ def main() -> None:
             f"-DPython_EXECUTABLE={sys.executable}", f"-DPython3_EXECUTABLE={sys.executable}")  # fmt: skip
     run("cmake", "--build", str(BUILD))
     link(BUILD / "python_packages" / "tilewright" / "_mlir", PACKAGE / "_mlir")
-    for library in BUILD.rglob("_runtime*.so"):
+    for library in (BUILD / "python_packages" / "tilewright").glob("_runtime*.so"):
         link(library, PACKAGE / library.name)
     (PACKAGE / "bin").mkdir(exist_ok=True)
-    for tool in ("tw-opt", "tw-lsp-server"):
-        for path in BUILD.rglob(tool):
-            if path.is_file():
-                link(path, PACKAGE / "bin" / tool)
+    link(BUILD / "python_packages" / "tilewright" / "bin" / "tw-opt", PACKAGE / "bin" / "tw-opt")
     # Metadata and console scripts only: the wheel of this install holds a .pth file and no compiled part.
     run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
         "-Cwheel.cmake=false", "-Ceditable.mode=inplace", "-e", ".")  # fmt: skip

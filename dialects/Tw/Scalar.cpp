@@ -62,8 +62,11 @@ Value ScalarBuilder::floorDiv(Value a, Value b) {
   Value zero = constant(a, 0), one = constant(a, 1);
   if (isFloat()) {
     // The quotient is taken from the exact remainder; rounding a / b could step over an integer.
-    Value rest = remainder(a, b);
+    Value rest = make<arith::RemFOp>(a, b);
     Value quotient = div(sub(a, rest), b);
+    Value opposite = make<arith::XOrIOp>(compare("lt", rest, zero), compare("lt", b, zero));
+    Value below = make<arith::AndIOp>(compare("ne", rest, zero), opposite);
+    quotient = select(below, sub(quotient, one), quotient);
     Value floor = make<math::FloorOp>(quotient);
     Value up = compare("gt", sub(quotient, floor), constant(a, 0.5));
     floor = select(up, add(floor, one), floor);

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def tool_path(name: str) -> Path:
-    """Return the path of the native tool `name` ("tw-opt", "tw-lsp-server") inside the installed package.
+    """Return the path of the native tool `name` ("tw-opt") inside the installed package.
 
     Raises:
         FileNotFoundError: the package was installed without its compiled part.
@@ -27,8 +27,3 @@ def _replace_process(name: str) -> None:
 def tw_opt() -> None:
     """Run `tw-opt` in place of this process."""
     _replace_process("tw-opt")
-
-
-def tw_lsp_server() -> None:
-    """Run `tw-lsp-server` in place of this process."""
-    _replace_process("tw-lsp-server")

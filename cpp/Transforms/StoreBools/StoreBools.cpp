@@ -121,6 +121,16 @@ LogicalResult convertOp(Operation *op) {
         fill.erase();
         return success();
       })
+      .Case([](linalg::CopyOp copy) {
+        // Its hidden body still names booleans: the same copy is made of bytes.
+        if (!copy->getRegion(0).front().getArgument(0).getType().isInteger(1))
+          return success();
+        OpBuilder builder(copy);
+        auto bytes = linalg::CopyOp::create(builder, copy.getLoc(), copy.getInputs(), copy.getOutputs());
+        bytes->setDiscardableAttrs(copy->getDiscardableAttrDictionary());
+        copy.erase();
+        return success();
+      })
       .Case([](memref::GlobalOp global) {
         if (!holdsBools(global.getType()))
           return success();
