@@ -48,7 +48,7 @@ dev: $(VENV)/.requirements ## editable development build: edit Python freely, re
 	$(PY) .ci/dev.py
 
 # ---- checks ----------------------------------------------------------------------------------------------------------
-.PHONY: lint types lit test test-fast test-pythons
+.PHONY: lint types lit test coverage test-fast test-pythons
 lint: $(VENV)/.requirements ## ruff and clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,7 +66,10 @@ $(VENV)/.models: $(VENV)/.requirements Makefile
 
 test: install lint types lit $(VENV)/.models ## everything CI runs; pytest's closing line comes last
 	test -z "$$(find dist -name '*.whl' -size +60M)" # a wheel stays under 60 MB
-	$(PY) -m pytest --cov --cov-report=term
+	$(PY) -m pytest
+
+coverage: install $(VENV)/.models ## line coverage of python/tilewright (goal: 90 %)
+	$(PY) -m pytest -q --cov --cov-report=term
 
 test-fast: install ## pytest without the slow cases
 	$(PY) -m pytest -q -m 'not slow'
