@@ -259,7 +259,7 @@ def test_damaged_model(model, tmp_path):
 @needs_smollm2
 @pytest.mark.slow
 @pytest.mark.model
-def test_chat_with_a_real_model():
+def test_chat_with_a_real_model(tmp_path):
     arguments = [
         "generate",
         SMOLLM2,
@@ -269,9 +269,10 @@ def test_chat_with_a_real_model():
         "--max-tokens",
         "24",
     ]
-    answer = json.loads(run(*arguments, "--json").stdout)
+    cache = {"TILEWRIGHT_CACHE_DIR": str(tmp_path)}  # its own: the first start has to compile
+    answer = json.loads(run(*arguments, "--json", **cache).stdout)
     assert "Paris" in answer["text"]
-    again = json.loads(run(*arguments, "--json").stdout)
+    again = json.loads(run(*arguments, "--json", **cache).stdout)
     assert again["token_ids"] == answer["token_ids"]
     # A fraction of what compiling takes, so that other work on the machine does not decide about the test.
     assert again["compile_s"] + again["load_s"] < 0.3 * answer["compile_s"], (
