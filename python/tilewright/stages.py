@@ -128,6 +128,7 @@ STAGES: tuple[Stage, ...] = (
         "llvm",
         "the llvm dialect only",
         (
+            Pass("tw-cpu-pass-pointers", "what a call only hands on needs no description from here on"),
             Pass("tw-cpu-lower-vectors", "wide transfers and copies still need loops"),
             Pass("tw-expand-math", "one function on a vector is the same arithmetic on all lanes"),
             Pass(

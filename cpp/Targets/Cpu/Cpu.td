@@ -33,6 +33,23 @@ def EmitEntryPass : Pass<"tw-emit-entry", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
+def CpuPassPointersPass : Pass<"tw-cpu-pass-pointers", "::mlir::ModuleOp"> {
+  let summary = "Passes pointers and open sizes instead of descriptors";
+  let description = [{
+    A buffer crosses a call or a launch as the pointer to its first element and one `index` for each size and stride that
+    its type leaves open; the callee builds the descriptor again, of constants where it can. Buffers of kernels and bodies
+    do not alias. The caller computes the pointer from the definition of the buffer, so that views which are only handed on
+    need no descriptor at all.
+
+    ```mlir
+    call @kernel_0(%rt, %x) : (!llvm.ptr, memref<?x64xf32>) -> ()
+    // becomes
+    call @kernel_0(%rt, %pointer, %size) : (!llvm.ptr, !llvm.ptr, index) -> ()
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
 def CpuLowerVectorsPass : Pass<"tw-cpu-lower-vectors"> {
   let summary = "Lowers vectors to what one instruction can do";
   let description = [{
@@ -58,8 +75,8 @@ def CpuToLLVMPass : Pass<"tw-cpu-to-llvm", "::mlir::ModuleOp"> {
   let summary = "Converts the module to the LLVM dialect";
   let description = [{
     One conversion of arith, math, cf, func, memref, vector, index and rt. Functions other than the entries become internal;
-    kernels are never inlined into the host function, so that equal kernels cost code once; buffers of kernels do not
-    alias. CPU and features come from `#tw.target`.
+    kernels are never inlined into the host function, so that equal kernels cost code once. CPU and features come from
+    `#tw.target`.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }

@@ -219,27 +219,15 @@ struct LowerCopy : ConvertOpToLLVMPattern<memref::CopyOp> {
 };
 
 struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
-  /// Which LLVM arguments of each function are pointers to buffers that overlap no other argument. Kernels and bodies get
-  /// whole, distinct buffers: bufferisation copies whenever an operand that is written is seen by another one, and two
-  /// operands that are only read may share memory under `noalias`.
-  DenseMap<StringAttr, SmallVector<unsigned>> findDistinctPointers(ModuleOp module,
-                                                                   const LLVMTypeConverter &converter) {
-    DenseMap<StringAttr, SmallVector<unsigned>> pointers;
-    for (auto func : module.getOps<func::FuncOp>()) {
-      if (!func->hasAttr("tw.kernel") && !func->hasAttr("tw.body"))
-        continue;
-      unsigned position = 0;
-      for (Type type : func.getArgumentTypes()) {
-        auto memref = dyn_cast<MemRefType>(type);
-        if (memref) {
-          pointers[func.getSymNameAttr()].push_back(position + 1);
-          position += MemRefDescriptor::getNumUnpackedValues(memref);
-        } else {
-          ++position;
-        }
-      }
+  /// What our passes knew of an argument means nothing to LLVM: the translation would warn about it.
+  void dropOwnAttributes(LLVM::LLVMFuncOp func) {
+    for (unsigned i = 0, e = func.getNumArguments(); i < e; ++i) {
+      NamedAttrList kept;
+      for (NamedAttribute attribute : mlir::function_interface_impl::getArgAttrs(func, i))
+        if (attribute.getNameDialect() && isa<LLVM::LLVMDialect>(attribute.getNameDialect()))
+          kept.push_back(attribute);
+      func.setArgAttrs(i, kept.getDictionary(&getContext()));
     }
-    return pointers;
   }
 
   void finish(LLVM::LLVMFuncOp func, Attribute moduleTarget) {
@@ -249,12 +237,16 @@ struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
     bool entry = func->hasAttr("tw.entry");
     func.setLinkage(entry ? LLVM::Linkage::External : LLVM::Linkage::Internal);
     func.removeSymVisibilityAttr();
+    dropOwnAttributes(func);
     SmallVector<Attribute> passthrough{StringAttr::get(context, "nounwind")};
     auto pair = [&](StringRef key, StringRef value) {
       passthrough.push_back(ArrayAttr::get(context, {StringAttr::get(context, key), StringAttr::get(context, value)}));
     };
     if (func->hasAttr("tw.kernel"))
       passthrough.push_back(StringAttr::get(context, "noinline"));
+    // The time goes into kernels: the emitter spends none on the calls between them.
+    if (entry || func->hasAttr("tw.host") || func->hasAttr("tw.load") || func->hasAttr("tw.shapes"))
+      passthrough.push_back(StringAttr::get(context, "tilewright-host"));
     Attribute attribute = func->getAttr("tw.target") ? func->getAttr("tw.target") : moduleTarget;
     if (auto target = dyn_cast_or_null<tw::TargetAttr>(attribute)) {
       if (!target.getCpu().empty())
@@ -277,7 +269,6 @@ struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
       symbol.erase();
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);
-    auto pointers = findDistinctPointers(module, converter);
 
     // Canonicalisation writes a vector of rows as a list of all elements; back to rows, which the conversion knows.
     RewritePatternSet rows(context);
@@ -305,11 +296,8 @@ struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
     if (failed(applyFullConversion(module, target, std::move(patterns))))
       return signalPassFailure();
 
-    for (auto func : module.getOps<LLVM::LLVMFuncOp>()) {
-      for (unsigned position : pointers.lookup(func.getSymNameAttr()))
-        func.setArgAttr(position, LLVM::LLVMDialect::getNoAliasAttrName(), UnitAttr::get(context));
+    for (auto func : module.getOps<LLVM::LLVMFuncOp>())
       finish(func, module->getAttr("tw.target"));
-    }
     for (auto global : module.getOps<LLVM::GlobalOp>()) {
       global.setLinkage(LLVM::Linkage::Private);
       global.setUnnamedAddr(LLVM::UnnamedAddr::Global);

@@ -1,8 +1,9 @@
 // RUN: tw-opt %s --pass-pipeline='builtin.module(tw-cpu-to-llvm,reconcile-unrealized-casts)' | FileCheck %s
 
-// Kernels stay functions of their own; their buffers do not overlap; only the entries are visible.
+// Kernels stay functions of their own; what our passes knew of an argument is gone, what LLVM knows stays; only the entries are visible.
 // CHECK-LABEL: llvm.func internal @kernel_0
 // CHECK-SAME:    llvm.noalias
+// CHECK-NOT:     tw.name
 // CHECK-SAME:    "noinline"
 // CHECK-SAME:    ["target-cpu", "znver4"]
 // CHECK-SAME:    ["prefer-vector-width", "512"]
@@ -15,7 +16,7 @@
 // CHECK-LABEL: llvm.func @tw_main
 #target = #tw.target<kind = "cpu", cpu = "znver4", features = "+avx512f", facts = {vector_bits = 512 : i64}>
 module attributes {tw.target = #target} {
-  func.func private @kernel_0(%rt: !llvm.ptr, %x: memref<8xf32>, %y: memref<8xf32>) attributes {tw.kernel} {
+  func.func private @kernel_0(%rt: !llvm.ptr {llvm.noalias, tw.name = "rt"}, %x: memref<8xf32>, %y: memref<8xf32>) attributes {tw.kernel} {
     memref.copy %x, %y : memref<8xf32> to memref<8xf32>
     return
   }
