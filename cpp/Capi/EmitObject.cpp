@@ -23,6 +23,24 @@
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
+#include "llvm/Transforms/IPO/GlobalDCE.h"
+#include "llvm/Transforms/InstCombine/InstCombine.h"
+#include "llvm/Transforms/Scalar/ADCE.h"
+#include "llvm/Transforms/Scalar/BDCE.h"
+#include "llvm/Transforms/Scalar/DivRemPairs.h"
+#include "llvm/Transforms/Scalar/EarlyCSE.h"
+#include "llvm/Transforms/Scalar/GVN.h"
+#include "llvm/Transforms/Scalar/IndVarSimplify.h"
+#include "llvm/Transforms/Scalar/InstSimplifyPass.h"
+#include "llvm/Transforms/Scalar/LICM.h"
+#include "llvm/Transforms/Scalar/LoopDeletion.h"
+#include "llvm/Transforms/Scalar/LoopIdiomRecognize.h"
+#include "llvm/Transforms/Scalar/LoopPassManager.h"
+#include "llvm/Transforms/Scalar/LoopRotation.h"
+#include "llvm/Transforms/Scalar/LoopUnrollPass.h"
+#include "llvm/Transforms/Scalar/SROA.h"
+#include "llvm/Transforms/Scalar/SimplifyCFG.h"
+#include "llvm/Transforms/Vectorize/LoopVectorize.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -74,25 +92,94 @@ llvm::TargetLibraryInfoImpl hostLibrary(const llvm::Triple &triple) {
   return library;
 }
 
+/// Above this many instructions a host function is glue between kernels: a model's calls, one after the other.
+constexpr unsigned kGlueInstructions = 512;
+
+bool isGlue(const llvm::Function &function) {
+  return function.hasFnAttribute("tilewright-host") && function.getInstructionCount() > kGlueInstructions;
+}
+
+/// What glue needs: descriptors that were taken apart vanish. Anything that looks for redundant memory accesses between
+/// hundreds of calls costs seconds and saves nanoseconds.
+llvm::FunctionPassManager gluePasses() {
+  llvm::FunctionPassManager passes;
+  passes.addPass(llvm::InstSimplifyPass());
+  passes.addPass(llvm::EarlyCSEPass());
+  passes.addPass(llvm::ADCEPass());
+  return passes;
+}
+
+/// What kernels need. They are tiled, unrolled, vectorised and fused already, and no function is inlined: what is left to
+/// do is address arithmetic, invariant code, and the loops of computations that select marked `loops`.
+llvm::FunctionPassManager kernelPasses(int optLevel) {
+  using namespace llvm;
+  auto combine = [] { return InstCombinePass(InstCombineOptions().setMaxIterations(1)); };
+  FunctionPassManager passes;
+  passes.addPass(SROAPass(SROAOptions::ModifyCFG));
+  passes.addPass(EarlyCSEPass(/*UseMemorySSA=*/true));
+  passes.addPass(SimplifyCFGPass());
+  passes.addPass(combine());
+  LoopPassManager invariant;
+  invariant.addPass(LICMPass(LICMOptions()));
+  invariant.addPass(LoopRotatePass());
+  invariant.addPass(LICMPass(LICMOptions()));
+  passes.addPass(createFunctionToLoopPassAdaptor(std::move(invariant), /*UseMemorySSA=*/true));
+  passes.addPass(SimplifyCFGPass());
+  passes.addPass(combine());
+  LoopPassManager counting;
+  counting.addPass(LoopIdiomRecognizePass());
+  counting.addPass(IndVarSimplifyPass());
+  counting.addPass(LoopDeletionPass());
+  if (optLevel > 1)
+    counting.addPass(LoopFullUnrollPass(optLevel));
+  passes.addPass(createFunctionToLoopPassAdaptor(std::move(counting)));
+  passes.addPass(SROAPass(SROAOptions::ModifyCFG));
+  passes.addPass(GVNPass());
+  passes.addPass(BDCEPass());
+  if (optLevel > 1) {
+    passes.addPass(LoopVectorizePass());
+    passes.addPass(combine());
+    passes.addPass(LoopUnrollPass(LoopUnrollOptions(optLevel)));
+  }
+  passes.addPass(combine());
+  passes.addPass(createFunctionToLoopPassAdaptor(LICMPass(LICMOptions()), /*UseMemorySSA=*/true));
+  passes.addPass(InstSimplifyPass());
+  passes.addPass(DivRemPairsPass());
+  passes.addPass(ADCEPass());
+  passes.addPass(SimplifyCFGPass());
+  return passes;
+}
+
 void optimise(llvm::Module &module, llvm::TargetMachine &machine, int optLevel) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager sccs;
   llvm::ModuleAnalysisManager modules;
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = tuning.SLPVectorization = optLevel > 1;
-  llvm::PassBuilder builder(&machine, tuning);
+  llvm::PassBuilder builder(&machine);
   functions.registerPass([&] { return llvm::TargetLibraryAnalysis(hostLibrary(machine.getTargetTriple())); });
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(sccs);
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, sccs, modules);
-  static const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
-                                                   llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
-  llvm::ModulePassManager passes = optLevel == 0 ? builder.buildO0DefaultPipeline(levels[0])
-                                                 : builder.buildPerModuleDefaultPipeline(levels[optLevel]);
-  passes.run(module, modules);
+  if (optLevel == 0) {
+    builder.buildO0DefaultPipeline(llvm::OptimizationLevel::O0).run(module, modules);
+    return;
+  }
+  llvm::GlobalDCEPass().run(module, modules);
+  llvm::FunctionPassManager kernel = kernelPasses(optLevel), glue = gluePasses();
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    if (!isGlue(function)) {
+      kernel.run(function, functions);
+      continue;
+    }
+    glue.run(function, functions);
+    // The code generator, too, takes its short way.
+    function.addFnAttr(llvm::Attribute::OptimizeNone);
+    function.addFnAttr(llvm::Attribute::NoInline);
+  }
 }
 
 } // namespace
