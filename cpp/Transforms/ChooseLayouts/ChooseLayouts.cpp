@@ -13,6 +13,8 @@
 //===----------------------------------------------------------------------===//
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 
+#include "Analysis/Contraction.h"
+
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -45,29 +47,6 @@ std::optional<unsigned> positionOf(AffineMap map, unsigned loop) {
     position = i;
   }
   return position;
-}
-
-/// The column loop of a contraction: the last output dimension, absent from at
-/// least one input.
-std::optional<unsigned> columnLoop(linalg::GenericOp op) {
-  if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1 || op.getNumDpsInputs() < 2)
-    return std::nullopt;
-  AffineMap output = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
-  if (output.getNumResults() == 0)
-    return std::nullopt;
-  auto column = dyn_cast<AffineDimExpr>(output.getResults().back());
-  if (!column)
-    return std::nullopt;
-  bool someLack = false, someRead = false;
-  for (OpOperand *input : op.getDpsInputOperands()) {
-    AffineMap map = op.getMatchingIndexingMap(input);
-    bool reads = map.isFunctionOfDim(column.getPosition());
-    someLack |= !reads && map.getNumResults() > 0;
-    someRead |= reads;
-  }
-  if (!someLack || !someRead)
-    return std::nullopt;
-  return column.getPosition();
 }
 
 /// The map of an operand after its dimension `position` was packed into panels.
@@ -156,19 +135,13 @@ private:
   /// already adjacent and short.
   bool paysAtRunTime(linalg::GenericOp op, OpOperand &input, unsigned column, unsigned position) {
     AffineMap map = op.getMatchingIndexingMap(&input);
-    SmallVector<int64_t> ranges = op.getStaticLoopRanges();
-    int64_t rows = 1;
-    for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
-      if (kind != utils::IteratorType::parallel || map.isFunctionOfDim(d))
-        continue;
-      rows = ShapedType::isDynamic(ranges[d]) || ShapedType::isDynamic(rows) ? ShapedType::kDynamic : rows * ranges[d];
-    }
+    int64_t rows = timesRead(op, input), columns = op.getStaticLoopRanges()[column];
     if (!ShapedType::isDynamic(rows) && rows < minRows)
       return false;
     bool adjacent = position + 1 == map.getNumResults();
     // Adjacent rows of up to four panels stay in the first-level cache's reach
     // without packing.
-    return !(adjacent && !ShapedType::isDynamic(ranges[column]) && ranges[column] <= 4 * panel) &&
+    return !(adjacent && !ShapedType::isDynamic(columns) && columns <= 4 * panel) &&
            isa<RankedTensorType>(input.get().getType()) && map.isProjectedPermutation();
   }
 
