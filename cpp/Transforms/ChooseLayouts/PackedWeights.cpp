@@ -49,7 +49,34 @@ static RankedTensorType packedType(RankedTensorType type, unsigned position, int
   return type.clone(panelOrder(type.getShape(), position, count, panel));
 }
 
+/// The reassociation of a reshape, and whether it expands.
+static std::optional<std::pair<SmallVector<ReassociationIndices, 4>, bool>> reshapeOf(Operation *op) {
+  if (auto expand = dyn_cast_or_null<tensor::ExpandShapeOp>(op))
+    return std::pair(expand.getReassociationIndices(), true);
+  if (auto collapse = dyn_cast_or_null<tensor::CollapseShapeOp>(op))
+    return std::pair(collapse.getReassociationIndices(), false);
+  return std::nullopt;
+}
+
+/// The dimension of a reshape's source that is dimension `position` of its result, or nothing if that one is split or
+/// merged.
+static std::optional<unsigned> sourcePosition(ArrayRef<ReassociationIndices> groups, bool expands, unsigned position) {
+  if (!expands)
+    return groups[position].size() == 1 ? std::optional<unsigned>(groups[position].front()) : std::nullopt;
+  for (auto [i, group] : llvm::enumerate(groups))
+    if (group.size() == 1 && group.front() == position)
+      return i;
+  return std::nullopt;
+}
+
 std::optional<PackedWeights::Dimension> PackedWeights::behind(Value value, unsigned position) {
+  while (auto reshape = reshapeOf(value.getDefiningOp())) {
+    std::optional<unsigned> source = sourcePosition(reshape->first, reshape->second, position);
+    if (!source)
+      return std::nullopt;
+    position = *source;
+    value = value.getDefiningOp()->getOperand(0);
+  }
   auto argument = dyn_cast<BlockArgument>(value);
   if (!argument || argument.getOwner() != &main.getBody().front() ||
       !main.getArgAttr(argument.getArgNumber(), "tw.weight") ||
@@ -59,7 +86,30 @@ std::optional<PackedWeights::Dimension> PackedWeights::behind(Value value, unsig
 }
 
 Value PackedWeights::pack(Value value, unsigned position) {
-  return packedArgument({cast<BlockArgument>(value), position});
+  Operation *def = value.getDefiningOp();
+  auto reshape = reshapeOf(def);
+  if (!reshape)
+    return packedArgument({cast<BlockArgument>(value), position});
+  auto &[groups, expands] = *reshape;
+  unsigned inner = *sourcePosition(groups, expands, position);
+  Value source = pack(def->getOperand(0), inner);
+  // The same reshape of what lies between the panel's number and the column.
+  SmallVector<ReassociationIndices> between;
+  int64_t next = 1;
+  for (auto [i, group] : llvm::enumerate(groups)) {
+    if (i == (expands ? inner : position))
+      continue;
+    between.emplace_back();
+    for (size_t count = group.size(); count > 0; --count)
+      between.back().push_back(next++);
+  }
+  between.insert(between.begin(), ReassociationIndices{0});
+  between.push_back({next});
+  RankedTensorType type = packedType(cast<RankedTensorType>(value.getType()), position, panel);
+  rewriter.setInsertionPoint(def);
+  if (expands)
+    return tensor::ExpandShapeOp::create(rewriter, def->getLoc(), type, source, between);
+  return tensor::CollapseShapeOp::create(rewriter, def->getLoc(), type, source, between);
 }
 
 Value PackedWeights::packedArgument(Dimension key) {
@@ -103,6 +153,7 @@ StringAttr PackedWeights::loaderFor(RankedTensorType type, unsigned position, Lo
 }
 
 void PackedWeights::readPanelsInGathers() {
+  eraseUnusedReshapes();
   for (auto &[key, packed] : packedOf) {
     auto [raw, position] = key;
     if (!llvm::all_of(raw.getUsers(), llvm::IsaPred<tensor::ExtractOp>))
@@ -120,6 +171,17 @@ void PackedWeights::readPanelsInGathers() {
                                                      panelOrder<Value>(indices, position, number, column));
     }
   }
+}
+
+void PackedWeights::eraseUnusedReshapes() {
+  SmallVector<Operation *> reshapes;
+  main.walk([&](Operation *op) {
+    if (reshapeOf(op))
+      reshapes.push_back(op);
+  });
+  for (Operation *op : llvm::reverse(reshapes))
+    if (op->use_empty())
+      rewriter.eraseOp(op);
 }
 
 void PackedWeights::dropUnused() {

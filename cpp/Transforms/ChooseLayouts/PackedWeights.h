@@ -24,7 +24,8 @@ public:
   PackedWeights(mlir::ModuleOp module, mlir::func::FuncOp main, mlir::RewriterBase &rewriter, int64_t panel)
       : module(module), main(main), rewriter(rewriter), panel(panel) {}
 
-  /// True if `value` is a weight whose dimension `position` can be cut into panels.
+  /// True if `value` is a weight whose dimension `position` can be cut into panels, perhaps seen through reshapes that
+  /// leave that dimension alone.
   bool canPack(mlir::Value value, unsigned position) { return behind(value, position).has_value(); }
 
   /// The packed form of such a value: [N / panel, the other dimensions, panel].
@@ -45,6 +46,8 @@ private:
   /// The dimension of a weight that `position` of `value` is.
   std::optional<Dimension> behind(mlir::Value value, unsigned position);
   mlir::Value packedArgument(Dimension key);
+  /// Views of raw weights whose packed forms are read instead.
+  void eraseUnusedReshapes();
   mlir::StringAttr loaderFor(mlir::RankedTensorType type, unsigned position, mlir::Location loc);
 
   mlir::ModuleOp module;
