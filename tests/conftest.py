@@ -1,6 +1,8 @@
 """Settings that every test shares: a private cache, a quiet environment, seeded randomness."""
 
 import os
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -13,14 +15,19 @@ settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _private_environment(tmp_path_factory):
-    """Keep the user's cache and TILEWRIGHT_* settings out of the tests, and the tests out of the user's cache."""
-    saved = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TILEWRIGHT_")}
-    os.environ["TILEWRIGHT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    os.environ.pop("TILEWRIGHT_CACHE_DIR", None)
-    os.environ.update(saved)
+def pytest_configure(config):
+    """Keep the user's cache and TILEWRIGHT_* settings out of the tests, and the tests out of the user's cache.
+
+    It happens before any test file is imported, since settings are read when the package is.
+    """
+    for name in [name for name in os.environ if name.startswith("TILEWRIGHT_")]:
+        del os.environ[name]
+    os.environ["TILEWRIGHT_CACHE_DIR"] = config.private_cache = tempfile.mkdtemp(prefix="tilewright-test-cache-")
+
+
+def pytest_unconfigure(config):
+    """Remove the cache of the tests."""
+    shutil.rmtree(config.private_cache, ignore_errors=True)
 
 
 @pytest.fixture

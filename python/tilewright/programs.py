@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import config, errors, explain, pytree
+from . import config, errors, explain, places, pytree
 from .pytree import TreeDef
 
 if TYPE_CHECKING:
@@ -222,7 +222,9 @@ def _executable(program: Program, target: Any, name: str) -> Any:
         entry = store.get(key)
         if entry is not None:
             try:
-                return runtime.Executable(entry.sections["object"], entry.sections["manifest"].decode())
+                manifest = entry.sections["manifest"].decode()
+                manifest = places.relocate(manifest, entry.sections["places"], places.of_module(program.module))
+                return runtime.Executable(entry.sections["object"], manifest)
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
@@ -239,7 +241,9 @@ def _executable(program: Program, target: Any, name: str) -> Any:
             _fusion_log.info("%s: %s: not fused: %s", program.name, kernel["name"], reason)
     text = json.dumps(manifest)
     if store is not None:
-        store.put(key, {"object": code, "manifest": text.encode()}, components, program.name)
+        sections = {"object": code, "manifest": text.encode()}
+        sections["places"] = places.dumps(places.of_module(program.module))
+        store.put(key, sections, components, program.name)
     return runtime.Executable(code, text)
 
 
