@@ -224,7 +224,7 @@ def _executable(program: Program, target: Any, name: str) -> Any:
             try:
                 manifest = entry.sections["manifest"].decode()
                 manifest = places.relocate(manifest, entry.sections["places"], places.of_module(program.module))
-                return runtime.Executable(entry.sections["object"], manifest)
+                return runtime.Executable(entry.sections["object"], manifest, program.name)
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
@@ -244,7 +244,7 @@ def _executable(program: Program, target: Any, name: str) -> Any:
         sections = {"object": code, "manifest": text.encode()}
         sections["places"] = places.dumps(places.of_module(program.module))
         store.put(key, sections, components, program.name)
-    return runtime.Executable(code, text)
+    return runtime.Executable(code, text, program.name)
 
 
 class Compiled:
