@@ -22,7 +22,9 @@ def pytest_configure(config):
     """
     for name in [name for name in os.environ if name.startswith("TILEWRIGHT_")]:
         del os.environ[name]
-    os.environ["TILEWRIGHT_CACHE_DIR"] = config.private_cache = tempfile.mkdtemp(prefix="tilewright-test-cache-")
+    os.environ["TILEWRIGHT_CACHE_DIR"] = config.private_cache = tempfile.mkdtemp(
+        prefix="tilewright-test-cache-"
+    )
 
 
 def pytest_unconfigure(config):

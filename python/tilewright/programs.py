@@ -223,7 +223,9 @@ def _executable(program: Program, target: Any, name: str) -> Any:
         if entry is not None:
             try:
                 manifest = entry.sections["manifest"].decode()
-                manifest = places.relocate(manifest, entry.sections["places"], places.of_module(program.module))
+                manifest = places.relocate(
+                    manifest, entry.sections["places"], places.of_module(program.module)
+                )
                 return runtime.Executable(entry.sections["object"], manifest, program.name)
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
