@@ -87,6 +87,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OMP_NUM_THREADS", "num_threads", _threads, "threads of compiled code, as for OpenMP programs"),
     Setting("TILEWRIGHT_NUM_THREADS", "num_threads", _threads, "threads of compiled code"),
     Setting("TILEWRIGHT_TRACE", "trace", _path, "file that gets a Chrome trace of compiling and running"),
+    Setting("TILEWRIGHT_PERF", "perf", _flag, "1 names compiled kernels for `perf report`"),
     Setting("TILEWRIGHT_TARGET", "target", str, "target of functions that name none"),
     Setting("NO_COLOR", "no_color", _present, "any value: no colours in messages"),
 )
@@ -113,6 +114,7 @@ class Config:
         disable_jit: whether functions run through the reference instead of being compiled.
         num_threads: threads of compiled code; None is what affinity and cgroup leave.
         trace: file for a Chrome trace, or None.
+        perf: whether compiled code is named in a file that `perf` reads.
         target: name of the default target.
         no_color: whether messages stay without colour.
     """
@@ -125,6 +127,7 @@ class Config:
     disable_jit: bool = False
     num_threads: int | None = None
     trace: Path | None = None
+    perf: bool = False
     target: str = "cpu"
     no_color: bool = False
 

@@ -222,7 +222,9 @@ def _executable(program: Program, target: Any, name: str) -> Any:
         entry = store.get(key)
         if entry is not None:
             try:
-                return runtime.Executable(entry.sections["object"], entry.sections["manifest"].decode())
+                return runtime.Executable(
+                    entry.sections["object"], entry.sections["manifest"].decode(), program.name
+                )
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
@@ -240,7 +242,7 @@ def _executable(program: Program, target: Any, name: str) -> Any:
     text = json.dumps(manifest)
     if store is not None:
         store.put(key, {"object": code, "manifest": text.encode()}, components, program.name)
-    return runtime.Executable(code, text)
+    return runtime.Executable(code, text, program.name)
 
 
 class Compiled:
