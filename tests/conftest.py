@@ -14,22 +14,21 @@ settings.register_profile(
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+_saved: dict[str, str] = {}
 
-def pytest_configure(config):
+
+def pytest_configure() -> None:
     """Keep the user's cache and TILEWRIGHT_* settings out of the tests, and the tests out of the user's cache.
 
-    It happens before any test file is imported, since settings are read when the package is.
+    Here and not in a fixture: tilewright reads its settings once, when a test module is collected.
     """
-    for name in [name for name in os.environ if name.startswith("TILEWRIGHT_")]:
-        del os.environ[name]
-    os.environ["TILEWRIGHT_CACHE_DIR"] = config.private_cache = tempfile.mkdtemp(
-        prefix="tilewright-test-cache-"
-    )
+    _saved.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TILEWRIGHT_")})
+    os.environ["TILEWRIGHT_CACHE_DIR"] = tempfile.mkdtemp(prefix="tilewright-test-cache-")
 
 
-def pytest_unconfigure(config):
-    """Remove the cache of the tests."""
-    shutil.rmtree(config.private_cache, ignore_errors=True)
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ.pop("TILEWRIGHT_CACHE_DIR"), ignore_errors=True)
+    os.environ.update(_saved)
 
 
 @pytest.fixture
