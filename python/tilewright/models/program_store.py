@@ -79,4 +79,4 @@ def load_or_compile(
 
 
 def _load(sections: Mapping[str, bytes], name: str) -> Any:
-    return runtime.Executable(sections[name + ".object"], bytes(sections[name + ".manifest"]).decode())
+    return runtime.Executable(sections[name + ".object"], bytes(sections[name + ".manifest"]).decode(), name)
