@@ -6,8 +6,10 @@ first mention of the program to its first result, reading and packing of weights
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,11 +74,11 @@ class FirstCall(Workload):
     def fresh(self, system: str, threads: int) -> Call:
         """Return the call that starts a process; a warm one gets a cache folder that an earlier one has filled."""
         environment = dict(os.environ)
-        folder = None
         if self.warm:
-            folder = tempfile.TemporaryDirectory(prefix="tilewright-bench-")
+            folder = tempfile.mkdtemp(prefix="tilewright-bench-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
             environment |= {
-                "TILEWRIGHT_CACHE_DIR": folder.name, "JAX_COMPILATION_CACHE_DIR": folder.name,
+                "TILEWRIGHT_CACHE_DIR": folder, "JAX_COMPILATION_CACHE_DIR": folder,
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
                 "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             }  # fmt: skip
@@ -85,7 +87,6 @@ class FirstCall(Workload):
             environment |= {"TILEWRIGHT_CACHE": "0", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
 
         def call() -> dict:
-            assert not self.warm or folder is not None
             command = [sys.executable, "-m", "benchmarks.fresh", self.name, system, str(threads)]
             done = subprocess.run(
                 command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
