@@ -102,7 +102,7 @@ def test_runtime_knows_no_compiler():
 #: Rooms that build, rewrite or describe IR; everything else reaches the compiler through them.
 COMPILER_ROOMS = {
     "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "programs", "places", "pipeline", "manifest",
-    "targets", "cli",
+    "targets", "cli", "roofline",
 }  # fmt: skip
 
 
