@@ -72,10 +72,13 @@ def _stamp(module: Any, name: str) -> None:
     module.operation.attributes["tw.stage"] = _bindings().StringAttr.get(name, module.context)
 
 
-def _run(module: Any, pipeline: str) -> None:
+def _run(module: Any, pipeline: str, verify: bool = True) -> None:
+    """Run passes; with `verify`, MLIR checks the module after each of them."""
     from ._mlir.passmanager import PassManager
 
-    PassManager.parse(pipeline, module.context).run(module.operation)
+    manager = PassManager.parse(pipeline, module.context)
+    manager.enable_verifier(verify)
+    manager.run(module.operation)
 
 
 def _file(folder: str, name: str) -> Path:
@@ -287,7 +290,8 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     try:
         if stage.select:
             _select(module, target, report)
-        _run(module, stages.pipeline_text(stage))
+        # Where the end of the stage is checked, checking after every pass would be a tenth of the time.
+        _run(module, stages.pipeline_text(stage), verify=not options.verify)
     except errors.TilewrightError:
         raise
     except Exception as error:

@@ -48,7 +48,7 @@ UPSTREAM = (
     "reconcile-unrealized-casts",
 )
 #: Passes that change no meaning and that no later pass may need.
-OPTIMISING = ("canonicalize", "cse", "loop-invariant-code-motion")
+OPTIMISING = tuple(f"func.func({name})" for name in ("canonicalize", "cse", "loop-invariant-code-motion"))
 
 #: What `memref.copy` between layouts calls: `rank` and a descriptor (base, start, offset, sizes, strides) on each side.
 COPY = """
