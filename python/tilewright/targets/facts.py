@@ -131,7 +131,9 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     if op.name == "linalg.generic":
         maps = [reader.results(str(m)) for m in op.attributes["indexing_maps"]]
         # As text: an element of this list would import the Python classes of linalg, for 0.15 s.
-        loops = tuple(re.findall(r"iterator_type<(parallel|reduction)>", str(op.attributes["iterator_types"])))
+        loops = tuple(
+            re.findall(r"iterator_type<(parallel|reduction)>", str(op.attributes["iterator_types"]))
+        )
         inits = op.attributes["operandSegmentSizes"][1]
     elif op.name == "linalg.copy":
         maps = [tuple(f"d{i}" for i in range(op.results[0].type.rank))] * 2
