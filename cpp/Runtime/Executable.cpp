@@ -106,7 +106,7 @@ void raiseFrom(const char *function, py::args arguments) {
   }
 }
 
-std::shared_ptr<Code> Code::load(std::string_view object, std::string_view json) {
+std::shared_ptr<Code> Code::load(std::string_view object, std::string_view json, const std::string &name) {
   auto fail = [](const std::string &message) {
     raiseFrom("load_error", py::make_tuple(message));
     throw py::error_already_set();
@@ -129,7 +129,7 @@ std::shared_ptr<Code> Code::load(std::string_view object, std::string_view json)
   }
   {
     py::gil_scoped_release release;
-    code->object = LoadedObject::load(object, entries, error);
+    code->object = LoadedObject::load(object, name, entries, error);
   }
   if (!code->object)
     fail("the object cannot be loaded: " + error);

@@ -48,8 +48,9 @@ struct Code {
   size_t inputRanks = 0; ///< sum of the ranks of all arguments
   bool hasAliases = false;
 
-  /// Links `object`. Throws FormatError for bytes that do not fit the manifest.
-  static std::shared_ptr<Code> load(std::string_view object, std::string_view manifest);
+  /// Links `object`, which profilers know as `name`. Throws FormatError for
+  /// bytes that do not fit the manifest.
+  static std::shared_ptr<Code> load(std::string_view object, std::string_view manifest, const std::string &name);
   ~Code();
 };
 

@@ -129,10 +129,11 @@ PyObject *wrap(std::unique_ptr<Executable> executable, py::object object, py::ob
 }
 
 PyObject *construct(PyTypeObject *, PyObject *arguments, PyObject *keywords) {
-  static const char *names[] = {"object", "manifest", nullptr};
+  static const char *names[] = {"object", "manifest", "name", nullptr};
   PyObject *object, *manifest;
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:Executable", const_cast<char **>(names), &object,
-                                   &manifest))
+  const char *name = "program";
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|s:Executable", const_cast<char **>(names), &object,
+                                   &manifest, &name))
     return nullptr;
   return guarded([&] {
     py::object text = py::reinterpret_borrow<py::object>(manifest);
@@ -145,7 +146,8 @@ PyObject *construct(PyTypeObject *, PyObject *arguments, PyObject *keywords) {
       throw py::error_already_set();
     std::shared_ptr<Code> code;
     try {
-      code = Code::load({static_cast<const char *>(view.buf), static_cast<size_t>(view.len)}, text.cast<std::string>());
+      code = Code::load({static_cast<const char *>(view.buf), static_cast<size_t>(view.len)}, text.cast<std::string>(),
+                        name);
     } catch (...) {
       PyBuffer_Release(&view);
       throw;
@@ -287,12 +289,13 @@ PyMemberDef members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(PyExecutable, weakrefs), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};
 
-const char doc[] = "Executable(object, manifest)\n--\n\n"
+const char doc[] = "Executable(object, manifest, name=\"program\")\n--\n\n"
                    "Linked native code. Calling it with arrays (NumPy, torch, anything with\n"
                    "DLPack) returns new arrays of the same kind: one, or a tuple.\n\n"
                    "Args:\n"
                    "    object: bytes of a relocatable object for this machine.\n"
-                   "    manifest: JSON text or dict that describes it.\n\n"
+                   "    manifest: JSON text or dict that describes it.\n"
+                   "    name: what profilers call it.\n\n"
                    "Raises:\n"
                    "    FormatError: the object or the manifest is damaged or foreign.\n"
                    "    ShapeError, DTypeError, ArgumentError: from a call with arguments\n"

@@ -2,6 +2,7 @@
 
 #include "Loader.h"
 
+#include "PerfMap.h"
 #include "Symbols.h"
 
 #include "llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h"
@@ -10,6 +11,7 @@
 #include "llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h"
 #include "llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h"
 #include "llvm/Object/ELFObjectFile.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
@@ -21,6 +23,41 @@ using namespace llvm;
 using namespace llvm::orc;
 
 namespace {
+
+/// Tells `perf` where functions ended up, once their addresses are final.
+class PerfMapPlugin : public ObjectLinkingLayer::Plugin {
+public:
+  void modifyPassConfig(MaterializationResponsibility &, jitlink::LinkGraph &,
+                        jitlink::PassConfiguration &config) override {
+    if (!tilewright::perfMapEnabled())
+      return;
+    config.PrePrunePasses.push_back(keepFunctions);
+    config.PostFixupPasses.push_back(report);
+  }
+  Error notifyFailed(MaterializationResponsibility &) override { return Error::success(); }
+  Error notifyRemovingResources(JITDylib &, ResourceKey) override { return Error::success(); }
+  void notifyTransferringResources(JITDylib &, ResourceKey, ResourceKey) override {}
+
+private:
+  /// Kernels are local: nothing refers to them by name, and the linker would
+  /// forget it.
+  static Error keepFunctions(jitlink::LinkGraph &graph) {
+    for (jitlink::Symbol *symbol : graph.defined_symbols())
+      if (symbol->isCallable())
+        symbol->setLive(true);
+    return Error::success();
+  }
+
+  static Error report(jitlink::LinkGraph &graph) {
+    std::string lines;
+    for (jitlink::Symbol *symbol : graph.defined_symbols())
+      if (symbol->isCallable() && symbol->hasName() && symbol->getSize() > 0)
+        lines += formatv("{0:x-} {1:x-} {2}:{3}\n", symbol->getAddress().getValue(), symbol->getSize(), graph.getName(),
+                         *symbol->getName());
+    tilewright::appendToPerfMap(lines);
+    return Error::success();
+  }
+};
 
 /// The linker of the process. Never destroyed: code may still run in other
 /// threads while the interpreter exits.
@@ -47,6 +84,7 @@ Expected<std::unique_ptr<Session>> createSession() {
     raw->reports += toString(std::move(error)) + "; ";
   });
   result->layer = std::make_unique<ObjectLinkingLayer>(*result->session);
+  result->layer->addPlugin(std::make_shared<PerfMapPlugin>());
 
   result->runtime = &result->session->createBareJITDylib("tilewright.runtime");
   SymbolMap symbols;
@@ -114,12 +152,12 @@ bool checkObject(MemoryBufferRef buffer, std::string &error) {
 
 namespace tilewright {
 
-std::unique_ptr<LoadedObject> LoadedObject::load(std::string_view object, const std::vector<std::string> &entries,
-                                                 std::string &error) {
+std::unique_ptr<LoadedObject> LoadedObject::load(std::string_view object, const std::string &name,
+                                                 const std::vector<std::string> &entries, std::string &error) {
   Session *session = theSession(error);
   if (!session)
     return nullptr;
-  MemoryBufferRef bytes(StringRef(object.data(), object.size()), "object");
+  MemoryBufferRef bytes(StringRef(object.data(), object.size()), name);
   if (!checkObject(bytes, error))
     return nullptr;
 

@@ -22,8 +22,9 @@ public:
   /// Links `object` and looks up `entries`, in order. Returns null and sets
   /// `error` if the bytes are no object for this machine, leave symbols
   /// undefined that Symbols.def does not list, or lack an entry.
-  static std::unique_ptr<LoadedObject> load(std::string_view object, const std::vector<std::string> &entries,
-                                            std::string &error);
+  /// Profilers and messages call it `name`.
+  static std::unique_ptr<LoadedObject> load(std::string_view object, const std::string &name,
+                                            const std::vector<std::string> &entries, std::string &error);
   ~LoadedObject();
 
   LoadedObject(const LoadedObject &) = delete;

@@ -3,6 +3,7 @@
 
 #include "Memory.h"
 #include "Objects.h"
+#include "PerfMap.h"
 #include "Symbols.h"
 #include "ThreadPool.h"
 
@@ -42,6 +43,8 @@ PYBIND11_MODULE(_runtime, module) {
   module.def("available_processors", &availableProcessors, "Processors that affinity and the cgroup's quota leave.");
   module.def("set_spin_microseconds", &setSpinMicroseconds, py::arg("microseconds"),
              "How long an idle worker spins before it sleeps.");
+  module.def("set_perf_map", &setPerfMap, py::arg("enabled"),
+             "Whether code that is loaded from now on is named in /tmp/perf-<process>.map.");
   module.def("measure_fork_join", &measureForkJoin, py::arg("rounds") = 1000,
              "Mean nanoseconds of an empty parallel loop.");
   module.def(

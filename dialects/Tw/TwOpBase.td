@@ -20,7 +20,7 @@ def Tw_Num : AnyTypeOf<[Tw_Float, Tw_Int], "number">;
 def Tw_IntOrBool : AnyTypeOf<[Tw_Int, I1], "integer or boolean">;
 def Tw_Any : AnyTypeOf<[Tw_Num, I1], "number or boolean">;
 
-class Tw_TensorOf<Type element> : RankedTensorOf<[element], [], "ranked tensor of " # element.summary>;
+class Tw_TensorOf<Type element> : RankedTensorOf<[element], [], "ranked tensor">;
 def Tw_FloatTensor : Tw_TensorOf<Tw_Float>;
 def Tw_IntTensor : Tw_TensorOf<Tw_Int>;
 def Tw_BoolTensor : Tw_TensorOf<Tw_Bool>;

@@ -77,7 +77,8 @@ class Setting:
 # Of two variables of one field the later row wins.
 SETTINGS: tuple[Setting, ...] = (
     Setting("TILEWRIGHT_LOG", "log", _names, "topics to log to stderr, such as +fusion,recompiles"),
-    Setting("TILEWRIGHT_DUMP", "dump", _path, "folder that gets the IR after each stage"),
+    Setting("TILEWRIGHT_DUMP", "dump", _path, "folder that gets the IR of each program after each stage"),
+    Setting("TILEWRIGHT_OVERRIDE", "override", _path, "folder of edited dumps that take the stages' place"),
     Setting("TILEWRIGHT_CACHE", "cache", _flag, "0 turns the disk cache off"),
     Setting("TILEWRIGHT_CACHE_DIR", "cache_dir", _path, "folder of the disk cache"),
     Setting(
@@ -87,6 +88,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OMP_NUM_THREADS", "num_threads", _threads, "threads of compiled code, as for OpenMP programs"),
     Setting("TILEWRIGHT_NUM_THREADS", "num_threads", _threads, "threads of compiled code"),
     Setting("TILEWRIGHT_TRACE", "trace", _path, "file that gets a Chrome trace of compiling and running"),
+    Setting("TILEWRIGHT_PERF", "perf", _flag, "1 names compiled kernels for `perf report`"),
     Setting("TILEWRIGHT_TARGET", "target", str, "target of functions that name none"),
     Setting("NO_COLOR", "no_color", _present, "any value: no colours in messages"),
 )
@@ -107,24 +109,28 @@ class Config:
     Attributes:
         log: topics to log.
         dump: folder for the IR after each stage, or None.
+        override: folder of edited dumps, or None.
         cache: whether the disk cache is used.
         cache_dir: its folder.
         cache_size: bytes at which its oldest entries are removed.
         disable_jit: whether functions run through the reference instead of being compiled.
         num_threads: threads of compiled code; None is what affinity and cgroup leave.
         trace: file for a Chrome trace, or None.
+        perf: whether compiled code is named in a file that `perf` reads.
         target: name of the default target.
         no_color: whether messages stay without colour.
     """
 
     log: tuple[str, ...] = ()
     dump: Path | None = None
+    override: Path | None = None
     cache: bool = True
     cache_dir: Path = Path()
     cache_size: int = 2 << 30
     disable_jit: bool = False
     num_threads: int | None = None
     trace: Path | None = None
+    perf: bool = False
     target: str = "cpu"
     no_color: bool = False
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import config, errors, explain, pytree
+from . import config, errors, explain, places, pytree
 from .pytree import TreeDef
 
 if TYPE_CHECKING:
@@ -131,11 +131,12 @@ class Lowered:
                 f"as_text: there is no stage {stage!r} for target {self.target}",
                 help=f"stages: {', '.join(known)}.",
             )
+        options = _options(self.program, self.target)
+        last = "llvm" if stage == "object" else stage
+        module = pipeline.lower(self.program.module, self._target, last, options)
         if stage == "object":
-            module = pipeline.lower(self.program.module, self._target, "llvm", _options(self.target))
             with module.context:
-                return self._target.assembly(module, _options(self.target).opt_level)
-        module = pipeline.lower(self.program.module, self._target, stage, _options(self.target))
+                return self._target.assembly(module, options.opt_level)
         return module.operation.get_asm(enable_debug_info=locations)
 
     @errors.trim_traceback
@@ -166,11 +167,23 @@ class Lowered:
         return f"<Lowered for {self.target}: {_signature(self.program)}>"
 
 
-def _options(target: str) -> Any:
+def _options(program: Program, target: str) -> Any:
     from . import pipeline
 
-    dump = config.current().dump
-    return pipeline.Options(target=target, dump=None if dump is None else os.fspath(dump))
+    settings = config.current()
+    if settings.dump is None and settings.override is None:
+        return pipeline.Options(target=target)
+    # A folder for each program: its name for people, its content to tell programs of one name apart.
+    folder = f"{_plain(program.name)}-{_digest(program.as_text())[:8]}"
+    dump, override = (
+        None if root is None else os.fspath(root / folder) for root in (settings.dump, settings.override)
+    )
+    return pipeline.Options(target=target, dump=dump, override=override)
+
+
+def _plain(name: str) -> str:
+    """A name that files and C functions can have."""
+    return "".join(c if c.isalnum() else "_" for c in name)
 
 
 def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
@@ -217,19 +230,26 @@ def _executable(program: Program, target: Any, name: str) -> Any:
     store = cache.default()
     components = key_components(program, target, name)
     key = cache.key_of(components)
-    # A dump asks to see the stages, so they have to run.
-    if store is not None and config.current().dump is None:
+    options = _options(program, name)
+    # A dump asks to see the stages, so they have to run; what a person edited is nobody else's.
+    if options.override is not None:
+        store = None
+    if store is not None and options.dump is None:
         entry = store.get(key)
         if entry is not None:
             try:
-                return runtime.Executable(entry.sections["object"], entry.sections["manifest"].decode())
+                manifest = entry.sections["manifest"].decode()
+                manifest = places.relocate(
+                    manifest, entry.sections["places"], places.of_module(program.module)
+                )
+                return runtime.Executable(entry.sections["object"], manifest, program.name)
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
     from . import pipeline
 
     started = time.perf_counter()
-    code, manifest = pipeline.compile(program.module, target, _options(name))
+    code, manifest = pipeline.compile(program.module, target, options)
     _log.info("compiled %s in %.0f ms", program.name, 1e3 * (time.perf_counter() - started))
     for kernel in manifest["kernels"]:
         _fusion_log.info(
@@ -239,8 +259,10 @@ def _executable(program: Program, target: Any, name: str) -> Any:
             _fusion_log.info("%s: %s: not fused: %s", program.name, kernel["name"], reason)
     text = json.dumps(manifest)
     if store is not None:
-        store.put(key, {"object": code, "manifest": text.encode()}, components, program.name)
-    return runtime.Executable(code, text)
+        sections = {"object": code, "manifest": text.encode()}
+        sections["places"] = places.dumps(places.of_module(program.module))
+        store.put(key, sections, components, program.name)
+    return runtime.Executable(code, text, program.name)
 
 
 class Compiled:
@@ -396,9 +418,7 @@ class Compiled:
         from .runtime import export
 
         self._need_code("export")
-        return export.export(
-            self.executable, directory, name or "".join(c if c.isalnum() else "_" for c in self.name)
-        )
+        return export.export(self.executable, directory, name or _plain(self.name))
 
     def _need_code(self, what: str) -> None:
         if not hasattr(self.executable, "object"):

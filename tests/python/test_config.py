@@ -24,6 +24,7 @@ def test_defaults(monkeypatch):
         ({"OMP_NUM_THREADS": "3", "TILEWRIGHT_NUM_THREADS": "2"}, "num_threads", 2),
         ({"TILEWRIGHT_DISABLE_JIT": "1"}, "disable_jit", True),
         ({"TILEWRIGHT_DUMP": "/d"}, "dump", Path("/d")),
+        ({"TILEWRIGHT_PERF": "1"}, "perf", True),
         ({"NO_COLOR": "1"}, "no_color", True),
         ({"NO_COLOR": ""}, "no_color", False),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import random
 import subprocess
 import sys
@@ -207,3 +208,36 @@ def test_integer_powers(function, kind, dtype):
         ro.compile_c(source), ro.manifest([ro.arg("x", [], dtype)], [ro.out([11], dtype)])
     )
     np.testing.assert_allclose(run(1.5), 1.5 ** np.arange(-5.0, 6.0), rtol=1e-6)
+
+
+PERF_SCRIPT = """
+import os, sys
+from tilewright import runtime
+code, manifest = sys.argv[1:]
+executable = runtime.Executable(open(code, "rb").read(), open(manifest).read(), "rows")
+child = os.fork()
+if child == 0:  # its file holds what was loaded before, too
+    runtime.Executable(open(code, "rb").read(), open(manifest).read(), "columns")
+    os._exit(0)
+os.waitpid(child, 0)
+print(os.getpid(), child)
+"""
+
+
+def test_perf_map(tmp_path):
+    kernel = '__attribute__((noinline, noclone)) static int kernel_0(int x) { asm volatile("" : "+r"(x)); return x; }'
+    source = kernel + EMPTY.replace("return 0;", "return kernel_0(0);")
+    (tmp_path / "code.o").write_bytes(ro.compile_c(source))
+    (tmp_path / "manifest.json").write_text(json.dumps(ro.manifest([], [])))
+    command = [sys.executable, "-c", PERF_SCRIPT, str(tmp_path / "code.o"), str(tmp_path / "manifest.json")]
+    maps = []
+    for setting in ("1", "0"):
+        environ = {**os.environ, "TILEWRIGHT_PERF": setting}
+        output = subprocess.run(command, check=True, capture_output=True, text=True, env=environ).stdout
+        maps.append([Path(f"/tmp/perf-{process}.map") for process in output.split()])
+    names = [{line.split(" ", 2)[2] for line in path.read_text().splitlines()} for path in maps[0]]
+    for path in maps[0]:
+        path.unlink()
+    rows = {"rows:kernel_0", "rows:tw_main"}
+    assert names == [rows, rows | {"columns:kernel_0", "columns:tw_main"}]
+    assert not any(path.exists() for path in maps[1])

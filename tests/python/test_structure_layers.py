@@ -101,8 +101,8 @@ def test_runtime_knows_no_compiler():
 
 #: Rooms that build, rewrite or describe IR; everything else reaches the compiler through them.
 COMPILER_ROOMS = {
-    "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "programs", "pipeline", "manifest",
-    "targets", "cli",
+    "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "programs", "places", "pipeline", "manifest",
+    "targets", "cli", "roofline",
 }  # fmt: skip
 
 

@@ -54,6 +54,28 @@ Attribute windowLayout(Value value) {
   return StridedLayoutAttr::get(value.getContext(), ShapedType::kDynamic, strides);
 }
 
+/// Gives every result of `op` a destination of its own. Two results may start from one value (equal fills are one fill
+/// after cse), but a kernel cannot end both of them in one buffer.
+void separateDestinations(linalg::LinalgOp op) {
+  llvm::SmallPtrSet<Value, 4> taken;
+  OpBuilder builder(op);
+  Location loc = op.getLoc();
+  for (OpOperand &init : op.getDpsInitsMutable()) {
+    auto fill = init.get().getDefiningOp<linalg::FillOp>();
+    Value dest = fill ? fill.output() : init.get();
+    if (taken.insert(dest).second)
+      continue;
+    auto type = cast<RankedTensorType>(dest.getType());
+    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, dest);
+    Value own = tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
+    if (fill)
+      own = linalg::FillOp::create(builder, loc, fill.value(), own).getResult(0);
+    else if (!dest.getDefiningOp<tensor::EmptyOp>() && op.payloadUsesValueFromOperand(&init))
+      own = linalg::CopyOp::create(builder, loc, dest, own).getResult(0);
+    init.set(own);
+  }
+}
+
 /// Outlines groups and shares equal kernels.
 class Outliner {
 public:
@@ -256,8 +278,8 @@ struct FormKernels : tilewright::impl::FormKernelsPassBase<FormKernels> {
     for (func::FuncOp host : hosts) {
       SmallVector<Block *> blocks;
       host->walk([&](Operation *op) {
-        if (isa<linalg::LinalgOp>(op))
-          return;
+        if (auto computation = dyn_cast<linalg::LinalgOp>(op))
+          return separateDestinations(computation);
         for (Region &region : op->getRegions())
           for (Block &block : region)
             if (!isa<linalg::LinalgOp>(block.getParentOp()))

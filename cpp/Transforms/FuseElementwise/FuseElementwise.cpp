@@ -50,6 +50,21 @@ bool isSplat(linalg::GenericOp op) {
          yielded.getParentBlock() != &body;
 }
 
+/// A generic that makes a tensor from scalars and indices with cheap arithmetic
+/// (a causal mask): computing an element again costs less than reading it.
+bool expandsScalars(linalg::GenericOp op) {
+  if (!isParallel(op) || op.getNumLoops() == 0 || op->getNumResults() != 1)
+    return false;
+  for (OpOperand *input : op.getDpsInputOperands())
+    if (op.getMatchingIndexingMap(input).getNumResults() != 0)
+      return false;
+  return llvm::all_of(op.getRegion().front(), [](Operation &inner) {
+    return isa<linalg::IndexOp, linalg::YieldOp, arith::ConstantOp, arith::IndexCastOp, arith::TruncIOp, arith::ExtSIOp,
+               arith::AddIOp, arith::SubIOp, arith::MulIOp, arith::AndIOp, arith::OrIOp, arith::XOrIOp, arith::CmpIOp,
+               arith::CmpFOp, arith::SelectOp, arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::SIToFPOp>(inner);
+  });
+}
+
 /// A reduction over products: the consumer whose body is the hottest of all.
 bool contracts(linalg::LinalgOp op) {
   if (op.getNumReductionLoops() == 0 || op.getNumDpsInputs() < 2)
@@ -125,10 +140,28 @@ bool shouldMoveReshape(OpOperand *operand) {
   return false;
 }
 
+/// Gives each consumer of a tensor that is cheap to make one of its own, which
+/// then fuses. What does not fuse is shared again by the next `cse`.
+void duplicateExpansions(func::FuncOp function) {
+  SmallVector<linalg::GenericOp> shared;
+  function.walk([&](linalg::GenericOp op) {
+    if (!op->hasOneUse() && !isPinned(op) && expandsScalars(op))
+      shared.push_back(op);
+  });
+  IRRewriter rewriter(function.getContext());
+  for (linalg::GenericOp op : shared) {
+    rewriter.setInsertionPoint(op);
+    for (OpOperand &use : llvm::make_early_inc_range(op->getUses()))
+      if (auto user = dyn_cast<linalg::GenericOp>(use.getOwner()); user && !contracts(user))
+        rewriter.modifyOpInPlace(user, [&] { use.set(rewriter.clone(*op)->getResult(0)); });
+  }
+}
+
 struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     MLIRContext *context = &getContext();
+    duplicateExpansions(function);
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);

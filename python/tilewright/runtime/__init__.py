@@ -35,6 +35,7 @@ _LAZY = {"Array": "array", "Artifact": "artifact", "load": "artifact", "save": "
 
 if _threads := config.current().num_threads:
     _runtime.set_num_threads(_threads)
+_runtime.set_perf_map(config.current().perf)
 
 
 def num_threads() -> int:

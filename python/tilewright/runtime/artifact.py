@@ -288,7 +288,7 @@ class _Reader:
         meta = self.file.meta
         executables, infos, bytecode = {}, {}, {}
         for name, entry in meta["programs"].items():
-            executables[name] = self._executable(entry)
+            executables[name] = self._executable(name, entry)
             infos[name] = dict(entry.get("info") or {})
             bytecode[name] = entry.get("bytecode")
             if bytecode[name] is not None:
@@ -296,10 +296,12 @@ class _Reader:
         stored = {str(name): self._array(index) for name, index in meta["weights"].items()}
         return Artifact(path, executables, stored, infos, dict(meta["info"]), self.file, bytecode)
 
-    def _executable(self, entry: dict[str, Any]) -> _runtime.Executable:
+    def _executable(self, name: str, entry: dict[str, Any]) -> _runtime.Executable:
         text = bytes(self.file.section(entry["manifest"])).decode()
         features.require(json.loads(text), self.what)
-        executable = _runtime.Executable(self.file.section(entry["object"]), text)
+        executable = _runtime.Executable(
+            self.file.section(entry["object"]), text, str((entry.get("info") or {}).get("name", name))
+        )
         arrays = {int(index): self._array(array) for index, array in entry["bound"].items()}
         return executable.bind_arrays(arrays) if arrays else executable
 

@@ -150,16 +150,15 @@ def _packed(executable: Any, load: int, sources: list[np.ndarray]) -> np.ndarray
             (a.__array_interface__["data"][0], a.dtype.str, a.dtype.name, a.shape, a.strides) for a in sources
         ),
     )
-    owners = tuple(_owner(array) for array in sources)
-    shareable = entry.get("key") is not None and None not in owners
+    owners = tuple(owner for array in sources if (owner := _owner(array)) is not None)
+    shareable = entry.get("key") is not None and len(owners) == len(sources)
     if shareable:
         with _lock:
             found = _store.get(key)
         if found is not None:
             packed = found[0]()
             if packed is not None and all(
-                old() is not None and old() is new()  # pyright: ignore[reportOptionalCall]
-                for old, new in zip(found[1], owners, strict=True)
+                old() is not None and old() is new() for old, new in zip(found[1], owners, strict=True)
             ):
                 return packed
     packed = executable.run_load(load, sources)
@@ -171,7 +170,7 @@ def _packed(executable: Any, load: int, sources: list[np.ndarray]) -> np.ndarray
                     del _store[key]
 
         with _lock:
-            _store[key] = (weakref.ref(packed, forget), owners)  # pyright: ignore[reportArgumentType]
+            _store[key] = (weakref.ref(packed, forget), owners)
     return packed
 
 
