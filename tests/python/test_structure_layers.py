@@ -163,6 +163,10 @@ CPP_RULES = {
         "the runtime links no compiler",
     ),
     "cpp/Conversion": (r"^(Targets|Capi|Runtime|tools)/", "conversions know no target"),
+    "cpp/Analysis": (
+        r"^(Conversion|Transforms|Stages|Targets|Capi|Runtime|tools)/",
+        "an analysis knows neither passes nor targets",
+    ),
     "cpp/Transforms": (r"^(Targets|Capi|Runtime|tools)/", "transforms know no target"),
     "cpp/Fusions": (r"^(Targets|Capi|Runtime|tools)/", "fusions know no target"),
     "cpp/Stages": (r"^(Targets|Capi|Runtime|tools)/", "promises know no target"),

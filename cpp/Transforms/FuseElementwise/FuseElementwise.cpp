@@ -10,6 +10,8 @@
 //===----------------------------------------------------------------------===//
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 
+#include "Analysis/Contraction.h"
+
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -65,39 +67,9 @@ bool expandsScalars(linalg::GenericOp op) {
   });
 }
 
-/// A reduction over products: the consumer whose body is the hottest of all.
-bool contracts(linalg::LinalgOp op) {
-  if (op.getNumReductionLoops() == 0 || op.getNumDpsInputs() < 2)
-    return false;
-  SmallVector<unsigned> parallel;
-  op.getParallelDims(parallel);
-  unsigned lacking = 0;
-  for (OpOperand *input : op.getDpsInputOperands()) {
-    AffineMap map = op.getMatchingIndexingMap(input);
-    lacking += llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
-  }
-  return lacking >= 2;
-}
-
 /// Widens stored integers: its result has more bits than what it reads per
 /// element.
 bool dequantises(linalg::GenericOp op) { return op->hasAttr("tw.dequantize"); }
-
-/// Rows of a contraction that read the same element of `operand`; unknown sizes
-/// count as many.
-int64_t rowsReading(linalg::LinalgOp consumer, OpOperand *operand) {
-  AffineMap map = consumer.getMatchingIndexingMap(operand);
-  int64_t rows = 1;
-  SmallVector<int64_t> ranges = consumer.getStaticLoopRanges();
-  for (auto [d, kind] : llvm::enumerate(consumer.getIteratorTypesArray())) {
-    if (kind != utils::IteratorType::parallel || map.isFunctionOfDim(d))
-      continue;
-    if (ShapedType::isDynamic(ranges[d]))
-      return ShapedType::kDynamic;
-    rows *= ranges[d];
-  }
-  return rows;
-}
 
 bool isPinned(Operation *op) { return op->hasAttr("tw.lowering"); }
 
@@ -120,7 +92,7 @@ bool shouldFuse(OpOperand *operand) {
     return true;
   if (!dequantises(producer))
     return false;
-  int64_t rows = rowsReading(consumer, operand);
+  int64_t rows = timesRead(consumer, *operand);
   return !ShapedType::isDynamic(rows) && rows <= kRowsDequantisedInPlace;
 }
 

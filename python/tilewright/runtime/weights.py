@@ -60,7 +60,7 @@ def bind_all(executables: Sequence[Any], weights: Mapping[str, Any]) -> list[Any
 
     Args:
         executables: the programs of one model.
-        weights: arrays by weight name.
+        weights: arrays by weight name; asked for in the order in which the mapping lists them.
 
     Returns:
         The bound executables, in order.
@@ -76,7 +76,9 @@ def bind_all(executables: Sequence[Any], weights: Mapping[str, Any]) -> list[Any
             if spec.get("kind") == "weight" and index not in bound:
                 jobs.setdefault(tuple(_sources(executable.manifest, spec)), []).append((which, index))
     arrays: list[dict[int, np.ndarray]] = [{} for _ in executables]
-    for names, users in jobs.items():
+    # In the order of the mapping: one that makes arrays on access knows which to hand out while memory is still empty.
+    order = {name: place for place, name in enumerate(weights)}
+    for names, users in sorted(jobs.items(), key=lambda job: order[job[0][0]]):
         sources = [interop.to_numpy(weights[name]) for name in names]
         for which, index in users:
             arrays[which][index] = _prepared(executables[which], index, names, sources)
