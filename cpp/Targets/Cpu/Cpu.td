@@ -60,10 +60,10 @@ def ExpandMathPass : Pass<"tw-expand-math", "::mlir::ModuleOp"> {
   let description = [{
     float32 functions on scalars and vectors become polynomials that vectorise, correct for infinities, NaN and denormals.
     float16 and bfloat16 compute in float32. What has no expansion, and all of float64, becomes calls of the C library, one
-    per element. The measured errors stand in docs/design/0009-elementary-functions.md.
+    per element. What the module's `#tw.target` says of the CPU decides how powers of two are multiplied. The measured errors stand in docs/design/0009-elementary-functions.md.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::vector::VectorDialect", "::mlir::func::FuncDialect",
-                           "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
+                           "::mlir::math::MathDialect", "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def CpuToLLVMPass : Pass<"tw-cpu-to-llvm", "::mlir::ModuleOp"> {
