@@ -5,6 +5,7 @@
 // generator.
 //===----------------------------------------------------------------------===//
 #include "Capi/EmitObject.h"
+#include "Capi/JoinObjects.h"
 
 #include "mlir/CAPI/IR.h"
 #include "mlir/CAPI/Support.h"
@@ -14,6 +15,8 @@
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -21,6 +24,7 @@
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/Threading.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/Transforms/IPO/GlobalDCE.h"
@@ -42,8 +46,12 @@
 #include "llvm/Transforms/Scalar/SimplifyCFG.h"
 #include "llvm/Transforms/Vectorize/LoopVectorize.h"
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 using namespace mlir;
 
@@ -56,8 +64,28 @@ char *copyOut(llvm::StringRef bytes) {
   return memory;
 }
 
-std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu, llvm::StringRef features, int optLevel,
-                                                       std::string &message) {
+/// Seconds since it was made or asked.
+class Stopwatch {
+public:
+  double lap() {
+    auto now = std::chrono::steady_clock::now();
+    double seconds = std::chrono::duration<double>(now - last).count();
+    last = now;
+    return seconds;
+  }
+
+private:
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
+
+/// What is asked of LLVM.
+struct Settings {
+  llvm::StringRef cpu, features;
+  int optLevel;
+  TwEmitKind kind;
+};
+
+std::unique_ptr<llvm::TargetMachine> makeTargetMachine(const Settings &settings, std::string &message) {
   static const bool once = [] {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -73,8 +101,9 @@ std::unique_ptr<llvm::TargetMachine> makeTargetMachine(llvm::StringRef cpu, llvm
     return nullptr;
   static const llvm::CodeGenOptLevel levels[] = {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less,
                                                  llvm::CodeGenOptLevel::Default, llvm::CodeGenOptLevel::Aggressive};
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_, llvm::CodeModel::Small, levels[optLevel]));
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(triple, settings.cpu, settings.features, llvm::TargetOptions(), llvm::Reloc::PIC_,
+                                  llvm::CodeModel::Small, levels[settings.optLevel]));
 }
 
 /// The library functions that the optimiser may call for others (pow(10, x) would become exp10(x)): those that the loader
@@ -182,53 +211,206 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine, int optLevel) 
   }
 }
 
+void prepare(llvm::Module &module, llvm::TargetMachine &machine, const Settings &settings) {
+  module.setDataLayout(machine.createDataLayout());
+  module.setTargetTriple(machine.getTargetTriple());
+  module.setPICLevel(llvm::PICLevel::BigPIC);
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", settings.cpu);
+    function.addFnAttr("target-features", settings.features);
+    // LLVM prefers 256-bit vectors on many CPUs with AVX-512; our loops are
+    // written for the width that select chose.
+    if (settings.features.contains("+avx512f"))
+      function.addFnAttr("prefer-vector-width", "512");
+  }
+}
+
+/// The bytes of the file, or none.
+llvm::SmallVector<char, 0> generate(llvm::Module &module, llvm::TargetMachine &machine, TwEmitKind kind,
+                                    std::string &message) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  if (kind == TwEmitLLVMIR) {
+    module.print(stream, nullptr);
+    return bytes;
+  }
+  llvm::legacy::PassManager codegen;
+  codegen.add(llvm::createTargetTransformInfoWrapperPass(machine.getTargetIRAnalysis()));
+  auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
+  if (machine.addPassesToEmitFile(codegen, stream, nullptr, file)) {
+    message = "the code generator cannot emit this kind of file";
+    return {};
+  }
+  codegen.run(module);
+  return bytes;
+}
+
+/// Below this many instructions a part is not worth a context of its own.
+constexpr unsigned kPartInstructions = 2500;
+constexpr unsigned kMaxParts = 8;
+
+/// The part of each defined function, in order, so that all parts cost about the same; none if one part is enough. What
+/// belongs where depends on the module alone: the same bytes come out on any number of threads.
+llvm::SmallVector<unsigned> partition(llvm::Module &module, int optLevel) {
+  llvm::SmallVector<std::pair<unsigned, unsigned>> costs; // instructions, number of the function
+  unsigned total = 0;
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    unsigned count = function.getInstructionCount();
+    costs.push_back({count, costs.size()});
+    total += count;
+  }
+  bool shares = llvm::any_of(module.globals(), [](const llvm::GlobalVariable &global) {
+    return !global.isConstant() && !global.isDeclaration(); // has one place, while constants may have several
+  });
+  unsigned wanted = std::min(kMaxParts, total / kPartInstructions);
+  if (wanted < 2 || shares || optLevel == 0)
+    return {};
+  llvm::sort(costs, [](auto a, auto b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
+  llvm::SmallVector<unsigned> parts(costs.size()), sums(wanted, 0);
+  for (auto [count, function] : costs) {
+    unsigned least = std::min_element(sums.begin(), sums.end()) - sums.begin();
+    parts[function] = least;
+    sums[least] += count;
+  }
+  return parts;
+}
+
+/// Writes the module so that any part of it can be read alone: functions know each other by hidden names.
+llvm::SmallVector<char, 0> share(llvm::Module &module) {
+  for (llvm::Function &function : module) {
+    if (!function.hasLocalLinkage())
+      continue;
+    function.setLinkage(llvm::GlobalValue::ExternalLinkage);
+    function.setVisibility(llvm::GlobalValue::HiddenVisibility);
+    function.setDSOLocal(true);
+  }
+  llvm::SmallVector<char, 0> bitcode;
+  llvm::raw_svector_ostream stream(bitcode);
+  llvm::WriteBitcodeToFile(module, stream);
+  return bitcode;
+}
+
+struct Part {
+  llvm::SmallVector<char, 0> object;
+  std::string message;
+  TwEmitTimes seconds{};
+};
+
+void emitPart(llvm::StringRef bitcode, llvm::ArrayRef<unsigned> parts, unsigned number, const Settings &settings,
+              Part &part) {
+  Stopwatch watch;
+  llvm::LLVMContext context;
+  auto module = llvm::getLazyBitcodeModule(llvm::MemoryBufferRef(bitcode, "module"), context);
+  if (!module) {
+    part.message = llvm::toString(module.takeError());
+    return;
+  }
+  unsigned position = 0;
+  for (llvm::Function &function : **module) {
+    if (function.isDeclaration() && !function.isMaterializable())
+      continue;
+    if (parts[position++] != number) {
+      function.deleteBody();
+      function.clearMetadata();
+    }
+  }
+  if (llvm::Error failure = (*module)->materializeAll()) {
+    part.message = llvm::toString(std::move(failure));
+    return;
+  }
+  auto machine = makeTargetMachine(settings, part.message);
+  part.seconds.translate = watch.lap();
+  optimise(**module, *machine, settings.optLevel);
+  part.seconds.optimise = watch.lap();
+  part.object = generate(**module, *machine, settings.kind, part.message);
+  part.seconds.codegen = watch.lap();
+}
+
+/// Emits the parts on as many threads as this process may use, and joins them. The times are those that passed, in the
+/// proportion of what all threads spent on each step.
+llvm::SmallVector<char, 0> emitParts(llvm::ArrayRef<char> bitcode, llvm::ArrayRef<unsigned> parts,
+                                     const Settings &settings, TwEmitTimes &spent, std::string &message) {
+  Stopwatch watch;
+  std::vector<Part> results(*std::max_element(parts.begin(), parts.end()) + 1);
+  std::atomic<unsigned> next{0};
+  auto work = [&] {
+    for (unsigned number; (number = next++) < results.size();)
+      emitPart(llvm::StringRef(bitcode.data(), bitcode.size()), parts, number, settings, results[number]);
+  };
+  unsigned threads = std::min<unsigned>(results.size(), llvm::hardware_concurrency().compute_thread_count());
+  std::vector<std::thread> others;
+  for (unsigned i = 1; i < threads; ++i)
+    others.emplace_back(work);
+  work();
+  for (std::thread &other : others)
+    other.join();
+  llvm::SmallVector<llvm::StringRef> objects;
+  TwEmitTimes sum{};
+  for (Part &part : results) {
+    if (!part.message.empty()) {
+      message = part.message;
+      return {};
+    }
+    objects.push_back(llvm::StringRef(part.object.data(), part.object.size()));
+    sum.translate += part.seconds.translate;
+    sum.optimise += part.seconds.optimise;
+    sum.codegen += part.seconds.codegen;
+  }
+  llvm::SmallVector<char, 0> joined = tilewright::joinObjects(objects, message);
+  double passed = watch.lap() / (sum.translate + sum.optimise + sum.codegen);
+  spent.translate += sum.translate * passed;
+  spent.optimise = sum.optimise * passed;
+  spent.codegen = sum.codegen * passed;
+  return joined;
+}
+
 } // namespace
 
 char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int optLevel, TwEmitKind kind, size_t *size,
-             char **error) {
+             char **error, TwEmitTimes *times) {
   *error = nullptr;
   *size = 0;
-  optLevel = std::max(0, std::min(optLevel, 3));
+  TwEmitTimes unasked;
+  TwEmitTimes &spent = times ? *times : unasked;
+  Settings settings{unwrap(cpu), unwrap(features), std::max(0, std::min(optLevel, 3)), kind};
   std::string message;
-  auto machine = makeTargetMachine(unwrap(cpu), unwrap(features), optLevel, message);
+  auto machine = makeTargetMachine(settings, message);
   if (!machine) {
     *error = copyOut("no code generator for this machine: " + message);
     return nullptr;
   }
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> translated = translateModuleToLLVMIR(unwrap(module).getOperation(), context);
+  Stopwatch watch;
+  auto context = std::make_unique<llvm::LLVMContext>();
+  std::unique_ptr<llvm::Module> translated = translateModuleToLLVMIR(unwrap(module).getOperation(), *context);
   if (!translated) {
     *error = copyOut("the module is not at stage llvm: it cannot be translated to LLVM IR");
     return nullptr;
   }
-  translated->setDataLayout(machine->createDataLayout());
-  translated->setTargetTriple(machine->getTargetTriple());
-  translated->setPICLevel(llvm::PICLevel::BigPIC);
-  for (llvm::Function &function : *translated) {
-    if (function.isDeclaration())
-      continue;
-    function.addFnAttr("target-cpu", unwrap(cpu));
-    function.addFnAttr("target-features", unwrap(features));
-    // LLVM prefers 256-bit vectors on many CPUs with AVX-512; our loops are
-    // written for the width that select chose.
-    if (unwrap(features).contains("+avx512f"))
-      function.addFnAttr("prefer-vector-width", "512");
-  }
-  optimise(*translated, *machine, optLevel);
+  prepare(*translated, *machine, settings);
 
   llvm::SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  if (kind == TwEmitLLVMIR) {
-    translated->print(stream, nullptr);
+  llvm::SmallVector<unsigned> parts =
+      kind == TwEmitObject ? partition(*translated, settings.optLevel) : llvm::SmallVector<unsigned>();
+  if (parts.empty()) {
+    spent.translate = watch.lap();
+    optimise(*translated, *machine, settings.optLevel);
+    spent.optimise = watch.lap();
+    bytes = generate(*translated, *machine, kind, message);
+    spent.codegen = watch.lap();
   } else {
-    llvm::legacy::PassManager codegen;
-    codegen.add(llvm::createTargetTransformInfoWrapperPass(machine->getTargetIRAnalysis()));
-    auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
-    if (machine->addPassesToEmitFile(codegen, stream, nullptr, file)) {
-      *error = copyOut("the code generator cannot emit this kind of file");
-      return nullptr;
-    }
-    codegen.run(*translated);
+    llvm::SmallVector<char, 0> bitcode = share(*translated);
+    translated.reset();
+    context.reset(); // the parts have contexts of their own: what they were made of need not wait for them
+    spent.translate = watch.lap();
+    bytes = emitParts(bitcode, parts, settings, spent, message);
+  }
+  if (bytes.empty()) {
+    *error = copyOut(message.empty() ? "the code generator cannot emit this kind of file" : message);
+    return nullptr;
   }
   *size = bytes.size();
   return copyOut(llvm::StringRef(bytes.data(), bytes.size()));

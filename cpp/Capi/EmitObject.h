@@ -14,11 +14,16 @@ extern "C" {
 /// What to emit.
 typedef enum { TwEmitObject = 0, TwEmitAssembly = 1, TwEmitLLVMIR = 2 } TwEmitKind;
 
+/// Seconds of the three steps of an emission.
+typedef struct {
+  double translate, optimise, codegen;
+} TwEmitTimes;
+
 /// Compiles a module of the llvm dialect. Returns bytes that twFree releases,
 /// or null with a message in `error`. `optLevel` is 0 to 3; `cpu` and
-/// `features` are LLVM's names.
+/// `features` are LLVM's names. `times` may be null.
 MLIR_CAPI_EXPORTED char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int optLevel,
-                                TwEmitKind kind, size_t *size, char **error);
+                                TwEmitKind kind, size_t *size, char **error, TwEmitTimes *times);
 
 /// Releases what twEmit or twHostCpu returned.
 MLIR_CAPI_EXPORTED void twFree(char *bytes);

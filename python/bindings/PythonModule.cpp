@@ -12,13 +12,14 @@ namespace nb = nanobind;
 
 namespace {
 
-nb::bytes emit(MlirModule module, const std::string &cpu, const std::string &features, int optLevel, TwEmitKind kind) {
+nb::bytes emit(MlirModule module, const std::string &cpu, const std::string &features, int optLevel, TwEmitKind kind,
+               TwEmitTimes *times = nullptr) {
   size_t size = 0;
   char *error = nullptr, *bytes = nullptr;
   {
     nb::gil_scoped_release release;
     bytes = twEmit(module, mlirStringRefCreate(cpu.data(), cpu.size()),
-                   mlirStringRefCreate(features.data(), features.size()), optLevel, kind, &size, &error);
+                   mlirStringRefCreate(features.data(), features.size()), optLevel, kind, &size, &error, times);
   }
   if (!bytes) {
     std::string message = error ? error : "unknown failure";
@@ -49,6 +50,19 @@ NB_MODULE(_tilewright, m) {
       },
       nb::arg("module"), nb::arg("cpu"), nb::arg("features"), nb::arg("opt_level") = 2,
       "Compile a module at stage llvm to an object.");
+  m.def(
+      "emit_object_timed",
+      [](MlirModule module, const std::string &cpu, const std::string &features, int optLevel) {
+        TwEmitTimes times{};
+        nb::bytes object = emit(module, cpu, features, optLevel, TwEmitObject, &times);
+        nb::dict seconds;
+        seconds["translate"] = times.translate;
+        seconds["optimise"] = times.optimise;
+        seconds["codegen"] = times.codegen;
+        return nb::make_tuple(object, seconds);
+      },
+      nb::arg("module"), nb::arg("cpu"), nb::arg("features"), nb::arg("opt_level") = 2,
+      "As emit_object; returns the object and the seconds of LLVM's steps.");
   m.def(
       "emit_assembly",
       [](MlirModule module, const std::string &cpu, const std::string &features, int optLevel) {
