@@ -34,6 +34,7 @@ class Options:
     verify: bool = True
     dump: str | None = None
     override: str | None = None
+    time_passes: bool = False
 
 
 @dataclass
@@ -49,9 +50,10 @@ class KernelReport:
 
 @dataclass
 class Report:
-    """What happened on the way: seconds per stage, kernels and their configs."""
+    """What happened on the way: seconds per stage (and pass, where asked for), kernels and their configs."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    passes: list[tuple[str, str, float]] = field(default_factory=list)
     kernels: list[KernelReport] = field(default_factory=list)
 
 
@@ -290,8 +292,7 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     try:
         if stage.select:
             _select(module, target, report)
-        # Where the end of the stage is checked, checking after every pass would be a tenth of the time.
-        _run(module, stages.pipeline_text(stage), verify=not options.verify)
+        _run_passes(module, stage, options, report)
     except errors.TilewrightError:
         raise
     except Exception as error:
@@ -302,6 +303,18 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     if options.verify:
         _verify(module, stage)
     return module
+
+
+def _run_passes(module: Any, stage: stages.Stage, options: Options, report: Report) -> None:
+    # Where the end of the stage is checked, checking after every pass would be a tenth of the time.
+    verify = not options.verify
+    if not options.time_passes:
+        _run(module, stages.pipeline_text(stage), verify)
+        return
+    for step in stage.passes:
+        started = time.perf_counter()
+        _run(module, stages.nested(step.pipeline), verify)
+        report.passes.append((stage.name, step.pipeline, time.perf_counter() - started))
 
 
 def _verify(module: Any, stage: stages.Stage) -> None:
@@ -344,7 +357,11 @@ def compile(
     final = lower(module, machine, "llvm", options, report)
     started = time.perf_counter()
     with final.context:
-        code = machine.emit(final, options.opt_level)
+        if options.time_passes and hasattr(machine, "emit_timed"):
+            code, steps = machine.emit_timed(final, options.opt_level)
+            report.passes += [("object", f"LLVM: {step}", seconds) for step, seconds in steps.items()]
+        else:
+            code = machine.emit(final, options.opt_level)
     report.seconds["object"] = time.perf_counter() - started
     return code, manifest.build_manifest(final, machine, report)
 

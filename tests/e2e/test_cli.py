@@ -80,6 +80,7 @@ def test_help_names_every_command(capsys):
         "opt",
         "pipeline",
         "compile",
+        "bench-compile",
         "explain",
         "roofline",
         "config",

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "opt": ("opt", "run named stages on a module: --to=STAGE"),
     "pipeline": ("pipeline", "print the stages, and the tw-opt command of each"),
     "compile": ("compile", "go on from a dumped module to an object file"),
+    "bench-compile": ("bench_compile", "time the stages and passes of a compilation"),
     "explain": ("explain", "run a script and explain every function it compiled"),
     "roofline": ("roofline", "measure this machine's ceilings, and the kernels of a program under them"),
     "config": ("config", "print all settings and where they come from"),

@@ -24,6 +24,9 @@ from .tokenizer import Tokenizer
 # Room for keys and values is set aside lazily by the system, but tables and sizes are made for all of it.
 DEFAULT_CONTEXT = 2048
 
+# How many tokens a program takes at once; None is any number.
+_PROGRAMS: dict[str, int | None] = {"prefill": None, "decode": 1}
+
 # (what happens now, how many of how many steps are done)
 Progress = Callable[[str, int, int], None]
 
@@ -155,6 +158,13 @@ class LanguageModel:
             raise ArgumentError(f"lower: {tokens} tokens up to position {end} do not fit into {self.context}")
         return _lower_one(llama.next_logits, self.config, self._specs, self.context, self.target, tokens, end)
 
+    def lowered(self) -> dict[str, tw.Lowered]:
+        """Return the programs that `prepare` compiles: `prefill` for any number of tokens, `decode` for one."""
+        return {
+            name: _lower_one(llama.next_logits, self.config, self._specs, self.context, self.target, count)
+            for name, count in _PROGRAMS.items()
+        }
+
     def _new_cache(self) -> list[np.ndarray]:
         c = self.config
         shapes = [(c.kv_heads, self.context, width) for width in (c.head_dim, c.value_dim)] * c.layers
@@ -247,7 +257,7 @@ def compile_programs(
 ) -> program_store.Programs:
     """Compile the two programs of a model: `prefill` for any number of tokens, `decode` for one."""
     programs = {}
-    for step, (name, count) in enumerate((("prefill", None), ("decode", 1))):
+    for step, (name, count) in enumerate(_PROGRAMS.items()):
         report(f"compiling {name}", step, 2)
         programs[name] = _compile_one(llama.next_logits, config, specs, context, target, count)
     report("compiled", 2, 2)

@@ -73,6 +73,12 @@ class CpuTarget:
 
         return _tilewright.emit_object(module, self.cpu, self.features, opt_level)
 
+    def emit_timed(self, module: Any, opt_level: int) -> tuple[bytes, dict[str, float]]:
+        """As `emit`; return the object and the seconds of LLVM's steps."""
+        from ..._mlir._mlir_libs import _tilewright
+
+        return _tilewright.emit_object_timed(module, self.cpu, self.features, opt_level)
+
     def assembly(self, module: Any, opt_level: int) -> str:
         """Return the assembly of a module at stage `llvm`."""
         from ..._mlir._mlir_libs import _tilewright
