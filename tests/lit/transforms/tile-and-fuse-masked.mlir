@@ -4,10 +4,10 @@
 #row = affine_map<(s, t) -> (s)>
 
 // The maximum over what a causal mask lets through ends behind the tile's last row, at a multiple of 32.
-// CHECK-DAG:   #[[ROUND:.+]] = affine_map<()[s0] -> ((s0 floordiv 32) * 32 + 32)>
+// CHECK-DAG:   #[[$ROUND:.+]] = affine_map<()[s0] -> ((s0 floordiv 32) * 32 + 32)>
 // CHECK-LABEL: func.func private @causal
 // CHECK:         scf.forall (%[[S:[a-z0-9]+]]) = (0) to (512) step (8)
-// CHECK:           %[[ROUNDED:.+]] = affine.apply #[[ROUND]]
+// CHECK:           %[[ROUNDED:.+]] = affine.apply #[[$ROUND]]
 // CHECK:           %[[END:.+]] = arith.minsi %[[ROUNDED]], %c512
 // CHECK:           tensor.extract_slice %{{.+}}[0, 0] [8, %[[END]]]
 // CHECK:           arith.select
