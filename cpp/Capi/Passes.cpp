@@ -14,6 +14,7 @@
 #include "Transforms/OutputsToArguments/OutputsToArguments.h"
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
+#include "Transforms/SplitReductions/SplitReductions.h"
 #include "Transforms/StoreBools/StoreBools.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
 #include "Transforms/Vectorize/Vectorize.h"
@@ -31,6 +32,7 @@ void tilewright::registerTilewrightPasses() {
   registerOutputsToArgumentsPass();
   registerPeelPass();
   registerPlanMemoryPass();
+  registerSplitReductionsPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();
   registerTwToLinalgPass();

@@ -87,11 +87,14 @@ class Function(Dispatcher):
         """Say how the function is compiled: for these arguments, or for all that it was called with."""
         if args or kwargs:
             return self.compile(*args, **kwargs).explain()
-        variants = [v for family in self._families.values() for v in family.variants]
-        if not variants:
+        parts = [compiled.explain() for compiled in self.programs()]
+        if not parts:
             return f"{self._options.name}: not compiled yet; call it, or pass arguments to explain()"
-        parts = [v.compiled.explain() for v in variants]
         return "\n\n".join([*parts, *(f"recompiled: {reason}" for reason in self._reasons)])
+
+    def programs(self) -> list[Compiled]:
+        """Return what was compiled for the calls so far."""
+        return [variant.compiled for family in self._families.values() for variant in family.variants]
 
     def cache_info(self) -> CacheInfo:
         """Return counts of hits, misses and programs, and the reason of each recompilation."""

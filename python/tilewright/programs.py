@@ -360,8 +360,16 @@ class Compiled:
         Raises:
             ArgumentError: it was loaded from a file without the traced program.
         """
-        lowered = self._lowered if self._lowered is not None else self._revived()
-        return lowered.as_text(stage, locations=locations)
+        return self.lowered.as_text(stage, locations=locations)
+
+    @property
+    def lowered(self) -> Lowered:
+        """What it was compiled from.
+
+        Raises:
+            ArgumentError: it was loaded from a file without the traced program.
+        """
+        return self._lowered if self._lowered is not None else self._revived()
 
     def _revived(self) -> Lowered:
         from .mlir import mlir
