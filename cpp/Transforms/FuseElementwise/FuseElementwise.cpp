@@ -112,12 +112,52 @@ bool shouldMoveReshape(OpOperand *operand) {
   return false;
 }
 
-/// Gives each consumer of a tensor that is cheap to make one of its own, which
-/// then fuses. What does not fuse is shared again by the next `cse`.
-void duplicateExpansions(func::FuncOp function) {
+/// A generic that repeats a smaller tensor.
+bool isRepeat(linalg::GenericOp op) {
+  return isCopy(op) && op.getMatchingIndexingMap(op.getDpsInputOperand(0)).getNumResults() <
+                           op.getMatchingIndexingMap(op.getDpsInitOperand(0)).getNumResults();
+}
+
+/// True where `input` is read element by element from a tensor of the result's
+/// size: no scalar, and nothing repeated.
+bool readsWholeTensor(linalg::GenericOp op, OpOperand *input) {
+  if (!op.getMatchingIndexingMap(input).isPermutation())
+    return false;
+  auto def = input->get().getDefiningOp<linalg::GenericOp>();
+  return !def || !(isRepeat(def) || isSplat(def));
+}
+
+/// One instruction on one tensor and what is repeated along it, as in `x - mean`:
+/// reading its operand again costs what reading its result would, and the
+/// result is never stored.
+bool isCheaperThanStoring(linalg::GenericOp op) {
+  Block &body = op.getRegion().front();
+  if (!isParallel(op) || op->getNumResults() != 1 || std::distance(body.begin(), body.end()) != 2 ||
+      !isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::ExtFOp>(body.front()))
+    return false;
+  OpOperand *whole = nullptr;
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    if (!readsWholeTensor(op, input))
+      continue;
+    if (whole)
+      return false;
+    whole = input;
+  }
+  // What follows a contraction works on its accumulators.
+  auto def = whole ? whole->get().getDefiningOp<linalg::LinalgOp>() : linalg::LinalgOp();
+  return whole && !(def && contracts(def)) && llvm::all_of(op->getUses(), [](OpOperand &use) {
+           auto user = dyn_cast<linalg::GenericOp>(use.getOwner());
+           return user && !contracts(user) && !isPinned(user) && !user.isDpsInit(&use);
+         });
+}
+
+/// Gives each consumer of a tensor that `isWanted` names one of its own, which
+/// then fuses. What does not fuse is shared again by the next `cse`. In program
+/// order a chain of such tensors is not copied over and over.
+void duplicate(func::FuncOp function, llvm::function_ref<bool(linalg::GenericOp)> isWanted) {
   SmallVector<linalg::GenericOp> shared;
   function.walk([&](linalg::GenericOp op) {
-    if (!op->hasOneUse() && !isPinned(op) && expandsScalars(op))
+    if (!op->hasOneUse() && !isPinned(op) && isWanted(op))
       shared.push_back(op);
   });
   IRRewriter rewriter(function.getContext());
@@ -133,7 +173,10 @@ struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwi
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     MLIRContext *context = &getContext();
-    duplicateExpansions(function);
+    duplicate(function, [](linalg::GenericOp op) { return expandsScalars(op) || isCheaperThanStoring(op); });
+    // Now that every consumer has its own: a small tensor that is made and then
+    // repeated would be fused into one large one.
+    duplicate(function, isRepeat);
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);
