@@ -125,6 +125,7 @@ STAGES: tuple[Stage, ...] = (
             Pass("canonicalize", "loops that run once vanish"),
             Pass("cse", "sizes that bodies compute again are shared"),
             Pass("loop-invariant-code-motion", "what a body computes again leaves its loop"),
+            Pass("tw-cpu-prefetch", "loops are final, and their reads still have indices"),
             Pass("tw-emit-entry", "types still say how arrays are shaped"),
         ),
     ),

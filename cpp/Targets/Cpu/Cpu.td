@@ -21,6 +21,18 @@ def CpuThreadsPass : Pass<"tw-cpu-threads", "::mlir::ModuleOp"> {
                            "::tilewright::rt::TwRtDialect"];
 }
 
+def CpuPrefetchPass : Pass<"tw-cpu-prefetch"> {
+  let summary = "Asks for stored weights before they are needed";
+  let description = [{
+    In innermost loops that read 8-bit integers and widen them at once (quantised weights, which are streamed from memory
+    at a few bytes a cycle), one `memref.prefetch` per cache line is added for what lies `distance` bytes ahead. Requests
+    beyond the end of a buffer have no effect.
+  }];
+  let options = [Option<"distance", "distance", "int64_t", /*default=*/"4096", "Bytes to look ahead">];
+  let statistics = [Statistic<"numRequests", "requests", "prefetches that were added">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+}
+
 def EmitEntryPass : Pass<"tw-emit-entry", "::mlir::ModuleOp"> {
   let summary = "Builds the entry points of the ABI";
   let description = [{

@@ -152,12 +152,16 @@ bool isCheaperThanStoring(linalg::GenericOp op) {
 }
 
 /// Gives each consumer of a tensor that `isWanted` names one of its own, which
-/// then fuses. What does not fuse is shared again by the next `cse`. In program
-/// order a chain of such tensors is not copied over and over.
-void duplicate(func::FuncOp function, llvm::function_ref<bool(linalg::GenericOp)> isWanted) {
+/// then fuses; says whether there was one. What does not fuse is shared again by
+/// the next `cse`. In program order a chain of such tensors is not copied over
+/// and over.
+bool duplicate(func::FuncOp function, llvm::function_ref<bool(linalg::GenericOp)> isWanted) {
   SmallVector<linalg::GenericOp> shared;
   function.walk([&](linalg::GenericOp op) {
-    if (!op->hasOneUse() && !isPinned(op) && isWanted(op))
+    auto fuses = [](Operation *user) {
+      return isa<linalg::GenericOp>(user) && !contracts(cast<linalg::LinalgOp>(user));
+    };
+    if (!op->hasOneUse() && !isPinned(op) && isWanted(op) && llvm::any_of(op->getUsers(), fuses))
       shared.push_back(op);
   });
   IRRewriter rewriter(function.getContext());
@@ -167,16 +171,29 @@ void duplicate(func::FuncOp function, llvm::function_ref<bool(linalg::GenericOp)
       if (auto user = dyn_cast<linalg::GenericOp>(use.getOwner()); user && !contracts(user))
         rewriter.modifyOpInPlace(user, [&] { use.set(rewriter.clone(*op)->getResult(0)); });
   }
+  return !shared.empty();
 }
 
 struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
-    MLIRContext *context = &getContext();
-    duplicate(function, [](linalg::GenericOp op) { return expandsScalars(op) || isCheaperThanStoring(op); });
+    duplicate(function, isCheaperThanStoring);
     // Now that every consumer has its own: a small tensor that is made and then
     // repeated would be fused into one large one.
     duplicate(function, isRepeat);
+    do {
+      if (failed(fuse(function)))
+        return signalPassFailure();
+    } while (duplicate(function, expandsScalars));
+    function.walk([&](linalg::GenericOp op) {
+      if (dequantises(op) && op->hasOneUse())
+        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin()); user && contracts(user))
+          op->setAttr("tw.panel", UnitAttr::get(&getContext()));
+    });
+  }
+
+  LogicalResult fuse(func::FuncOp function) {
+    MLIRContext *context = &getContext();
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);
@@ -189,13 +206,7 @@ struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwi
     context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
-    if (failed(applyPatternsGreedily(function, std::move(patterns), config)))
-      return signalPassFailure();
-    function.walk([&](linalg::GenericOp op) {
-      if (dequantises(op) && op->hasOneUse())
-        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin()); user && contracts(user))
-          op->setAttr("tw.panel", UnitAttr::get(context));
-    });
+    return applyPatternsGreedily(function, std::move(patterns), config);
   }
 };
 
