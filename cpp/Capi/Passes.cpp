@@ -13,6 +13,7 @@
 #include "Transforms/Normalize/Normalize.h"
 #include "Transforms/OutputsToArguments/OutputsToArguments.h"
 #include "Transforms/Peel/Peel.h"
+#include "Transforms/PinSizes/PinSizes.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
 #include "Transforms/StoreBools/StoreBools.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
@@ -30,6 +31,7 @@ void tilewright::registerTilewrightPasses() {
   registerNormalizePass();
   registerOutputsToArgumentsPass();
   registerPeelPass();
+  registerPinSizesPass();
   registerPlanMemoryPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();

@@ -27,6 +27,14 @@ def _tensor(kind: Any) -> dict[str, Any]:
     return {"dtype": dtypes.by_mlir(str(kind.element_type)).name, "shape": shape}
 
 
+def _pinned(shape: list[int | None], kind: Any) -> list[int | None]:
+    """Take over sizes that became static on the way down, where symbols have one possible value."""
+    sizes = _tensor(kind)["shape"]
+    if len(sizes) != len(shape):
+        return shape
+    return [now if size is None else size for size, now in zip(shape, sizes, strict=True)]
+
+
 def _attributes(op: Any, name: str, index: int) -> dict[str, Any]:
     if name not in op.attributes:
         return {}
@@ -68,6 +76,8 @@ def _arguments(traced: Any, kernels: Any, loads: list[str]) -> tuple[list[dict[s
         packed_by = _text(attributes["tw.packed_by"]) if "tw.packed_by" in attributes else None
         source = originals[position] if position < len(originals) else None
         entry = _tensor(types[source] if source is not None else kind)
+        if source is not None and packed_by is None:
+            entry["shape"] = _pinned(entry["shape"], kind)
         weight = _text(attributes["tw.weight"]) if "tw.weight" in attributes else None
         entry.update(
             name=names[source] if source is not None else weight,
@@ -91,15 +101,17 @@ def _source(names: list[str], traced: Any, index: int) -> str:
     return _text(attributes["tw.weight"]) if "tw.weight" in attributes else names[index]
 
 
-def _outputs(traced: Any, final: Any) -> list[dict[str, Any]]:
+def _outputs(traced: Any, host: Any, final: Any) -> list[dict[str, Any]]:
     from ._mlir import ir
 
     _, types = _signature(traced)
+    _, lowered = _signature(host)
     attributes = final.operation.attributes
     aliases = list(attributes["tw.aliases"]) if "tw.aliases" in attributes else None
     outputs = []
     for index, kind in enumerate(types):
         entry = _tensor(kind)
+        entry["shape"] = _pinned(entry["shape"], lowered[index])
         alias = ir.IntegerAttr(aliases[index]).value if aliases is not None else -1
         entry["alias"] = None if alias < 0 else alias
         outputs.append(entry)
@@ -218,7 +230,7 @@ def build_manifest(traced: Any, kernels: Any, final: Any, target: Any, report: A
         "entry": "tw_main",
         "shapes": "tw_shapes",
         "args": args,
-        "outputs": _outputs(main, final),
+        "outputs": _outputs(main, host, final),
         "symbols": _symbols(traced),
         "loads": _loads(kernels, loads, main),
         "scratch": None,
