@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from . import errors, pytree, values
 from .calls import Call, Options
+from .compiled import Compiled
 from .ops import core as ops_core
-from .programs import Compiled, Lowered, Traced
+from .programs import Lowered, Traced
 from .runtime import Dispatcher
-from .signatures import Family, Leaf, Variant, leaves_of
+from .signatures import Family, Leaf, SizedProgram, leaves_of
 from .specs import Spec
+from .variants import VariantInfo
 
 __all__ = ["CacheInfo", "Function", "jit"]
 
@@ -51,7 +53,8 @@ class Function(Dispatcher):
     """What `tw.jit` returns; called like the function itself.
 
     `trace(*args)`, `lower(*args)` and `compile(*args)` take arrays or specs and return `Traced`, `Lowered` and
-    `Compiled`; `cache_info()` tells what was compiled and why, `cache_clear()` forgets it.
+    `Compiled`; `cache_info()` tells what was compiled and why, `cache_clear()` forgets it; `variants()` lists what was
+    made for certain sizes on the side, `despecialize()` drops it.
     """
 
     def __init__(self, fn: Callable[..., Any], options: Options):
@@ -81,21 +84,34 @@ class Function(Dispatcher):
     @errors.trim_traceback
     def compile(self, *args: Any, **kwargs: Any) -> Compiled:
         """Trace, lower and compile."""
-        return self.lower(*args, **kwargs).compile()
+        return self.lower(*args, **kwargs).compile(specialize=self._options.specialize)
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """Say how the function is compiled: for these arguments, or for all that it was called with."""
         if args or kwargs:
             return self.compile(*args, **kwargs).explain()
-        variants = [v for family in self._families.values() for v in family.variants]
-        if not variants:
+        programs = self._programs()
+        if not programs:
             return f"{self._options.name}: not compiled yet; call it, or pass arguments to explain()"
-        parts = [v.compiled.explain() for v in variants]
+        parts = [program.explain() for program in programs]
         return "\n\n".join([*parts, *(f"recompiled: {reason}" for reason in self._reasons)])
+
+    def _programs(self) -> list[Compiled]:
+        return [c for family in self._families.values() for p in family.programs for c in p.all_compiled()]
+
+    def variants(self) -> list[VariantInfo]:
+        """List the variants for certain sizes of all its programs, as `Compiled.variants` does."""
+        rows = [row for program in self._programs() for row in program.variants()]
+        return sorted(rows, key=lambda row: -row.calls)
+
+    def despecialize(self) -> None:
+        """Drop the variants of all its programs, and make no more."""
+        for program in self._programs():
+            program.despecialize()
 
     def cache_info(self) -> CacheInfo:
         """Return counts of hits, misses and programs, and the reason of each recompilation."""
-        size = sum(len(family.variants) for family in self._families.values())
+        size = sum(len(family.programs) for family in self._families.values())
         return CacheInfo(self.hits + self._slow_hits, self._misses, size, tuple(self._reasons))
 
     def cache_clear(self) -> None:
@@ -113,27 +129,29 @@ class Function(Dispatcher):
         if family is None:
             family = self._families[call.key] = Family(self._options.dynamic)
         shapes = [leaf.spec.shape for leaf in call.leaves]
-        variant = family.find(shapes)
-        if variant is None:
-            variant = self._compile_variant(call, family, shapes)
+        program = family.find(shapes)
+        if program is None:
+            program = self._compile_sized(call, family, shapes)
         else:
             self._slow_hits += 1
-        compiled = variant.compiled
+        compiled = program.compiled
         if call.has_weights:
             inputs = [leaf.value for leaf in call.leaves if not leaf.weight]
-            return pytree.unflatten(compiled.out_tree, variant.bound(call.leaves).call_tuple(*inputs))
+            return pytree.unflatten(
+                compiled.out_tree, program.bound(call.leaves).executable.call_tuple(*inputs)
+            )
         unflatten = functools.partial(pytree.unflatten, compiled.out_tree)
-        if isinstance(compiled.executable, _native()) and not variant.added and call.plain:
+        if isinstance(compiled.executable, _native()) and not program.added and call.plain:
             # A single result needs no Python at all on its way back.
             native = None if compiled.out_tree.kind == "leaf" else unflatten
-            variant.added = self.add(args, kwargs, compiled.executable, native)
+            program.added = self.add(args, kwargs, compiled.executable, native)
         return unflatten(compiled.executable.call_tuple(*[leaf.value for leaf in call.leaves]))
 
-    def _compile_variant(self, call: Call, family: Family, shapes: list[Any]) -> Variant:
+    def _compile_sized(self, call: Call, family: Family, shapes: list[Any]) -> SizedProgram:
         self._misses += 1
         names = [leaf.name for leaf in call.leaves]
         pattern, reason = family.plan(shapes, names)
-        first = len(self._families) == 1 and not family.variants
+        first = len(self._families) == 1 and not family.programs
         if not first:
             self._note(reason or self._new_reason(call))
         try:
@@ -149,7 +167,8 @@ class Function(Dispatcher):
 
     def _compile_for(self, call: Call, pattern: list[Any]) -> Compiled:
         specs = [leaf.spec.with_shape(shape) for leaf, shape in zip(call.leaves, pattern, strict=True)]
-        return Lowered(self._trace(call, specs), self._options.target).compile()
+        lowered = Lowered(self._trace(call, specs), self._options.target)
+        return lowered.compile(specialize=self._options.specialize)
 
     def _note(self, reason: str) -> None:
         self._reasons.append(reason)
@@ -235,6 +254,7 @@ def jit(
     donate_argnums: int | Sequence[int] | None = None,
     weight_argnums: int | Sequence[int] | None = None,
     dynamic: bool | None = None,
+    specialize: str | int | None = None,
     target: str | None = None,
     name: str | None = None,
 ) -> Any:
@@ -250,6 +270,8 @@ def jit(
         donate_argnums: positions of arguments whose memory outputs may reuse; do not use them afterwards.
         weight_argnums: positions of arguments that are weights: bound once per array, packed for the target.
         dynamic: None as above; True makes all sizes dynamic at once, False none ever.
+        specialize: "observed" compiles variants, in a thread of its own, for sizes of dynamic dims that calls often
+            have; a number says after how many calls; None leaves it to TILEWRIGHT_SPECIALIZE, by default never.
         target: name of the target; None for the configured one.
         name: for messages and logs; None for the function's.
 
@@ -275,6 +297,7 @@ def jit(
             donate_argnums=donate_argnums,
             weight_argnums=weight_argnums,
             dynamic=dynamic,
+            specialize=specialize,
             target=target,
             name=name,
         )
@@ -284,7 +307,7 @@ def jit(
         fn = fn._fn
     options = Options(fn, static_argnums=static_argnums, static_argnames=static_argnames,
                        donate_argnums=donate_argnums, weight_argnums=weight_argnums, dynamic=dynamic,
-                       target=target, name=name)  # fmt: skip
+                       target=target, name=name, specialize=specialize)  # fmt: skip
     return Function(fn, options)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class Options:
         verify: Check each stage's promise.
         dump: Folder that receives every stage as `NN-stage.mlir`, or None.
         override: Folder whose `NN-stage.mlir` files replace the stage that was computed, or None.
+        step: Given by a thread whose module has a context of its own: passes then run without the interpreter's lock,
+            each pipeline of passes and the code generator inside this context manager.
     """
 
     target: str = "cpu"
@@ -32,6 +35,7 @@ class Options:
     verify: bool = True
     dump: str | None = None
     override: str | None = None
+    step: AbstractContextManager[Any] | None = None
 
 
 @dataclass
@@ -70,7 +74,13 @@ def _stamp(module: Any, name: str) -> None:
     module.operation.attributes["tw.stage"] = _bindings().StringAttr.get(name, module.context)
 
 
-def _run(module: Any, pipeline: str) -> None:
+def _run(module: Any, pipeline: str, step: AbstractContextManager[Any] | None = None) -> None:
+    if step is not None:
+        from ._mlir._mlir_libs import _tilewright
+
+        with step:
+            _tilewright.run_passes(module, pipeline)
+        return
     from ._mlir.passmanager import PassManager
 
     PassManager.parse(pipeline, module.context).run(module.operation)
@@ -236,20 +246,20 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     try:
         if stage.select:
             _select(module, target, report)
-        _run(module, stages.pipeline_text(stage))
+        _run(module, stages.pipeline_text(stage), options.step)
     except errors.TilewrightError:
         raise
     except Exception as error:
         _diagnose(stage, _text(backup), error)
     _stamp(module, stage.name)
     if options.verify:
-        _verify(module, stage)
+        _verify(module, stage, options.step)
     return module
 
 
-def _verify(module: Any, stage: stages.Stage) -> None:
+def _verify(module: Any, stage: stages.Stage, step: AbstractContextManager[Any] | None) -> None:
     try:
-        _run(module, stages.nested("tw-verify-stage"))
+        _run(module, stages.nested("tw-verify-stage"), step)
     except Exception as error:
         reproducer = _reproducer(f"verify-{stage.name}", _text(module))
         errors.fail(
@@ -287,7 +297,7 @@ def compile(
     kernels = lower(module, machine, "kernels", options, report) if _before(module, "kernels") else module
     final = lower(kernels, machine, "llvm", options, report)
     started = time.perf_counter()
-    with final.context:
+    with final.context, options.step or nullcontext():
         code = machine.emit(final, options.opt_level)
     report.seconds["object"] = time.perf_counter() - started
     return code, build_manifest(module, kernels, final, machine, report)
