@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import json
 import os
 import sys
 
@@ -76,14 +77,27 @@ def main(argv: list[str] | None = None) -> int:
         threads=arguments.threads, rounds=arguments.rounds, round_s=arguments.round_seconds, pythons=pythons,
         foreign_limit=arguments.foreign_limit, verbose=arguments.verbose,
     )  # fmt: skip
-    ceilings = machine.measure(arguments.threads)
-    if not arguments.json:
-        print(f"ceilings, {arguments.threads} threads: {ceilings.describe()}\n")
+    ceilings = {
+        n: machine.measured(n) for n in {arguments.threads, *(w.threads for w in chosen if w.threads)}
+    }
+    for threads, found in ceilings.items():
+        if arguments.json:
+            head = {
+                "machine": machine.describe(),
+                "threads": threads,
+                "flops": found.flops,
+                "read": found.read,
+            }
+            print(json.dumps(head), flush=True)
+        else:
+            print(f"ceilings, {threads} threads: {found.describe()}\n")
     failed = False
     for workload in chosen:
         taking_part = [s for s in wanted if systems.takes_part(workload, s)]
-        results = run(workload, taking_part, settings, ceilings.least_ms(workload))
-        failed |= any(r.error is None and not r.correct for r in results) or results[0].error is not None
+        least_ms = machine.least_ms(ceilings[workload.threads or arguments.threads], workload)
+        results = run(workload, taking_part, settings, least_ms)
+        ran = [r for r in results if r.error is None and r.not_offered is None]
+        failed |= any(not r.correct for r in ran) or results[0].error is not None
         if arguments.json:
             print("\n".join(map(report.json_line, results)), flush=True)
         else:

@@ -22,22 +22,31 @@ def _machine_busy_s() -> float:
     return (user + nice + system + irq + softirq + steal) / _TICK
 
 
-def _own_busy_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+def _own_busy_s(children: bool) -> float:
+    whose = [resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN] if children else [resource.RUSAGE_SELF]
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, whose))
 
 
 @dataclass
 class Window:
-    """A stretch of time in which foreign load is measured: `with Window() as w: …; w.foreign`."""
+    """A stretch of time in which foreign load is measured: `with Window() as w: …; w.foreign`.
 
+    Args:
+        children: processes that started and ended within the window are ours, too.
+    """
+
+    children: bool = False
     foreign: float = 0.0  # cores, mean over the window
 
     def __enter__(self) -> Window:
-        self._wall, self._machine, self._own = time.perf_counter(), _machine_busy_s(), _own_busy_s()
+        self._wall, self._machine, self._own = (
+            time.perf_counter(),
+            _machine_busy_s(),
+            _own_busy_s(self.children),
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         wall = time.perf_counter() - self._wall
-        foreign = (_machine_busy_s() - self._machine) - (_own_busy_s() - self._own)
+        foreign = (_machine_busy_s() - self._machine) - (_own_busy_s(self.children) - self._own)
         self.foreign = max(0.0, foreign / wall) if wall else 0.0

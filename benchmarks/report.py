@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from collections.abc import Iterable
 
 from .runner import Result
@@ -28,6 +29,26 @@ def ratio(result: Result, results: Iterable[Result]) -> float | None:
     return result.p50_ms / ours.p50_ms
 
 
+def sweep_summary(result: Result, results: Iterable[Result]) -> dict[str, float | str] | None:
+    """Return how a peer's times compare with Tilewright's over the parts of a sweep.
+
+    Returns:
+        `geometric_mean` of (peer's time / ours), `share_above_0.9` of the parts, `least` ratio and its part `at`; None
+        where either has no parts.
+    """
+    ours = next((r for r in results if r.system == "tilewright"), None)
+    if ours is None or ours is result or not ours.parts_ms or not result.parts_ms:
+        return None
+    ratios = {name: ms / ours.parts_ms[name] for name, ms in result.parts_ms.items()}
+    at = min(ratios, key=ratios.__getitem__)
+    return {
+        "geometric_mean": statistics.geometric_mean(ratios.values()),
+        "share_above_0.9": sum(r >= 0.9 for r in ratios.values()) / len(ratios),
+        "least": ratios[at],
+        "at": at,
+    }
+
+
 def _time(ms: float | None) -> str:
     if ms is None:
         return "–"
@@ -46,6 +67,9 @@ def table(results: list[Result]) -> str:
     """Return the results of one workload as text, the fastest correct system first."""
     lines = [results[0].workload, HEADER]
     for r in sorted(results, key=lambda r: (not r.correct, r.p50_ms if r.p50_ms else float("inf"))):
+        if r.not_offered is not None:
+            lines.append(f"{r.system:<15}{r.threads:>8}  not offered: {r.not_offered}")
+            continue
         if r.error is not None:
             lines.append(f"{r.system:<15}{r.threads:>8}  failed: {r.error}")
             continue
@@ -57,6 +81,12 @@ def table(results: list[Result]) -> str:
             f"{_time(r.compile_s * 1e3) if r.compile_s is not None else '–':>10}"
             f"{f'{r.max_error:.1e}' if r.max_error is not None else '–':>11}"
             f"{r.rounds:>5}{f'(-{r.dropped_rounds})' if r.dropped_rounds else '':<5}"
-            f"{'' if r.correct else ' WRONG RESULT'}".rstrip()
+            f"{'' if r.correct else ' WRONG RESULT'}"
+            f"{f' library loaded in {_time(r.load_ms)}' if r.load_ms is not None else ''}".rstrip()
         )
+        if summary := sweep_summary(r, results):
+            lines.append(
+                f"  {r.system}'s time over ours: geometric mean {summary['geometric_mean']:.2f}, at least 0.9 on"
+                f" {summary['share_above_0.9']:.1%} of the shapes, least {summary['least']:.2f} ({summary['at']})"
+            )
     return "\n".join(lines)

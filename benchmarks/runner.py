@@ -42,30 +42,36 @@ class Result:
     p50_ms: float | None = None
     p99_ms: float | None = None
     compile_s: float | None = None
+    load_ms: float | None = None  # of the library, where the workload is a first call
     max_error: float | None = None
     correct: bool = False
     roofline: float | None = None
     rounds: int = 0
     dropped_rounds: int = 0
     error: str | None = None
+    not_offered: str | None = None  # why the system has no way to run this
+    at: str = ""  # when it was measured
+    parts_ms: dict[str, float] | None = None  # of a sweep: median of the rounds by part
 
 
 class _Worker:
     """A running worker process and the clean rounds that it has delivered."""
 
     def __init__(self, workload: Workload, system: str, seed: int, settings: Settings) -> None:
-        self.result = Result(workload.name, system, settings.threads)
+        self.threads = workload.threads or settings.threads
+        self.result = Result(workload.name, system, self.threads)
         self.rounds: list[list[float]] = []
         self.disturbed: list[tuple[float, list[float]]] = []
+        self.parts: list[dict[str, float]] = []
         environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "TILEWRIGHT_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            environment[name] = str(settings.threads)
+            environment[name] = str(self.threads)
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])
         )
         self.process = subprocess.Popen(
             [settings.pythons.get(system, sys.executable), "-m", "benchmarks.worker",
-             workload.name, system, str(seed), str(settings.threads)],
+             workload.name, system, str(seed), str(self.threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
             stderr=None if settings.verbose else subprocess.DEVNULL,
         )  # fmt: skip
@@ -86,10 +92,12 @@ class _Worker:
         self.process.stdin.write(json.dumps({"round": settings.round_s}) + "\n")
         self.process.stdin.flush()
         answer = self._read()
+        self.result.load_ms = answer.get("load_ms", self.result.load_ms)
         if "error" in answer:
             self.result.error = answer["error"]
         elif answer["foreign"] <= settings.foreign_limit:
             self.rounds.append(answer["samples_ms"])
+            self.parts += [answer["parts_ms"]] if answer.get("parts_ms") else []
         else:
             self.result.dropped_rounds += 1
             self.disturbed.append((answer["foreign"], answer["samples_ms"]))
@@ -98,6 +106,7 @@ class _Worker:
         """Stop the process and fold the clean rounds into the result."""
         self.process.communicate()
         result = self.result
+        result.at = time.strftime("%Y-%m-%dT%H:%M:%S")
         if not self.rounds and self.disturbed and result.error is None:
             quietest = min(foreign for foreign, _ in self.disturbed)
             result.error = f"every round was disturbed by foreign load (at least {quietest:.2f} cores)"
@@ -107,6 +116,8 @@ class _Worker:
             # The median of the rounds' medians: one round in a slow minute does not move it.
             result.p50_ms = statistics.median(statistics.median(one) for one in self.rounds)
             result.p99_ms = samples[min(len(samples) - 1, int(0.99 * len(samples)))]
+            if self.parts:
+                result.parts_ms = {n: statistics.median(p[n] for p in self.parts) for n in self.parts[0]}
             if ceiling_ms is not None:
                 result.roofline = ceiling_ms / result.p50_ms
         return result
@@ -116,7 +127,7 @@ def run(workload: Workload, systems: list[str], settings: Settings, ceiling_ms: 
     """Measure `workload` on `systems` with the same inputs; `ceiling_ms` is the time that the roofline allows."""
     seed = int.from_bytes(os.urandom(4), "little")
     workers = [_Worker(workload, system, seed, settings) for system in systems]
-    live = [worker for worker in workers if worker.result.error is None]
+    live = [w for w in workers if w.result.error is None and w.result.not_offered is None]
     spent = 0
     while any(len(w.rounds) < settings.rounds for w in live) and spent < settings.rounds + settings.retries:
         for worker in live:

@@ -18,13 +18,19 @@ MODULES = {
     "onnxruntime": "onnxruntime",
     "numba": "numba",
     "llama_cpp": "xllamacpp",
+    "openvino": "openvino",
+    "iree": "iree.runtime",
 }
+DISTRIBUTIONS = {"iree.runtime": "iree-base-runtime"}  # where it is not called like the module
 SYSTEMS = tuple(MODULES)
 
 
 def installed(system: str) -> bool:
     """Return whether the package behind `system` can be imported here."""
-    return importlib.util.find_spec(MODULES[system]) is not None
+    try:
+        return importlib.util.find_spec(MODULES[system]) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name
+        return False
 
 
 def takes_part(workload: Workload, system: str) -> bool:
@@ -38,10 +44,14 @@ def takes_part(workload: Workload, system: str) -> bool:
         "numba": "numba_kernel",
         "onnxruntime": "onnx_graph",
         "llama_cpp": "llama_cpp",
+        "openvino": "onnx_graph",
+        "iree": "jax_expression",
     }[system]
+    if system in workload.excluded:
+        return False
     if system == "torch" and workload.torch_call is not None:
         return True
-    return getattr(workload, attribute) is not None
+    return system == "tilewright" or getattr(workload, attribute) is not None
 
 
 def version(system: str) -> str:
@@ -49,13 +59,15 @@ def version(system: str) -> str:
     import importlib.metadata
 
     try:
-        return importlib.metadata.version(MODULES[system])
+        return importlib.metadata.version(DISTRIBUTIONS.get(MODULES[system], MODULES[system]))
     except importlib.metadata.PackageNotFoundError:
         return "source tree"
 
 
 def prepare(workload: Workload, system: str, inputs: tuple[np.ndarray, ...], threads: int) -> Call:
     """Return a call that runs `workload` once on `system`, compiled on its first use."""
+    if workload.self_timed:
+        return workload.fresh(system, threads)
     return _PREPARE[system](workload, inputs, threads)
 
 
@@ -73,7 +85,13 @@ def _torch_inputs(inputs: tuple, threads: int) -> tuple[Any, list]:
     import torch
 
     torch.set_num_threads(threads)
-    return torch, [torch.from_numpy(x) for x in inputs]
+
+    def tensor(x: np.ndarray) -> Any:
+        if x.dtype.name == "bfloat16":  # torch takes its bits, not the dtype
+            return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(x)
+
+    return torch, [tensor(x) for x in inputs]
 
 
 def _torch(workload: Workload, inputs: tuple, threads: int) -> Call:
@@ -131,8 +149,43 @@ def _onnxruntime(workload: Workload, inputs: tuple, threads: int) -> Call:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph(*inputs), options, providers=["CPUExecutionProvider"])
-    feed = {i.name: x for i, x in zip(session.get_inputs(), inputs, strict=True)}
+    arguments = inputs[: workload.weights_from]
+    feed = {i.name: x for i, x in zip(session.get_inputs(), arguments, strict=True)}
     return lambda: session.run(None, feed)
+
+
+def _openvino(workload: Workload, inputs: tuple, threads: int) -> Call:
+    import openvino
+
+    graph = workload.onnx_graph
+    assert graph is not None
+    core = openvino.Core()
+    # Float32 means float32: without the hint it would compute in bfloat16 where the processor can.
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = core.compile_model(core.read_model(graph(*inputs), b""), "CPU", options).create_infer_request()
+    arguments = list(inputs[: workload.weights_from])
+    return lambda: request.infer(arguments, share_inputs=True)[0]
+
+
+def _iree(workload: Workload, inputs: tuple, threads: int) -> Call:
+    import jax
+    from iree import compiler, runtime
+
+    expression = workload.jax_expression
+    assert expression is not None
+    lowered = jax.jit(lambda *args: expression(jax, *args), keep_unused=True).lower(*inputs)
+    code = compiler.compile_str(
+        lowered.as_text(), target_backends=["llvm-cpu"], input_type="stablehlo",
+        extra_args=["--iree-llvmcpu-target-cpu=host", "--iree-opt-data-tiling"],
+    )  # fmt: skip
+    config = runtime.Config("local-task")
+    module = runtime.load_vm_module(runtime.VmModule.copy_buffer(config.vm_instance, code), config)
+    arrays = [runtime.asdevicearray(config.device, x) for x in inputs]
+    return lambda: module.main(*arrays).to_host()
 
 
 def _llama_cpp(workload: Workload, inputs: tuple, threads: int) -> Call:
@@ -150,28 +203,6 @@ _PREPARE = {
     "numba": _numba,
     "onnxruntime": _onnxruntime,
     "llama_cpp": _llama_cpp,
+    "openvino": _openvino,
+    "iree": _iree,
 }
-
-
-def onnx_model(
-    nodes: list, inputs: dict[str, tuple], output: str, constants: dict[str, np.ndarray] | None = None
-) -> bytes:
-    """Return a serialised ONNX model of float32 `inputs` (name → shape) with one float32 `output`.
-
-    Args:
-        nodes: tuples (op type, input names, output name, attributes).
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = helper.make_graph(
-        [helper.make_node(op, list(args), [result], **attributes) for op, args, result, attributes in nodes],
-        "benchmark",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
-    model.ir_version = 10
-    onnx.checker.check_model(model)
-    return model.SerializeToString()

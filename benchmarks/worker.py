@@ -1,7 +1,8 @@
 """The process in which one system runs one workload: prepares, checks the result, then times rounds on request.
 
 Protocol: one JSON object per line. The parent sends {"round": seconds} and gets {"samples_ms", "foreign"}; the first
-line that the worker writes is {"compile_s", "max_error", "version"} or {"error"}. What libraries print goes to stderr.
+line that the worker writes is {"compile_s", "max_error", "correct", "version"}, {"error"} or {"not_offered"}. What
+libraries print goes to stderr.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import IO
 import numpy as np
 
 from . import load, systems
-from .workload import Call, all_workloads
+from .workload import Call, NotOffered, all_workloads
 
 SHORT_S = 20e-6  # shorter calls are timed in batches: the clock costs 50 ns
 MAX_SAMPLES = 5000
@@ -30,13 +31,19 @@ def _prepare(name: str, system: str, seed: int, threads: int) -> tuple[Call, dic
     call = systems.prepare(workload, system, inputs, threads)
     result = call()
     compile_s = time.perf_counter() - start
+    facts = {"compile_s": compile_s, "version": systems.version(system)}
+    if workload.self_timed:
+        return call, facts | {"max_error": result["max_error"], "correct": result["correct"]}
     error = workload.error(result, workload.reference(*inputs))
-    return call, {
-        "compile_s": compile_s,
-        "max_error": error,
-        "correct": bool(error <= workload.tolerance),
-        "version": systems.version(system),
-    }
+    return call, facts | {"max_error": error, "correct": error is None or error <= workload.tolerance}
+
+
+def _self_timed_round(call: Call) -> dict:
+    """Take one sample of a call that measures itself."""
+    with load.Window(children=True) as window:
+        result = call()
+    return {"samples_ms": [result["ms"]], "foreign": window.foreign, "load_ms": result["load_ms"],
+            "parts_ms": result.get("parts_ms")}  # fmt: skip
 
 
 def _batch_size(call: Call) -> int:
@@ -63,10 +70,12 @@ def _round(call: Call, batch: int, seconds: float) -> dict:
     return {"samples_ms": samples, "foreign": window.foreign}
 
 
-def _serve(call: Call, out: IO[str]) -> None:
-    batch = _batch_size(call)
+def _serve(call: Call, out: IO[str], self_timed: bool) -> None:
+    batch = 1 if self_timed else _batch_size(call)
     for line in sys.stdin:
-        print(json.dumps(_round(call, batch, json.loads(line)["round"])), file=out, flush=True)
+        seconds = json.loads(line)["round"]
+        answer = _self_timed_round(call) if self_timed else _round(call, batch, seconds)
+        print(json.dumps(answer), file=out, flush=True)
 
 
 def main(name: str, system: str, seed: str, threads: str) -> None:
@@ -77,12 +86,15 @@ def main(name: str, system: str, seed: str, threads: str) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
     try:
         call, facts = _prepare(name, system, int(seed), int(threads))
+    except NotOffered as reason:
+        print(json.dumps({"not_offered": str(reason)}), file=out, flush=True)
+        return
     except Exception as error:
         traceback.print_exc()
         print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]}), file=out, flush=True)
         return
     print(json.dumps(facts), file=out, flush=True)
-    _serve(call, out)
+    _serve(call, out, all_workloads()[name].self_timed)
 
 
 if __name__ == "__main__":

@@ -14,20 +14,32 @@ import numpy as np
 Call = Callable[[], Any]
 
 
+class NotOffered(Exception):
+    """A system has no way to run a workload yet; the row says so."""
+
+
 class Workload:
     """One named measurement.
 
     Attributes:
         name: the name on the command line, such as "matmul_f32_1024".
         tolerance: largest accepted max|out − ref| / max|ref| against the float64 reference.
-        roof: the ceiling that bounds it, "f32" (multiply-adds), "dram" (bytes) or "none" (call cost).
+        roof: the ceiling that bounds it: "f32", "bf16" or "int8" (multiply-adds), "dram" or "l3" (bytes), or "none".
         flops, bytes: the work of one call; bytes count each input read once and each output written once.
+        threads: how many threads it is defined for; None for what the command line says.
+        weights_from: inputs from this position on are weights, which a compiler may treat as constant.
+        self_timed: `fresh(system, threads)` makes the call; it returns {"ms", "load_ms", "max_error", "correct"}.
+        excluded: systems that do not take part although there is a way to run it there.
     """
 
     tolerance = 1e-5
     roof = "none"
     flops = 0.0
     bytes = 0.0
+    threads: int | None = None
+    weights_from: int | None = None
+    self_timed = False
+    excluded: frozenset[str] = frozenset()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -37,11 +49,15 @@ class Workload:
         raise NotImplementedError
 
     def reference(self, *inputs: np.ndarray) -> np.ndarray | None:
-        """Return the expected output in float64, or None where `check` judges the result by other means."""
+        """Return the expected output in float64, or None where there is none to compare with."""
         raise NotImplementedError
 
     def tilewright(self, *inputs: np.ndarray) -> Call:
         """Return the call that runs this workload on Tilewright."""
+        raise NotImplementedError
+
+    def fresh(self, system: str, threads: int) -> Callable[[], dict]:
+        """Return the call of a self-timed workload."""
         raise NotImplementedError
 
     # A family overrides those of the peers that can run it; see systems.py for what is passed.
@@ -53,10 +69,14 @@ class Workload:
     onnx_graph: Callable[..., Any] | None = None
     llama_cpp: Callable[..., Any] | None = None
 
-    def error(self, result: Any, reference: np.ndarray | None) -> float:
-        """Return max|result − reference| / max|reference|; infinity for a wrong shape or a NaN."""
+    def error(self, result: Any, reference: np.ndarray | None) -> float | None:
+        """Return max|result − reference| / max|reference|.
+
+        Returns:
+            Infinity for a wrong shape or a NaN; None where there is nothing to compare.
+        """
         if reference is None:
-            return 0.0
+            return None
         found = as_numpy(result)
         if found.shape != reference.shape:
             return float("inf")
@@ -65,6 +85,13 @@ class Workload:
         scale = float(np.max(np.abs(reference))) or 1.0
         worst = float(np.max(np.abs(found.astype(np.float64) - reference))) / scale
         return worst if np.isfinite(worst) else float("inf")
+
+
+def bfloat16() -> np.dtype:
+    """Return NumPy's bfloat16, from ml_dtypes."""
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 def as_numpy(value: Any) -> np.ndarray:

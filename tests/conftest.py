@@ -1,6 +1,8 @@
 """Settings that every test shares: a private cache, a quiet environment, seeded randomness."""
 
 import os
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -12,15 +14,21 @@ settings.register_profile(
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+_saved: dict[str, str] = {}
 
-@pytest.fixture(autouse=True, scope="session")
-def _private_environment(tmp_path_factory):
-    """Keep the user's cache and TILEWRIGHT_* settings out of the tests, and the tests out of the user's cache."""
-    saved = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TILEWRIGHT_")}
-    os.environ["TILEWRIGHT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    os.environ.pop("TILEWRIGHT_CACHE_DIR", None)
-    os.environ.update(saved)
+
+def pytest_configure() -> None:
+    """Keep the user's cache and TILEWRIGHT_* settings out of the tests, and the tests out of the user's cache.
+
+    Here and not in a fixture: tilewright reads its settings once, when a test module is collected.
+    """
+    _saved.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TILEWRIGHT_")})
+    os.environ["TILEWRIGHT_CACHE_DIR"] = tempfile.mkdtemp(prefix="tilewright-test-cache-")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ.pop("TILEWRIGHT_CACHE_DIR"), ignore_errors=True)
+    os.environ.update(_saved)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..systems import onnx_model
+from ..onnx_graph import onnx_model
 from ..workload import Call, Workload, register
 
 
@@ -53,7 +53,7 @@ class Attention(Workload):
             ("MatMul", "pv", "o", {}),
         ]
         scale = {"c": np.array(q.shape[-1] ** -0.5, np.float32)}
-        return onnx_model(nodes, {"q": q.shape, "k": k.shape, "v": v.shape}, "o", scale)
+        return onnx_model(nodes, {"q": q, "k": k, "v": v}, "o", scale)
 
 
 register([Attention("attention_9x512x64", 9, 512, 64)])

@@ -1,4 +1,4 @@
-"""Dense matrix products, alone and with a fused epilogue."""
+"""Dense matrix products: float32, bfloat16, int8, and one with a fused epilogue."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..systems import onnx_model
-from ..workload import Call, Workload, register
+from ..onnx_graph import onnx_model
+from ..workload import Call, Workload, bfloat16, register
 
 
 class Matmul(Workload):
@@ -15,9 +15,9 @@ class Matmul(Workload):
 
     roof = "f32"
 
-    def __init__(self, name: str, m: int, n: int, k: int) -> None:
+    def __init__(self, name: str, m: int, n: int, k: int, threads: int | None = None) -> None:
         super().__init__(name)
-        self.m, self.n, self.k = m, n, k
+        self.m, self.n, self.k, self.threads = m, n, k, threads
         self.flops = 2.0 * m * n * k
         self.bytes = 4.0 * (m * k + k * n + m * n)
         self.tolerance = 2e-7 * k**0.5 + 1e-6
@@ -47,7 +47,74 @@ class Matmul(Workload):
         return a @ b
 
     def onnx_graph(self, a: np.ndarray, b: np.ndarray) -> bytes:
-        return onnx_model([("MatMul", "ab", "c", {})], {"a": a.shape, "b": b.shape}, "c")
+        return onnx_model([("MatMul", "ab", "c", {})], {"a": a, "b": b}, "c")
+
+
+class Dense(Matmul):
+    """`x @ w` with w [K, N] a weight, which may be packed ahead of time; the shapes of a transformer's layers."""
+
+    weights_from = 1
+
+    def tilewright(self, a: np.ndarray, b: np.ndarray) -> Call:
+        import tilewright as tw
+
+        layer = tw.jit(lambda w, x: x @ w, weight_argnums=0)
+        specs = (tw.spec(array.shape, "float32") for array in (b, a))
+        program = layer.lower(*specs).compile().bind(b)
+        return lambda: program(a)
+
+    def onnx_graph(self, a: np.ndarray, b: np.ndarray) -> bytes:
+        return onnx_model([("MatMul", "ab", "c", {})], {"a": a}, "c", {"b": b})
+
+
+class MatmulBf16(Matmul):
+    """`a @ b` for bfloat16 a and b; the result is rounded to bfloat16."""
+
+    roof = "bf16"
+
+    def __init__(self, name: str, m: int, n: int, k: int) -> None:
+        super().__init__(name, m, n, k)
+        self.bytes /= 2
+        self.tolerance = 2**-8  # half a unit of the last place of the largest element, and one more
+
+    def inputs(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        a, b = (x.astype(bfloat16()) for x in super().inputs(rng))
+        return a, b
+
+    numpy_expression = None  # type: ignore[assignment]
+    onnx_graph = None  # type: ignore[assignment]
+
+
+class MatmulInt8(Matmul):
+    """`a @ b` for int8 a and b, accumulated in int32, exactly."""
+
+    roof = "int8"
+    tolerance = 0.0
+
+    def inputs(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        return (
+            rng.integers(-128, 128, (self.m, self.k), dtype=np.int8),
+            rng.integers(-128, 128, (self.k, self.n), dtype=np.int8),
+        )
+
+    def tilewright(self, a: np.ndarray, b: np.ndarray) -> Call:
+        import tilewright as tw
+
+        matmul = tw.jit(
+            lambda x, y: tw.dot_general(x, y, lhs_contract=(1,), rhs_contract=(0,), dtype="int32")
+        )
+        return lambda: matmul(a, b)
+
+    def torch_expression(self, torch: Any, a: Any, b: Any) -> Any:
+        return torch._int_mm(a, b)
+
+    def jax_expression(self, jax: Any, a: Any, b: Any) -> Any:
+        return jax.lax.dot(a, b, preferred_element_type=jax.numpy.int32)
+
+    def onnx_graph(self, a: np.ndarray, b: np.ndarray) -> bytes:
+        return onnx_model([("MatMulInteger", "ab", "c", {})], {"a": a, "b": b}, "c", output_type="int32")
+
+    numpy_expression = None  # type: ignore[assignment]
 
 
 class MatmulBiasGelu(Matmul):
@@ -77,5 +144,12 @@ class MatmulBiasGelu(Matmul):
 
 
 register(Matmul(f"matmul_f32_{n}", n, n, n) for n in (512, 1024, 2048))
-register(Matmul(f"matmul_f32_{m}x576x1536", m, 1536, 576) for m in (1, 8, 128))
+# The layers of SmolLM2-135M, MiniLM and GPT-2 (K × N), few rows, one thread.
+LAYERS = ((576, 576), (576, 1536), (1536, 576), (384, 1536), (768, 3072))
+register(
+    Dense(f"matmul_f32_{m}x{k}x{n}", m, n, k, threads=1) for k, n in LAYERS for m in (8, 32, 128)
+)  # fmt: skip
+register([Dense("matmul_f32_1x576x1536", 1, 1536, 576)])
+register(MatmulBf16(f"matmul_bf16_{n}", n, n, n) for n in (512, 1024, 2048))
+register(MatmulInt8(f"matmul_int8_{n}", n, n, n) for n in (512, 1024))
 register([MatmulBiasGelu("matmul_bias_gelu_512x768x3072", 512, 3072, 768)])

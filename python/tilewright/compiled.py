@@ -229,9 +229,7 @@ class Compiled:
         from .runtime import export
 
         self._need_code("export")
-        return export.export(
-            self.executable, directory, name or "".join(c if c.isalnum() else "_" for c in self.name)
-        )
+        return export.export(self.executable, directory, name or plain_name(self.name))
 
     def _need_code(self, what: str) -> None:
         if not hasattr(self.executable, "object"):
@@ -244,6 +242,11 @@ class Compiled:
     def __repr__(self) -> str:
         arguments = ", ".join(_show(a) for a in self.manifest["args"] if a["kind"] != "weight")
         return f"<Compiled {self.name}({arguments}) -> ({', '.join(map(_show, self.manifest['outputs']))})>"
+
+
+def plain_name(name: str) -> str:
+    """A name that files and C functions can have."""
+    return "".join(c if c.isalnum() else "_" for c in name)
 
 
 def _covers(executable: Any, weights: Mapping[str, Any]) -> bool:

@@ -89,7 +89,8 @@ class Setting:
 # Of two variables of one field the later row wins.
 SETTINGS: tuple[Setting, ...] = (
     Setting("TILEWRIGHT_LOG", "log", _names, "topics to log to stderr, such as +fusion,recompiles"),
-    Setting("TILEWRIGHT_DUMP", "dump", _path, "folder that gets the IR after each stage"),
+    Setting("TILEWRIGHT_DUMP", "dump", _path, "folder that gets the IR of each program after each stage"),
+    Setting("TILEWRIGHT_OVERRIDE", "override", _path, "folder of edited dumps that take the stages' place"),
     Setting("TILEWRIGHT_CACHE", "cache", _flag, "0 turns the disk cache off"),
     Setting("TILEWRIGHT_CACHE_DIR", "cache_dir", _path, "folder of the disk cache"),
     Setting(
@@ -126,6 +127,7 @@ class Config:
     Attributes:
         log: topics to log.
         dump: folder for the IR after each stage, or None.
+        override: folder of edited dumps, or None.
         cache: whether the disk cache is used.
         cache_dir: its folder.
         cache_size: bytes at which its oldest entries are removed.
@@ -140,6 +142,7 @@ class Config:
 
     log: tuple[str, ...] = ()
     dump: Path | None = None
+    override: Path | None = None
     cache: bool = True
     cache_dir: Path = Path()
     cache_size: int = 2 << 30

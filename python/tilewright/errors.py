@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FrameType, TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 __all__ = [
     "ArgumentError",
@@ -316,7 +316,8 @@ class CacheWarning(UserWarning):
 
 CacheWarning.__module__ = "tilewright"
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def fail(
@@ -398,7 +399,7 @@ def _is_ours_to_keep(exc: BaseException) -> bool:
     return tb is not None and tb.tb_frame.f_code.co_filename.startswith(_PACKAGE)
 
 
-def trim_traceback(function: _F) -> _F:
+def trim_traceback(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Decorate a public entry point so that errors pass without frames of this package.
 
     Applies to :class:`TilewrightError` and to exceptions of the user's own code that travel through a trace.
@@ -407,7 +408,7 @@ def trim_traceback(function: _F) -> _F:
     """
 
     @functools.wraps(function)
-    def entry(*args: Any, **kwargs: Any) -> Any:
+    def entry(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return function(*args, **kwargs)
         except Exception as exc:
@@ -416,4 +417,4 @@ def trim_traceback(function: _F) -> _F:
             # A bare raise adds no entry for this frame, so that the wrapper itself vanishes as well.
             raise
 
-    return entry  # type: ignore[return-value]
+    return entry

@@ -1,15 +1,24 @@
-"""Describes an object: what it takes and returns, what it packs, where its user lines are, what its kernels do."""
+"""Describes an object: what it takes and returns, what it packs, where its user lines are, what its kernels do.
+
+Lowering forgets what the manifest must say: unsigned types become signless, arguments become pointers. So the
+description is written on the module while the module still shows it, as the attribute `tw.manifest`, and read off the
+last stage: a dump of any stage can be compiled.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import linecache
 from typing import Any
 
-from . import dtypes
+from . import dtypes, errors
 
 #: Version of the calling convention; the runtime refuses others.
 ABI = 1
+
+#: The module attribute that carries the description from stage to stage, as JSON.
+ATTRIBUTE = "tw.manifest"
 
 
 def _function(module: Any, name: str) -> Any | None:
@@ -54,33 +63,93 @@ def _text(attribute: Any) -> str:
     return ir.StringAttr(attribute).value
 
 
-def _arguments(traced: Any, kernels: Any, loads: list[str]) -> tuple[list[dict[str, Any]], dict[int, int]]:
-    """Describe the arguments of compiled code, and map positions of the traced program to them."""
+def _name(attributes: dict[str, Any], index: int) -> str:
+    return _text(attributes["tw.name"]) if "tw.name" in attributes else f"arg{index}"
+
+
+def _weight(attributes: dict[str, Any]) -> str | None:
+    return _text(attributes["tw.weight"]) if "tw.weight" in attributes else None
+
+
+def _dropped(main: Any) -> list[int]:
+    return list(main.attributes["tw.dropped_arguments"]) if "tw.dropped_arguments" in main.attributes else []
+
+
+def _read(module: Any) -> dict[str, Any] | None:
+    attributes = module.operation.attributes
+    return json.loads(_text(attributes[ATTRIBUTE])) if ATTRIBUTE in attributes else None
+
+
+def _write(module: Any, description: dict[str, Any]) -> None:
     from ._mlir import ir
 
-    types, _ = _signature(traced)
-    kept, _ = _signature(kernels)
-    dropped = (
-        list(kernels.attributes["tw.dropped_arguments"])
-        if "tw.dropped_arguments" in kernels.attributes
-        else []
+    text = json.dumps(description, separators=(",", ":"))
+    module.operation.attributes[ATTRIBUTE] = ir.StringAttr.get(text, module.context)
+
+
+def is_recorded(module: Any) -> bool:
+    """Whether a module carries a description."""
+    return ATTRIBUTE in module.operation.attributes
+
+
+def record_signature(module: Any) -> None:
+    """Write on a module what its program takes and returns, while types still say it (up to stage `tensor`)."""
+    main = _function(module, "main")
+    inputs, results = _signature(main)
+    arguments = []
+    for index, kind in enumerate(inputs):
+        attributes = _attributes(main, "arg_attrs", index)
+        arguments.append({**_tensor(kind), "name": _name(attributes, index), "weight": _weight(attributes)})
+    _write(
+        module,
+        {"args": arguments, "outputs": [_tensor(kind) for kind in results], "symbols": _symbols(module)},
     )
-    names = [
-        _text(a["tw.name"]) if (a := _attributes(traced, "arg_attrs", i)) and "tw.name" in a else f"arg{i}"
-        for i in range(len(types))
-    ]
-    originals = [i for i in range(len(types)) if i not in dropped]
+
+
+def record_interface(module: Any) -> None:
+    """Turn the signature on a module into the interface of its object: what is passed and packed (stage `kernels`)."""
+    main = _function(module, "main")
+    description = _read(module)
+    if description is None:
+        if _dropped(main):
+            raise errors.FormatError(
+                f"the module carries no {ATTRIBUTE}, which names the weights that it packs",
+                help="start from a dump, or from stage traced or tensor.",
+            )
+        record_signature(module)
+        description = _read(module)
+    assert description is not None
+    traced = description["args"]
+    loads = {}
+    for view in module.body.operations:
+        op = view.operation
+        if op.name == "func.func" and "tw.load" in op.attributes:
+            loads[_text(op.attributes["sym_name"])] = op
+    description["args"] = _arguments(traced, main, list(loads))
+    for entry, kind in zip(description["outputs"], _signature(main)[1], strict=True):
+        entry["shape"] = _pinned(entry["shape"], kind)
+    description["loads"] = _loads(module, main, loads, traced)
+    _write(module, description)
+
+
+def _arguments(traced: list[dict[str, Any]], main: Any, loads: list[str]) -> list[dict[str, Any]]:
+    """Describe the arguments of compiled code: those of the traced program that are left, then packed weights."""
+    from ._mlir import ir
+
+    dropped = _dropped(main)
+    originals = [argument for i, argument in enumerate(traced) if i not in dropped]
     described: list[dict[str, Any]] = []
-    for position, kind in enumerate(kept):
-        attributes = _attributes(kernels, "arg_attrs", position)
+    for position, kind in enumerate(_signature(main)[0]):
+        attributes = _attributes(main, "arg_attrs", position)
         packed_by = _text(attributes["tw.packed_by"]) if "tw.packed_by" in attributes else None
-        source = originals[position] if position < len(originals) else None
-        entry = _tensor(types[source] if source is not None else kind)
-        if source is not None and packed_by is None:
+        original = originals[position] if position < len(originals) else None
+        weight = _weight(attributes)
+        sources = [traced[ir.IntegerAttr(s).value] for s in attributes["tw.sources"]] if packed_by else []
+        entry = {k: original[k] for k in ("dtype", "shape")} if original else _tensor(kind)
+        if original:
             entry["shape"] = _pinned(entry["shape"], kind)
-        weight = _text(attributes["tw.weight"]) if "tw.weight" in attributes else None
         entry.update(
-            name=names[source] if source is not None else weight,
+            name=original["name"] if original else weight,
             dims=[_text(d) or None for d in attributes["tw.dims"]]
             if "tw.dims" in attributes
             else [None] * kind.rank,
@@ -88,34 +157,24 @@ def _arguments(traced: Any, kernels: Any, loads: list[str]) -> tuple[list[dict[s
             donate="tw.donate" in attributes,
             weight=weight,
             packed_by=loads.index(packed_by) if packed_by else None,
-            sources=[_source(names, traced, ir.IntegerAttr(s).value) for s in attributes["tw.sources"]]
-            if packed_by
-            else [],
+            sources=[source["weight"] or source["name"] for source in sources],
         )
         described.append(entry)
-    return described, {original: position for position, original in enumerate(originals)}
+    return described
 
 
-def _source(names: list[str], traced: Any, index: int) -> str:
-    attributes = _attributes(traced, "arg_attrs", index)
-    return _text(attributes["tw.weight"]) if "tw.weight" in attributes else names[index]
-
-
-def _outputs(traced: Any, host: Any, final: Any) -> list[dict[str, Any]]:
+def _outputs(described: list[dict[str, Any]], final: Any) -> list[dict[str, Any]]:
     from ._mlir import ir
 
-    _, types = _signature(traced)
-    _, lowered = _signature(host)
     attributes = final.operation.attributes
-    aliases = list(attributes["tw.aliases"]) if "tw.aliases" in attributes else None
-    outputs = []
-    for index, kind in enumerate(types):
-        entry = _tensor(kind)
-        entry["shape"] = _pinned(entry["shape"], lowered[index])
-        alias = ir.IntegerAttr(aliases[index]).value if aliases is not None else -1
-        entry["alias"] = None if alias < 0 else alias
-        outputs.append(entry)
-    return outputs
+    aliases = (
+        [ir.IntegerAttr(a).value for a in attributes["tw.aliases"]] if "tw.aliases" in attributes else []
+    )
+    aliases += [-1] * (len(described) - len(aliases))
+    return [
+        {**entry, "alias": None if alias < 0 else alias}
+        for entry, alias in zip(described, aliases, strict=True)
+    ]
 
 
 def _symbols(module: Any) -> dict[str, dict[str, Any]]:
@@ -138,24 +197,24 @@ def _symbols(module: Any) -> dict[str, dict[str, Any]]:
     return symbols
 
 
-def _loads(kernels: Any, described: dict[str, Any], traced: Any) -> list[dict[str, Any]]:
+def _loads(
+    module: Any, main: Any, functions: dict[str, Any], traced: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     from ._mlir import ir
 
     # Raw weights are checked against the types they were traced with, which know unsigned integers.
-    types, _ = _signature(traced)
     taken: dict[str, list[dict[str, Any]]] = {}
-    host = _function(kernels, "main")
-    for position in range(len(_signature(host)[0])):
-        attributes = _attributes(host, "arg_attrs", position)
+    for position in range(len(_signature(main)[0])):
+        attributes = _attributes(main, "arg_attrs", position)
         if "tw.packed_by" in attributes:
-            sources = [ir.IntegerAttr(source).value for source in attributes["tw.sources"]]
+            sources = [traced[ir.IntegerAttr(source).value] for source in attributes["tw.sources"]]
             taken.setdefault(
-                _text(attributes["tw.packed_by"]), [_tensor(types[source]) for source in sources]
+                _text(attributes["tw.packed_by"]), [{k: s[k] for k in ("dtype", "shape")} for s in sources]
             )
     entries = []
-    for name, function in described.items():
+    for name, function in functions.items():
         _, results = _signature(function)
-        key = hashlib.sha256(str(function).encode() + _callees(kernels, function)).hexdigest()
+        key = hashlib.sha256(str(function).encode() + _callees(module, function)).hexdigest()
         entries.append(
             {
                 "entry": f"tw_{name}",
@@ -204,35 +263,35 @@ def _locations(final: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def build_manifest(traced: Any, kernels: Any, final: Any, target: Any, report: Any) -> dict[str, Any]:
+def build_manifest(final: Any, target: Any, report: Any) -> dict[str, Any]:
     """Describe the object of a program.
 
     Args:
-        traced: The module that was compiled, whose dtypes and argument names count.
-        kernels: The same at stage `kernels`, whose arguments are those of the object.
-        final: The same at stage `llvm`.
+        final: The module at stage `llvm`, with the description that earlier stages wrote on it.
         target: The target it was compiled for.
         report: Times and kernels.
 
     Returns:
         The manifest as plain data that JSON can hold.
+
+    Raises:
+        FormatError: The module carries no description.
     """
-    main, host = _function(traced, "main"), _function(kernels, "main")
-    loads = {}
-    for view in kernels.body.operations:
-        op = view.operation
-        if op.name == "func.func" and "tw.load" in op.attributes:
-            loads[_text(op.attributes["sym_name"])] = op
-    args, _ = _arguments(main, host, list(loads))
+    described = _read(final)
+    if described is None or "loads" not in described:
+        raise errors.FormatError(
+            f"the module carries no {ATTRIBUTE}, which says what its object takes and returns",
+            help="dumps of Tilewright carry it; start from a dump, or from a stage that still has tensors.",
+        )
     return {
         "abi": ABI,
         **{name: value for name, value in target.key().items() if name in ("target", "cpu", "features")},
         "entry": "tw_main",
         "shapes": "tw_shapes",
-        "args": args,
-        "outputs": _outputs(main, host, final),
-        "symbols": _symbols(traced),
-        "loads": _loads(kernels, loads, main),
+        "args": described["args"],
+        "outputs": _outputs(described["outputs"], final),
+        "symbols": described["symbols"],
+        "loads": described["loads"],
         "scratch": None,
         "locations": _locations(final),
         "seconds": report.seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
 import time
@@ -10,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import errors, stages
-from .manifest import build_manifest
+from . import errors, manifest, stages
 from .targets import base
 from .targets.facts import KernelFacts, read
+
+_log = logging.getLogger("tilewright.compile")
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Options:
         opt_level: LLVM's optimisation level, 0 to 3.
         verify: Check each stage's promise.
         dump: Folder that receives every stage as `NN-stage.mlir`, or None.
-        override: Folder whose `NN-stage.mlir` files replace the stage that was computed, or None.
+        override: Folder whose `NN-stage.mlir` files take the place of what was computed, or None; not that of `dump`.
         step: Given by a thread whose module has a context of its own: passes then run without the interpreter's lock,
             each pipeline of passes and the code generator inside this context manager.
     """
@@ -217,19 +219,68 @@ def lower(
     ir = _bindings()
     rows = stages.between(stage_of(module), to_stage)
     with module.context, ir.Location.unknown():
-        current = _clone(module)
-        if options.dump:
-            Path(options.dump).mkdir(parents=True, exist_ok=True)
-            _file(options.dump, stage_of(current)).write_text(_text(current))
+        current = _exchange(_clone(module), options)
+        _describe(current)
         for stage in rows:
             started = time.perf_counter()
             current = _advance(current, stage, machine, options, report)
             report.seconds[stage.name] = time.perf_counter() - started
-            if options.dump:
-                _file(options.dump, stage.name).write_text(_text(current))
-            if options.override and _file(options.override, stage.name).exists():
-                current = ir.Module.parse(_file(options.override, stage.name).read_text())
+            current = _exchange(current, options)
     return current
+
+
+def _exchange(module: Any, options: Options) -> Any:
+    """Put an edited file in a stage's place, where there is one, and dump what goes on from here."""
+    name = stage_of(module)
+    if options.override and options.dump and Path(options.override).resolve() == Path(options.dump).resolve():
+        raise errors.ArgumentError(
+            f"{options.dump}: the folder of dumps cannot be that of overrides",
+            help="copy the stages that you edit to a folder of their own.",
+        )
+    if options.override and (file := _file(options.override, name)).exists():
+        _log.info("stage %s is taken from %s", name, file)
+        module = parse(file.read_text(encoding="utf-8"), str(file), module.context)
+        if stage_of(module) != name:
+            raise errors.FormatError(f"{file}: the module is at stage {stage_of(module)!r}, not {name!r}")
+    if options.dump:
+        Path(options.dump).mkdir(parents=True, exist_ok=True)
+        _file(options.dump, name).write_text(_text(module))
+    return module
+
+
+def parse(text: str, source: str, context: Any) -> Any:
+    """Parse a module that carries its stage.
+
+    Args:
+        text: The module.
+        source: Where it comes from, for messages.
+        context: The context that it is parsed in.
+
+    Raises:
+        FormatError: It is no module, or carries no stage.
+    """
+    ir = _bindings()
+    try:
+        module = ir.Module.parse(text, context)
+    except ir.MLIRError as problem:
+        reason = " ".join(str(problem).removeprefix("Unable to parse module assembly:").split())
+        reason = reason.removeprefix("error: ").replace('"-":', "line ", 1)
+        raise errors.FormatError(f"{source}: no module: {reason}") from None
+    if "tw.stage" not in module.operation.attributes:
+        raise errors.FormatError(
+            f"{source}: the module carries no tw.stage",
+            help='a dump of Tilewright says its stage: module attributes {tw.stage = "traced"}',
+        )
+    return module
+
+
+def _describe(module: Any) -> None:
+    """Write on a module what its object will take, as far as its stage shows it."""
+    name = stage_of(module)
+    if name in ("traced", "tensor"):  # anew, since an edit may have changed it
+        manifest.record_signature(module)
+    elif name in ("kernels", "tiled", "vector") and not manifest.is_recorded(module):
+        manifest.record_interface(module)
 
 
 def _clone(module: Any) -> Any:
@@ -252,6 +303,8 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     except Exception as error:
         _diagnose(stage, _text(backup), error)
     _stamp(module, stage.name)
+    if stage.name == "kernels":
+        manifest.record_interface(module)
     if options.verify:
         _verify(module, stage, options.step)
     return module
@@ -294,17 +347,12 @@ def compile(
     """
     options, report = options or Options(), report if report is not None else Report()
     machine = base.find(target) if isinstance(target, str) else target
-    kernels = lower(module, machine, "kernels", options, report) if _before(module, "kernels") else module
-    final = lower(kernels, machine, "llvm", options, report)
+    final = lower(module, machine, "llvm", options, report)
     started = time.perf_counter()
     with final.context, options.step or nullcontext():
         code = machine.emit(final, options.opt_level)
     report.seconds["object"] = time.perf_counter() - started
-    return code, build_manifest(module, kernels, final, machine, report)
-
-
-def _before(module: Any, name: str) -> bool:
-    return stages.NAMES.index(stage_of(module)) < stages.NAMES.index(name)
+    return code, manifest.build_manifest(final, machine, report)
 
 
 def commands(target: str | Any = "cpu") -> list[tuple[str, str]]:

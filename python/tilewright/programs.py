@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import config, errors
-from .compiled import Compiled
+from . import config, errors, places
+from .compiled import Compiled, plain_name
 
 if TYPE_CHECKING:
     from .trace import Argument, Output, Program
@@ -133,11 +133,12 @@ class Lowered:
                 f"as_text: there is no stage {stage!r} for target {self.target}",
                 help=f"stages: {', '.join(known)}.",
             )
+        options = _options(self.program, self.target)
+        last = "llvm" if stage == "object" else stage
+        module = pipeline.lower(self.program.module, self._target, last, options)
         if stage == "object":
-            module = pipeline.lower(self.program.module, self._target, "llvm", _options(self.target))
             with module.context:
-                return self._target.assembly(module, _options(self.target).opt_level)
-        module = pipeline.lower(self.program.module, self._target, stage, _options(self.target))
+                return self._target.assembly(module, options.opt_level)
         return module.operation.get_asm(enable_debug_info=locations)
 
     @errors.trim_traceback
@@ -173,12 +174,18 @@ class Lowered:
         return f"<Lowered for {self.target}: {_signature(self.program)}>"
 
 
-def _options(target: str, step: Any = None) -> Any:
+def _options(program: Program, target: str, step: Any = None) -> Any:
     from . import pipeline
 
-    # What is compiled on the side would write over the dump of what was asked for.
-    dump = config.current().dump if step is None else None
-    return pipeline.Options(target=target, dump=None if dump is None else os.fspath(dump), step=step)
+    settings = config.current()
+    if settings.dump is None and settings.override is None:
+        return pipeline.Options(target=target, step=step)
+    # A folder for each program: its name for people, its content to tell programs of one name apart.
+    folder = f"{plain_name(program.name)}-{_digest(program.as_text())[:8]}"
+    dump, override = (
+        None if root is None else os.fspath(root / folder) for root in (settings.dump, settings.override)
+    )
+    return pipeline.Options(target=target, dump=dump, override=override, step=step)
 
 
 def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
@@ -268,17 +275,22 @@ def executable_of(
 
     target = base.find(name)
     store = cache.default()
-    options = _options(name, step)
+    options = _options(program, name, step)
     components = key_components(program, target, name)
     key = cache.key_of(components)
-    # A dump asks to see the stages, so they have to run.
+    # A dump asks to see the stages, so they have to run; what a person edited is nobody else's.
+    if options.override is not None:
+        store = None
     if store is not None and options.dump is None:
         entry = store.get(key)
         if entry is not None:
             try:
+                manifest = entry.sections["manifest"].decode()
+                manifest = places.relocate(
+                    manifest, entry.sections["places"], places.of_module(program.module)
+                )
                 with step or nullcontext():
-                    text = entry.sections["manifest"].decode()
-                    return runtime.Executable(entry.sections["object"], text, program.name), True
+                    return runtime.Executable(entry.sections["object"], manifest, program.name), True
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
@@ -295,6 +307,8 @@ def executable_of(
             _fusion_log.info("%s: %s: not fused: %s", program.name, kernel["name"], reason)
     text = json.dumps(manifest)
     if store is not None:
-        store.put(key, {"object": code, "manifest": text.encode()}, components, program.name)
+        sections = {"object": code, "manifest": text.encode()}
+        sections["places"] = places.dumps(places.of_module(program.module))
+        store.put(key, sections, components, program.name)
     with step or nullcontext():
         return runtime.Executable(code, text, program.name), False

@@ -32,6 +32,9 @@ class TreeDef:
     keys: tuple[Any, ...] = ()
     cls: type | None = None
     meta: Any = None
+    # Computed once: trees are compared and hashed at every call.
+    _count: int = dataclasses.field(init=False, repr=False, compare=False)
+    _hash: int = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         count = 1 if self.kind == "leaf" else sum(child.leaf_count for child in self.children)
@@ -39,12 +42,12 @@ class TreeDef:
         object.__setattr__(self, "_hash", hash((self.kind, self.children, self.keys, self.cls, self.meta)))
 
     def __hash__(self) -> int:
-        return self._hash  # type: ignore[attr-defined]
+        return self._hash
 
     @property
     def leaf_count(self) -> int:
         """Number of leaves below this node."""
-        return self._count  # type: ignore[attr-defined]
+        return self._count
 
     def to_json(self) -> Any:
         """Render as JSON data; classes that are not plain containers become dicts of their fields."""

@@ -222,5 +222,5 @@ def test_greedy_text_of_a_real_model(smollm2, case):
 def test_weights_stay_quantised(smollm2):
     bound = {id(array): array.nbytes for array in smollm2._programs["decode"].bound_arrays().values()}
     stored = sum(tensor.nbytes for tensor in smollm2.file.tensors.values())
-    # A tied embedding is there twice: as rows to look up and as panels of the output matrix. In float32 it would be 5.6.
-    assert sum(bound.values()) < 1.4 * stored
+    # A tied embedding is there once, as panels that both its uses read. In float32 it would be 5.6.
+    assert sum(bound.values()) < 1.15 * stored

@@ -86,6 +86,18 @@ def test_another_process_finds_what_this_one_compiled(disk_cache):
     assert [run.stdout.strip() for run in runs] == ["0", "1"], runs[1].stderr
 
 
+def test_cached_code_names_the_lines_of_whoever_runs_it(disk_cache, monkeypatch):
+    x, far = np.ones(4, np.float32), np.array([9])
+    tw.jit(lambda x, i: tw.take(x, i, axis=0, mode="raise"))(x, np.array([1]))
+    monkeypatch.setattr("tilewright.pipeline.compile", None)  # only the cache is left
+    second = tw.jit(lambda x, i: tw.take(x, i, axis=0, mode="raise"))
+    with pytest.raises(tw.IndexRangeError) as info:
+        second(x, far)
+    line = second.__wrapped__.__code__.co_firstlineno
+    assert (info.value.loc.file, info.value.loc.line) == (__file__, line)
+    assert f"{__file__}:{line}" in second.lower(x, far).compile().explain()
+
+
 def test_constants_are_not_part_of_the_key(disk_cache, monkeypatch):
     table = np.ones((32, 32), "f")
     tw.jit(lambda x: x + table)(table)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tilewright.roofline.ceilings import Ceilings
 
-from benchmarks import load, report, systems
+from benchmarks import load, machine, report, systems
 from benchmarks.__main__ import main
-from benchmarks.machine import Ceilings
 from benchmarks.runner import Result
 from benchmarks.workload import Workload, all_workloads
+from benchmarks.workloads.quantised import GemvQ4
+from benchmarks.workloads.sweep import MatmulSweep
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["call_add8", "softmax_4096x768"]
@@ -20,9 +22,45 @@ SMALL = ["call_add8", "softmax_4096x768"]
 
 def test_names_of_the_speed_goals_exist():
     assert {
-        "matmul_f32_512", "matmul_f32_1024", "matmul_f32_2048", "gelu_1m", "softmax_4096x768", "layernorm_4096x768",
-        "sum_16m", "attention_9x512x64", "call_add8", "smollm2_decode", "smollm2_prefill_512", "minilm_f32_1x128",
+        "matmul_f32_512", "matmul_f32_1024", "matmul_f32_2048", "matmul_f32_8x576x1536", "matmul_bf16_1024",
+        "matmul_int8_1024", "gemv_q4_4096", "smollm2_decode", "smollm2_prefill_512", "minilm_f32_1x16",
+        "minilm_f32_1x128", "minilm_f32_32x128", "minilm_bf16_1x16", "minilm_bf16_32x128", "mlp_f32_1", "ranker_f32_1",
+        "ranker_bf16_1", "gpt2_f32_128", "gelu_1m", "gelu_16m", "softmax_4096x768", "layernorm_4096x768", "sum_16m",
+        "attention_9x512x64", "call_add8", "compile_minilm", "compile_gpt2", "compile_smollm2", "compile_two_op",
+        "warm_minilm", "matmul_sweep",
     } <= set(all_workloads())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mlp_f32_1", "mlp_bf16_1", "ranker_f32_1"])
+def test_networks_mean_the_same_in_tilewright_and_numpy(name, rng):
+    workload = all_workloads()[name]
+    inputs = workload.inputs(rng)
+    error = workload.error(workload.tilewright(*inputs)(), workload.reference(*inputs))
+    assert error is not None and error <= workload.tolerance
+
+
+def test_quantised_products_are_right(rng):
+    workload = GemvQ4("small", 64, 96)
+    inputs = workload.inputs(rng)
+    error = workload.error(workload.tilewright(*inputs)(), workload.reference(*inputs))
+    assert error is not None and error <= workload.tolerance
+
+
+def test_first_calls_run_in_processes_of_their_own():
+    answer = all_workloads()["warm_two_op"].fresh("tilewright", 1)()
+    assert answer["correct"] and answer["ms"] > 0 and answer["load_ms"] > 0
+
+
+def test_sweep_is_summed_up_against_a_peer(rng):
+    answer = MatmulSweep("small", 3, 40).fresh("tilewright", 1)()
+    assert answer["correct"] and len(answer["parts_ms"]) == 3
+    ours = Result("s", "tilewright", 1, parts_ms={"a": 1.0, "b": 2.0})
+    peer = Result("s", "numpy", 1, parts_ms={"a": 4.0, "b": 1.0})
+    summary = report.sweep_summary(peer, [ours, peer])
+    assert summary == {
+        "geometric_mean": pytest.approx(2**0.5), "share_above_0.9": 0.5, "least": 0.5, "at": "b"
+    }  # fmt: skip
+    assert report.sweep_summary(ours, [ours, peer]) is None
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -50,11 +88,12 @@ def test_foreign_load_is_seen():
 
 
 def test_roof_of_a_workload():
-    ceilings = Ceilings(flops=1e12, read=1e10)
-    matmul = all_workloads()["matmul_f32_1024"]
-    assert ceilings.least_ms(matmul) == pytest.approx(2 * 1024**3 / 1e12 * 1e3)
-    assert ceilings.least_ms(all_workloads()["call_add8"]) is None
-    assert Ceilings(None, None).least_ms(matmul) is None
+    ceilings = Ceilings(2, {"f32": 1e12}, {"dram": 1e10})
+    matmul, chain = all_workloads()["matmul_f32_1024"], all_workloads()["gelu_16m"]
+    assert machine.least_ms(ceilings, matmul) == pytest.approx(2 * 1024**3 / 1e12 * 1e3)
+    assert machine.least_ms(ceilings, chain) == pytest.approx(2**27 / 1e10 * 1e3)
+    assert machine.least_ms(ceilings, all_workloads()["call_add8"]) is None
+    assert machine.least_ms(Ceilings(2), matmul) is None
 
 
 def test_table_shows_ratios_and_failures():
@@ -68,7 +107,9 @@ def test_table_shows_ratios_and_failures():
         "w", "torch", 2, p50_ms=1.0, p99_ms=1.0, compile_s=0.0, max_error=0.5, correct=False, rounds=5
     )
     failed = Result("w", "jax", 2, error="ImportError: no jax")
-    text = report.table([ours, peer, wrong, failed])
+    without = Result("w", "onnxruntime", 2, not_offered="no such kernels")
+    text = report.table([ours, peer, wrong, failed, without])
+    assert "not offered: no such kernels" in text
     assert "1.50 ×" in text
     assert "WRONG RESULT" in text
     assert "failed: ImportError: no jax" in text
@@ -85,6 +126,7 @@ def test_command_line_measures_tilewright_and_a_peer(capsys):
     arguments = ["call_add8", "--peers", "numpy", "--rounds", "1", "--round-seconds", "0.1", "--json"]
     assert main([*arguments, "--foreign-limit", "1e9", "--threads", "1"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert set(rows.pop(0)) == {"machine", "threads", "flops", "read"}
     assert [row["system"] for row in rows] == ["tilewright", "numpy"]
     assert all(row["correct"] and row["p50_ms"] > 0 and row["p99_ms"] >= row["p50_ms"] for row in rows)
 

@@ -101,8 +101,8 @@ def test_runtime_knows_no_compiler():
 
 #: Rooms that build, rewrite or describe IR; everything else reaches the compiler through them.
 COMPILER_ROOMS = {
-    "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "programs", "pipeline", "manifest",
-    "targets", "cli",
+    "values", "ops", "trace", "recorder", "mlir", "symbols", "specs", "api", "programs", "places", "pipeline", "manifest",
+    "targets", "cli", "roofline",
 }  # fmt: skip
 
 
@@ -163,6 +163,10 @@ CPP_RULES = {
         "the runtime links no compiler",
     ),
     "cpp/Conversion": (r"^(Targets|Capi|Runtime|tools)/", "conversions know no target"),
+    "cpp/Analysis": (
+        r"^(Conversion|Transforms|Stages|Targets|Capi|Runtime|tools)/",
+        "an analysis knows neither passes nor targets",
+    ),
     "cpp/Transforms": (r"^(Targets|Capi|Runtime|tools)/", "transforms know no target"),
     "cpp/Fusions": (r"^(Targets|Capi|Runtime|tools)/", "fusions know no target"),
     "cpp/Stages": (r"^(Targets|Capi|Runtime|tools)/", "promises know no target"),

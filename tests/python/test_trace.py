@@ -186,6 +186,14 @@ def test_indexing_means_what_numpy_means(key):
     np.testing.assert_array_equal(tw.jit(lambda a: a[key], target="interp")(x), x[key])
 
 
+@pytest.mark.parametrize("step", [-1, -2, -3])
+def test_negative_steps_on_an_axis_of_any_size(step):
+    compiled = traced(lambda x: x[:, ::step], tw.spec((2, tw.Dim("n")))).lower("cpu").compile()
+    for size in range(1, 9):
+        x = np.arange(2 * size, dtype="f").reshape(2, size)
+        np.testing.assert_array_equal(compiled(x), x[:, ::step])
+
+
 def test_traced_positions():
     x = np.arange(12, dtype="f").reshape(4, 3)
     f = tw.jit(lambda a, i: a[i], target="interp")
@@ -205,6 +213,8 @@ def test_dynamic_slice_and_update_clamp():
 
 
 def test_tracing_is_cheap():
+    """In processor time: what else runs on the machine does not count."""
+
     def two(x, y):
         return tw.exp(x) + y
 
@@ -212,9 +222,9 @@ def test_tracing_is_cheap():
     f.trace(tw.spec((4,)), tw.spec((4,)))
     seconds = []
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.process_time()
         f.trace(tw.spec((4,)), tw.spec((4,)))
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     assert min(seconds) < 5e-3
 
     def many(x):
@@ -225,7 +235,7 @@ def test_tracing_is_cheap():
     g = tw.jit(many)
     rounds = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         g.trace(tw.spec((4, 4)))
-        rounds.append(time.perf_counter() - started)
+        rounds.append(time.process_time() - started)
     assert min(rounds) / 2000 < 60e-6

@@ -12,6 +12,9 @@
 //   n mod 32],  @load_0: w -> p
 //===----------------------------------------------------------------------===//
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
+#include "Transforms/ChooseLayouts/PackedWeights.h"
+
+#include "Analysis/Contraction.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -20,8 +23,6 @@
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
-#include "llvm/ADT/MapVector.h"
-#include "llvm/ADT/StringMap.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_CHOOSELAYOUTSPASS
@@ -47,29 +48,6 @@ std::optional<unsigned> positionOf(AffineMap map, unsigned loop) {
   return position;
 }
 
-/// The column loop of a contraction: the last output dimension, absent from at
-/// least one input.
-std::optional<unsigned> columnLoop(linalg::GenericOp op) {
-  if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1 || op.getNumDpsInputs() < 2)
-    return std::nullopt;
-  AffineMap output = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
-  if (output.getNumResults() == 0)
-    return std::nullopt;
-  auto column = dyn_cast<AffineDimExpr>(output.getResults().back());
-  if (!column)
-    return std::nullopt;
-  bool someLack = false, someRead = false;
-  for (OpOperand *input : op.getDpsInputOperands()) {
-    AffineMap map = op.getMatchingIndexingMap(input);
-    bool reads = map.isFunctionOfDim(column.getPosition());
-    someLack |= !reads && map.getNumResults() > 0;
-    someRead |= reads;
-  }
-  if (!someLack || !someRead)
-    return std::nullopt;
-  return column.getPosition();
-}
-
 /// The map of an operand after its dimension `position` was packed into panels.
 AffineMap packedMap(AffineMap map, unsigned position, int64_t panel) {
   AffineExpr n = map.getResult(position);
@@ -81,33 +59,12 @@ AffineMap packedMap(AffineMap map, unsigned position, int64_t panel) {
   return AffineMap::get(map.getNumDims(), 0, results, map.getContext());
 }
 
-/// Emits the packing of `source` along `position`: [.., N, ..] to [N/panel, ..,
-/// panel], the last panel zero-padded.
-Value emitPack(OpBuilder &builder, Location loc, Value source, unsigned position, int64_t panel) {
-  auto type = cast<RankedTensorType>(source.getType());
-  SmallVector<int64_t> outer{position};
-  for (int64_t i = 0; i < type.getRank(); ++i)
-    if (i != position)
-      outer.push_back(i);
-  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, source);
-  AffineExpr s = builder.getAffineSymbolExpr(0);
-  SmallVector<OpFoldResult> packed;
-  for (int64_t i : outer)
-    packed.push_back(i == position ? affine::makeComposedFoldedAffineApply(builder, loc, s.ceilDiv(panel), {sizes[i]})
-                                   : sizes[i]);
-  packed.push_back(builder.getIndexAttr(panel));
-  Value empty = tensor::EmptyOp::create(builder, loc, packed, type.getElementType());
-  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type.getElementType()));
-  return linalg::PackOp::create(builder, loc, source, empty, SmallVector<int64_t>{position},
-                                SmallVector<OpFoldResult>{builder.getIndexAttr(panel)}, zero, outer)
-      .getResult();
-}
-
-/// Rewrites one module; remembers which @load_K packs which kind of weight.
+/// Rewrites the contractions of one module.
 class Packer {
 public:
   Packer(ModuleOp module, func::FuncOp main, int64_t panel, int64_t minRows)
-      : module(module), main(main), rewriter(module.getContext()), panel(panel), minRows(minRows) {}
+      : main(main), rewriter(module.getContext()), panel(panel), minRows(minRows),
+        weights(module, main, rewriter, panel) {}
 
   void run() {
     SmallVector<linalg::GenericOp> contractions;
@@ -117,7 +74,8 @@ public:
     });
     for (linalg::GenericOp op : contractions)
       packContraction(op);
-    dropUnusedWeights();
+    weights.readPanelsInGathers();
+    weights.dropUnused();
   }
 
 private:
@@ -128,8 +86,8 @@ private:
       std::optional<unsigned> position = positionOf(map, column);
       if (!position || map.getNumResults() < 2 || map.getNumSymbols())
         continue;
-      if (weightOf(input->get()))
-        replaceInput(op, *input, packedWeight(cast<BlockArgument>(input->get()), *position), *position);
+      if (weights.canPack(input->get(), *position))
+        replaceInput(op, *input, weights.pack(input->get(), *position), *position);
       else if (auto producer = input->get().getDefiningOp<linalg::GenericOp>();
                producer && producer->hasAttr("tw.panel"))
         packPanel(op, *input, producer, *position);
@@ -144,31 +102,17 @@ private:
     }
   }
 
-  /// A weight argument of @main, or null.
-  BlockArgument weightOf(Value value) {
-    auto argument = dyn_cast<BlockArgument>(value);
-    if (!argument || argument.getOwner() != &main.getBody().front())
-      return {};
-    return main.getArgAttr(argument.getArgNumber(), "tw.weight") ? argument : BlockArgument();
-  }
-
   /// Many rows share the operand, and its rows along the column loop are not
   /// already adjacent and short.
   bool paysAtRunTime(linalg::GenericOp op, OpOperand &input, unsigned column, unsigned position) {
     AffineMap map = op.getMatchingIndexingMap(&input);
-    SmallVector<int64_t> ranges = op.getStaticLoopRanges();
-    int64_t rows = 1;
-    for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
-      if (kind != utils::IteratorType::parallel || map.isFunctionOfDim(d))
-        continue;
-      rows = ShapedType::isDynamic(ranges[d]) || ShapedType::isDynamic(rows) ? ShapedType::kDynamic : rows * ranges[d];
-    }
+    int64_t rows = timesRead(op, input), columns = op.getStaticLoopRanges()[column];
     if (!ShapedType::isDynamic(rows) && rows < minRows)
       return false;
     bool adjacent = position + 1 == map.getNumResults();
     // Adjacent rows of up to four panels stay in the first-level cache's reach
     // without packing.
-    return !(adjacent && !ShapedType::isDynamic(ranges[column]) && ranges[column] <= 4 * panel) &&
+    return !(adjacent && !ShapedType::isDynamic(columns) && columns <= 4 * panel) &&
            isa<RankedTensorType>(input.get().getType()) && map.isProjectedPermutation();
   }
 
@@ -191,7 +135,8 @@ private:
     unsigned n = loop.getPosition(), loops = producer.getNumLoops();
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
-      if (map.isFunctionOfDim(n) && (!weightOf(operand->get()) || !positionOf(map, n)))
+      std::optional<unsigned> at = positionOf(map, n);
+      if (map.isFunctionOfDim(n) && !(at && weights.canPack(operand->get(), *at)))
         return;
     }
     // Loops of the new producer: the panel's number in place of n, everything
@@ -203,7 +148,7 @@ private:
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
       if (std::optional<unsigned> at = positionOf(map, n)) {
-        inputs.push_back(packedWeight(cast<BlockArgument>(operand->get()), *at));
+        inputs.push_back(weights.pack(operand->get(), *at));
         maps.push_back(panelMap(map, *at, outerLoop, lane, loops + 1));
       } else {
         inputs.push_back(operand->get());
@@ -238,74 +183,10 @@ private:
     return AffineMap::get(loops, 0, results, map.getContext());
   }
 
-  /// The argument of @main that holds `raw` packed along `position`; made once
-  /// per weight and position.
-  Value packedWeight(BlockArgument raw, unsigned position) {
-    Value &known = packedOf[{raw, position}];
-    if (known)
-      return known;
-    auto type = cast<RankedTensorType>(raw.getType());
-    SmallVector<int64_t> shape{llvm::divideCeil(type.getDimSize(position), panel)};
-    for (int64_t i = 0; i < type.getRank(); ++i)
-      if (i != position)
-        shape.push_back(type.getDimSize(i));
-    shape.push_back(panel);
-    auto packedType = RankedTensorType::get(shape, type.getElementType());
-    StringAttr loader = loaderFor(type, position, raw.getLoc());
-    Attribute name = main.getArgAttr(raw.getArgNumber(), "tw.weight");
-    unsigned index = main.getNumArguments();
-    SmallVector<NamedAttribute> attributes{
-        rewriter.getNamedAttr("tw.weight", name), rewriter.getNamedAttr("tw.name", name),
-        rewriter.getNamedAttr("tw.packed_by", loader),
-        rewriter.getNamedAttr("tw.sources", rewriter.getArrayAttr({rewriter.getI64IntegerAttr(raw.getArgNumber())}))};
-    (void)main.insertArgument(index, packedType, rewriter.getDictionaryAttr(attributes), raw.getLoc());
-    known = main.getArgument(index);
-    return known;
-  }
-
-  StringAttr loaderFor(RankedTensorType type, unsigned position, Location loc) {
-    std::string key;
-    llvm::raw_string_ostream(key) << type << "@" << position;
-    StringAttr &name = loaders[key];
-    if (name)
-      return name;
-    name = rewriter.getStringAttr("load_" + Twine(loaders.size() - 1));
-    rewriter.setInsertionPointToEnd(module.getBody());
-    auto function = func::FuncOp::create(rewriter, loc, name, FunctionType::get(type.getContext(), {type}, {}));
-    function->setAttr("tw.load", rewriter.getUnitAttr());
-    rewriter.setInsertionPointToStart(function.addEntryBlock());
-    Value packed = emitPack(rewriter, loc, function.getArgument(0), position, panel);
-    function.setType(FunctionType::get(type.getContext(), {type}, {packed.getType()}));
-    auto pack = packed.getDefiningOp<linalg::PackOp>();
-    auto terminator = func::ReturnOp::create(rewriter, loc, packed);
-    rewriter.setInsertionPoint(pack);
-    (void)linalg::lowerPack(rewriter, pack,
-                            /*lowerPadLikeWithInsertSlice=*/false);
-    (void)terminator;
-    return name;
-  }
-
-  /// Raw weights that only packing read are no arguments of @main any more;
-  /// their names stay in the packed ones.
-  void dropUnusedWeights() {
-    llvm::BitVector unused(main.getNumArguments());
-    llvm::DenseSet<unsigned> packed;
-    for (auto &[key, value] : packedOf)
-      packed.insert(key.first.getArgNumber());
-    for (BlockArgument argument : main.getArguments())
-      if (packed.contains(argument.getArgNumber()) && argument.use_empty())
-        unused.set(argument.getArgNumber());
-    main->setAttr("tw.dropped_arguments", rewriter.getDenseI64ArrayAttr(llvm::map_to_vector(
-                                              unused.set_bits(), [](unsigned i) { return int64_t(i); })));
-    (void)main.eraseArguments(unused);
-  }
-
-  ModuleOp module;
   func::FuncOp main;
   IRRewriter rewriter;
   int64_t panel, minRows;
-  llvm::MapVector<std::pair<BlockArgument, unsigned>, Value> packedOf;
-  llvm::StringMap<StringAttr> loaders;
+  PackedWeights weights;
 };
 
 struct ChooseLayouts : tilewright::impl::ChooseLayoutsPassBase<ChooseLayouts> {

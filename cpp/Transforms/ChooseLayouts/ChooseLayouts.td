@@ -11,7 +11,8 @@ def ChooseLayoutsPass : Pass<"tw-choose-layouts", "::mlir::ModuleOp"> {
     `[n floordiv panel, .., n mod panel]`, so that a register tile reads adjacent vectors whatever the original layout was.
 
     Weights are packed once, in a function `@load_K` that the runtime calls when weights are bound; weights of equal type
-    share one. Other operands are packed on the fly where many rows share them and they are not laid out well already.
+    share one. Reshapes between a weight and its contraction are seen through. What picks elements of such a weight by
+    number (an embedding) picks them from the panels, so that a tied table is bound once. Other operands are packed on the fly where many rows share them and they are not laid out well already.
     A choice depends on the weight and the panel width only, so that all programs of a model agree on one layout.
   }];
   let options = [

@@ -12,6 +12,8 @@
 //===----------------------------------------------------------------------===//
 #include "Transforms/FormKernels/Grouping.h"
 
+#include "Analysis/Contraction.h"
+
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SmallBitVector.h"
 #include "llvm/ADT/SmallPtrSet.h"
@@ -22,28 +24,6 @@ using namespace tilewright;
 namespace {
 
 constexpr int64_t kUnmapped = -1;
-
-bool isContraction(linalg::LinalgOp op) {
-  return op.getNumReductionLoops() > 0 && op.getNumDpsInputs() >= 2 && linalg::isaContractionOpInterface(op);
-}
-
-/// Contractions whose dequantisation was fused into the body are no longer
-/// recognised upstream: any reduction that reads two operands which each lack
-/// an output loop is treated as one.
-bool contractsTwoOperands(linalg::LinalgOp op) {
-  if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1)
-    return false;
-  SmallVector<unsigned> parallel;
-  op.getParallelDims(parallel);
-  unsigned lacking = 0;
-  for (OpOperand *input : op.getDpsInputOperands()) {
-    AffineMap map = op.getMatchingIndexingMap(input);
-    bool reads = llvm::any_of(map.getResults(), [](AffineExpr e) { return !isa<AffineConstantExpr>(e); });
-    if (reads && llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); }))
-      ++lacking;
-  }
-  return isContraction(op) || lacking >= 2;
-}
 
 /// Loops that index the output and every tensor input.
 bool hasBatchLoop(linalg::LinalgOp op) {
@@ -58,11 +38,8 @@ bool hasBatchLoop(linalg::LinalgOp op) {
 /// True where `use` reads what the columns of the contraction are made of: every
 /// row reads it again.
 bool readsColumns(linalg::LinalgOp contraction, OpOperand &use) {
-  AffineMap output = contraction.getMatchingIndexingMap(contraction.getDpsInitOperand(0));
-  if (output.getNumResults() == 0)
-    return false;
-  auto column = dyn_cast<AffineDimExpr>(output.getResults().back());
-  return column && contraction.getMatchingIndexingMap(&use).isFunctionOfDim(column.getPosition());
+  std::optional<unsigned> column = columnLoop(contraction);
+  return column && contraction.getMatchingIndexingMap(&use).isFunctionOfDim(*column);
 }
 
 /// A group while it grows.
@@ -98,8 +75,8 @@ public:
         seen = first || seen == found ? found : kUnmapped;
       }
       first = false;
-      feedsContraction |= contractsTwoOperands(consumer);
-      feedsColumns |= contractsTwoOperands(consumer) && readsColumns(consumer, use);
+      feedsContraction |= contracts(consumer);
+      feedsColumns |= contracts(consumer) && readsColumns(consumer, use);
     }
     SmallVector<int64_t> shared;
     for (int64_t d : group.parallel)
@@ -108,7 +85,7 @@ public:
     if (shared.empty() && !group.parallel.empty())
       return StringRef("no parallel loop is common to it and its consumer");
     bool dropsLoops = shared.size() != group.parallel.size();
-    if (contractsTwoOperands(producer)) {
+    if (contracts(producer)) {
       bool keepsOutput = llvm::all_of(llvm::enumerate(producer.getIteratorTypesArray()), [&](auto it) {
         return it.value() != utils::IteratorType::parallel || llvm::is_contained(shared, map[it.index()]);
       });

@@ -10,6 +10,8 @@
 //===----------------------------------------------------------------------===//
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 
+#include "Analysis/Contraction.h"
+
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -50,39 +52,24 @@ bool isSplat(linalg::GenericOp op) {
          yielded.getParentBlock() != &body;
 }
 
-/// A reduction over products: the consumer whose body is the hottest of all.
-bool contracts(linalg::LinalgOp op) {
-  if (op.getNumReductionLoops() == 0 || op.getNumDpsInputs() < 2)
+/// A generic that makes a tensor from scalars and indices with cheap arithmetic
+/// (a causal mask): computing an element again costs less than reading it.
+bool expandsScalars(linalg::GenericOp op) {
+  if (!isParallel(op) || op.getNumLoops() == 0 || op->getNumResults() != 1)
     return false;
-  SmallVector<unsigned> parallel;
-  op.getParallelDims(parallel);
-  unsigned lacking = 0;
-  for (OpOperand *input : op.getDpsInputOperands()) {
-    AffineMap map = op.getMatchingIndexingMap(input);
-    lacking += llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
-  }
-  return lacking >= 2;
+  for (OpOperand *input : op.getDpsInputOperands())
+    if (op.getMatchingIndexingMap(input).getNumResults() != 0)
+      return false;
+  return llvm::all_of(op.getRegion().front(), [](Operation &inner) {
+    return isa<linalg::IndexOp, linalg::YieldOp, arith::ConstantOp, arith::IndexCastOp, arith::TruncIOp, arith::ExtSIOp,
+               arith::AddIOp, arith::SubIOp, arith::MulIOp, arith::AndIOp, arith::OrIOp, arith::XOrIOp, arith::CmpIOp,
+               arith::CmpFOp, arith::SelectOp, arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::SIToFPOp>(inner);
+  });
 }
 
 /// Widens stored integers: its result has more bits than what it reads per
 /// element.
 bool dequantises(linalg::GenericOp op) { return op->hasAttr("tw.dequantize"); }
-
-/// Rows of a contraction that read the same element of `operand`; unknown sizes
-/// count as many.
-int64_t rowsReading(linalg::LinalgOp consumer, OpOperand *operand) {
-  AffineMap map = consumer.getMatchingIndexingMap(operand);
-  int64_t rows = 1;
-  SmallVector<int64_t> ranges = consumer.getStaticLoopRanges();
-  for (auto [d, kind] : llvm::enumerate(consumer.getIteratorTypesArray())) {
-    if (kind != utils::IteratorType::parallel || map.isFunctionOfDim(d))
-      continue;
-    if (ShapedType::isDynamic(ranges[d]))
-      return ShapedType::kDynamic;
-    rows *= ranges[d];
-  }
-  return rows;
-}
 
 bool isPinned(Operation *op) { return op->hasAttr("tw.lowering"); }
 
@@ -105,7 +92,7 @@ bool shouldFuse(OpOperand *operand) {
     return true;
   if (!dequantises(producer))
     return false;
-  int64_t rows = rowsReading(consumer, operand);
+  int64_t rows = timesRead(consumer, *operand);
   return !ShapedType::isDynamic(rows) && rows <= kRowsDequantisedInPlace;
 }
 
@@ -125,10 +112,28 @@ bool shouldMoveReshape(OpOperand *operand) {
   return false;
 }
 
+/// Gives each consumer of a tensor that is cheap to make one of its own, which
+/// then fuses. What does not fuse is shared again by the next `cse`.
+void duplicateExpansions(func::FuncOp function) {
+  SmallVector<linalg::GenericOp> shared;
+  function.walk([&](linalg::GenericOp op) {
+    if (!op->hasOneUse() && !isPinned(op) && expandsScalars(op))
+      shared.push_back(op);
+  });
+  IRRewriter rewriter(function.getContext());
+  for (linalg::GenericOp op : shared) {
+    rewriter.setInsertionPoint(op);
+    for (OpOperand &use : llvm::make_early_inc_range(op->getUses()))
+      if (auto user = dyn_cast<linalg::GenericOp>(use.getOwner()); user && !contracts(user))
+        rewriter.modifyOpInPlace(user, [&] { use.set(rewriter.clone(*op)->getResult(0)); });
+  }
+}
+
 struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     MLIRContext *context = &getContext();
+    duplicateExpansions(function);
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import errors
+from .. import pipeline
 from ..mlir import mlir
-from ..pipeline import Options
 
 
 def add_lowering_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +23,9 @@ def add_lowering_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="where the result goes (stdout)")
 
 
-def lowering_options(options: argparse.Namespace) -> Options:
+def lowering_options(options: argparse.Namespace) -> pipeline.Options:
     """Return the pipeline's options."""
-    return Options(
+    return pipeline.Options(
         target=options.target, verify=not options.no_verify, dump=options.dump, override=options.override
     )
 
@@ -38,18 +37,7 @@ def read_module(name: str) -> Any:
         FormatError: it is no module, or carries no stage.
     """
     text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-    ir = mlir().ir
-    try:
-        module = ir.Module.parse(text, mlir().context)
-    except ir.MLIRError as problem:
-        reason = str(problem).strip().replace('"-":', "line ", 1)
-        raise errors.FormatError(f"{name}: no module: {reason}") from None
-    if "tw.stage" not in module.operation.attributes:
-        raise errors.FormatError(
-            f"{name}: the module carries no tw.stage",
-            help='a dump of Tilewright says its stage: module attributes {tw.stage = "traced"}',
-        )
-    return module
+    return pipeline.parse(text, name, mlir().context)
 
 
 def write_text(text: str, output: str | None) -> None:

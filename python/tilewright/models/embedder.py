@@ -44,7 +44,7 @@ class Embedder:
         function = tw.jit(partial(bert.embed, self.config), weight_argnums=0, target=target)
         specs = tw.tree_map(lambda array: tw.spec(array.shape, array.dtype.name), weights)
         lowered = function.lower(specs, tw.spec((size, length), "int32"), tw.spec((size, length), "bool"))
-        self._run = lowered.compile().bind(weights)
+        self._bound = lowered.compile().bind(weights)
 
     def _max_length(self, root: Path) -> int:
         path = root / "sentence_bert_config.json"
@@ -100,5 +100,14 @@ class Embedder:
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            result[rows] = self._run(*self.tokenize([sentences[row] for row in rows]))
+            result[rows] = self.run(*self.tokenize([sentences[row] for row in rows]))
         return result
+
+    def run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return the embeddings, float32 `[B, E]`, of what `tokenize` returns.
+
+        Args:
+            ids: int32 `[B, S]`.
+            mask: bool `[B, S]`, False on padding.
+        """
+        return self._bound(ids, mask)

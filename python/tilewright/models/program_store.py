@@ -60,13 +60,12 @@ def load_or_compile(
     store = cache.default()
     components = {"kind": "model", **facts, "build": build_identity(), "processor": machine_identity()}
     key = cache.key_of(components)
-    entry = store.get(key) if store is not None else None
-    if entry is not None:
+    if store is not None and (entry := store.get(key)) is not None:
         try:
             return {name: _load(entry.sections, name) for name in names}, True
         # An entry that its checksum vouches for and the loader refuses is one of another runtime: make it anew.
         except (KeyError, TilewrightError):
-            store.discard(key)  # type: ignore[union-attr]
+            store.discard(key)
     programs = compile()
     # What the reference interprets has no object to keep.
     if store is not None and all(hasattr(program, "object") for program in programs.values()):

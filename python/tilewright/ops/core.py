@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from .. import dtypes, errors, pytree, values
 from ..dtypes import DType
@@ -12,23 +12,24 @@ from ..recorder import Recorder
 from ..symbols import Size, SymDim, product, same, show_shape
 from ..values import Tracer
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Runs one function on arrays outside of any trace; set by tilewright.api.
 eager: Callable[..., Any] | None = None
 
 
-def op(fn: F) -> F:
+def op(fn: Callable[P, R]) -> Callable[P, R]:
     """Make a public function of an op: it records into the running trace, or runs at once where there is none."""
 
     @errors.trim_traceback
     @functools.wraps(fn)
-    def public(*args: Any, **kwargs: Any) -> Any:
+    def public(*args: P.args, **kwargs: P.kwargs) -> R:
         if values._state.recorder is not None:
             return fn(*args, **kwargs)
         return outside(fn, args, kwargs)
 
-    return public  # type: ignore[return-value]
+    return public
 
 
 def outside(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -368,7 +368,7 @@ def gelu(x: Any, /, approximate: str | bool = "none") -> Tracer:
     Example:
         >>> y = tw.gelu(np.float32([0.5]), approximate="tanh")
     """
-    form = {True: "tanh", False: "none"}.get(approximate, approximate)  # type: ignore[call-overload]
+    form = {"True": "tanh", "False": "none"}.get(str(approximate), approximate)
     if form not in ("none", "tanh"):
         errors.fail(errors.ArgumentError, f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     value = floating("gelu", x)

@@ -165,11 +165,14 @@ def _slice_parts(k: slice, size: Size) -> tuple[Size, Size, int, bool]:
         places = range(size)[k]
         count = len(places)
         return (places[-1] if count else 0), count, -step, True
-    if k.start is not None or k.stop is not None or step != -1:
+    if k.start is not None or k.stop is not None:
         shape_error(
-            f"getitem: negative steps on an axis of size {size} take the whole axis only, as in x[::-1]"
+            f"getitem: negative steps on an axis of size {size} take the whole axis only, as in x[::-1]",
+            help="flip first: tw.flip(x, axis=0)[start:stop:step], with bounds that count from the end.",
         )
-    return 0, size, 1, True
+    # From the last place down by -step: the lowest place is what is left of size - 1.
+    count = ceil_div(size, -step)
+    return size - 1 + (count - 1) * step, count, -step, True
 
 
 def _is_int(k: Any) -> bool:

@@ -50,7 +50,7 @@ def _windows(
     x = np.pad(x, [(0, 0), (0, 0), *zip(low, high)], constant_values=border)
     spans = [(w - 1) * d + 1 for w, d in zip(window, dilations)]
     axes = tuple(range(2, x.ndim))
-    view = np.lib.stride_tricks.sliding_window_view(x, spans, axis=axes)  # type: ignore[arg-type]
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, axis=axes)
     steps = tuple(slice(None, None, s) for s in strides)
     inner = tuple(slice(None, None, d) for d in dilations)
     return view[(slice(None), slice(None), *steps, *inner)]

@@ -66,11 +66,11 @@ class _Exporter:
 def _wrapper(kinds: int) -> Any:
     """Return the function that makes an output for a call whose inputs were of these kinds."""
     if kinds == 1 << TORCH:
-        from torch.utils.dlpack import from_dlpack  # pyright: ignore[reportMissingImports]
+        from torch.utils.dlpack import from_dlpack
 
         return lambda array: from_dlpack(_runtime.to_dlpack(array))
     if kinds == 1 << JAX:
-        from jax.dlpack import from_dlpack  # pyright: ignore[reportMissingImports]
+        from jax.dlpack import from_dlpack
 
         return lambda array: from_dlpack(_Exporter(array))
     from .array import Array

@@ -60,7 +60,7 @@ def bind_all(executables: Sequence[Any], weights: Mapping[str, Any]) -> list[Any
 
     Args:
         executables: the programs of one model.
-        weights: arrays by weight name.
+        weights: arrays by weight name; asked for in the order in which the mapping lists them.
 
     Returns:
         The bound executables, in order.
@@ -76,7 +76,9 @@ def bind_all(executables: Sequence[Any], weights: Mapping[str, Any]) -> list[Any
             if spec.get("kind") == "weight" and index not in bound:
                 jobs.setdefault(tuple(_sources(executable.manifest, spec)), []).append((which, index))
     arrays: list[dict[int, np.ndarray]] = [{} for _ in executables]
-    for names, users in jobs.items():
+    # In the order of the mapping: one that makes arrays on access knows which to hand out while memory is still empty.
+    order = {name: place for place, name in enumerate(weights)}
+    for names, users in sorted(jobs.items(), key=lambda job: order[job[0][0]]):
         sources = [interop.to_numpy(weights[name]) for name in names]
         for which, index in users:
             arrays[which][index] = _prepared(executables[which], index, names, sources)
@@ -150,16 +152,15 @@ def _packed(executable: Any, load: int, sources: list[np.ndarray]) -> np.ndarray
             (a.__array_interface__["data"][0], a.dtype.str, a.dtype.name, a.shape, a.strides) for a in sources
         ),
     )
-    owners = tuple(_owner(array) for array in sources)
-    shareable = entry.get("key") is not None and None not in owners
+    owners = tuple(owner for array in sources if (owner := _owner(array)) is not None)
+    shareable = entry.get("key") is not None and len(owners) == len(sources)
     if shareable:
         with _lock:
             found = _store.get(key)
         if found is not None:
             packed = found[0]()
             if packed is not None and all(
-                old() is not None and old() is new()  # pyright: ignore[reportOptionalCall]
-                for old, new in zip(found[1], owners, strict=True)
+                old() is not None and old() is new() for old, new in zip(found[1], owners, strict=True)
             ):
                 return packed
     packed = executable.run_load(load, sources)
@@ -171,7 +172,7 @@ def _packed(executable: Any, load: int, sources: list[np.ndarray]) -> np.ndarray
                     del _store[key]
 
         with _lock:
-            _store[key] = (weakref.ref(packed, forget), owners)  # pyright: ignore[reportArgumentType]
+            _store[key] = (weakref.ref(packed, forget), owners)
     return packed
 
 

@@ -76,11 +76,11 @@ class OpFacts:
         return [i for i, kind in enumerate(self.loops) if kind == "reduction"]
 
     def contracts(self) -> bool:
-        """A reduction over products: at least two inputs that each lack an output loop."""
+        """At least two inputs of a reduction each lack an output loop; the same as `contracts` in Contraction.h."""
         if not self.reductions():
             return False
         outer = set(self.parallel())
-        return sum(1 for a in self.inputs if a.results and outer - a.dims()) >= 2
+        return sum(1 for a in self.inputs if a.dims() and outer - a.dims()) >= 2
 
 
 @dataclass(frozen=True)

@@ -56,3 +56,33 @@ func.func @shared(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4xf32>) {
   } -> tensor<4xf32>
   return %p, %s : tensor<4x8xf32>, tensor<4xf32>
 }
+
+// A mask made of indices is made again by each of its consumers.
+// CHECK-LABEL: func.func @mask
+// CHECK-NOT:     tensor<8x8xi1>
+// CHECK:         return
+func.func @mask(%x: tensor<8x8xf32>, %y: tensor<8x8xf32>) -> (tensor<8x8xf32>, tensor<8x8xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8x8xf32>
+  %b = tensor.empty() : tensor<8x8xi1>
+  %m = linalg.generic {indexing_maps = [#id], iterator_types = ["parallel", "parallel"]} outs(%b : tensor<8x8xi1>) {
+  ^bb0(%o: i1):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %t = arith.cmpi sle, %j, %i : index
+    linalg.yield %t : i1
+  } -> tensor<8x8xi1>
+  %r = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%m, %x : tensor<8x8xi1>, tensor<8x8xf32>) outs(%e : tensor<8x8xf32>) {
+  ^bb0(%c: i1, %v: f32, %o: f32):
+    %t = arith.select %c, %v, %zero : f32
+    linalg.yield %t : f32
+  } -> tensor<8x8xf32>
+  %s = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%m, %y : tensor<8x8xi1>, tensor<8x8xf32>) outs(%e : tensor<8x8xf32>) {
+  ^bb0(%c: i1, %v: f32, %o: f32):
+    %t = arith.select %c, %v, %zero : f32
+    linalg.yield %t : f32
+  } -> tensor<8x8xf32>
+  return %r, %s : tensor<8x8xf32>, tensor<8x8xf32>
+}

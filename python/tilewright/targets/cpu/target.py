@@ -53,6 +53,10 @@ class CpuTarget:
             l2_bytes=_cache_bytes(2, 1 << 20),
         )
 
+    def cache_bytes(self, level: int) -> int:
+        """Return the size of a cache of this machine; 0 where it is not known."""
+        return _cache_bytes(level, 0)
+
     def attribute(self) -> str:
         facts = self.machine
         return (
