@@ -48,6 +48,7 @@ class Result:
     roofline: float | None = None
     rounds: int = 0
     dropped_rounds: int = 0
+    foreign: float | None = None  # cores that others used in the busiest round that was kept
     error: str | None = None
     not_offered: str | None = None  # why the system has no way to run this
     at: str = ""  # when it was measured
@@ -97,6 +98,7 @@ class _Worker:
             self.result.error = answer["error"]
         elif answer["foreign"] <= settings.foreign_limit:
             self.rounds.append(answer["samples_ms"])
+            self.result.foreign = max(self.result.foreign or 0.0, answer["foreign"])
             self.parts += [answer["parts_ms"]] if answer.get("parts_ms") else []
         else:
             self.result.dropped_rounds += 1

@@ -13,7 +13,7 @@ from ..workload import Call, Workload, register
 class Rows(Workload):
     """An operation on each row of float32 x [R, D]."""
 
-    roof = "dram"
+    roof = "l3"  # 25 MB
 
     def __init__(self, name: str, rows: int, width: int) -> None:
         super().__init__(name)

@@ -15,6 +15,7 @@
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/PinSizes/PinSizes.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
+#include "Transforms/SplitReductions/SplitReductions.h"
 #include "Transforms/StoreBools/StoreBools.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
 #include "Transforms/Vectorize/Vectorize.h"
@@ -33,6 +34,7 @@ void tilewright::registerTilewrightPasses() {
   registerPeelPass();
   registerPinSizesPass();
   registerPlanMemoryPass();
+  registerSplitReductionsPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();
   registerTwToLinalgPass();

@@ -88,7 +88,9 @@ public:
   Value softmax(Value x, int64_t axis) {
     Value shifted = make<SubOp>(x, repeated<ReduceMaxOp>(x, axis));
     Value weights = make<ExpOp>(shifted);
-    return make<DivOp>(weights, repeated<SumOp>(weights, axis));
+    // One division a row: the total is at least 1, so its reciprocal costs half a unit in the last place.
+    Value scale = make<ReciprocalOp>(make<SumOp>(weights, ArrayRef<int64_t>(axis)));
+    return make<MulOp>(weights, repeat(scale, x, others(x, axis)));
   }
 
   OpBuilder &builder;

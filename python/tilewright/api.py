@@ -90,23 +90,32 @@ class Function(Dispatcher):
         """Say how the function is compiled: for these arguments, or for all that it was called with."""
         if args or kwargs:
             return self.compile(*args, **kwargs).explain()
-        programs = self._programs()
-        if not programs:
+        parts = [compiled.explain() for compiled in self.programs()]
+        if not parts:
             return f"{self._options.name}: not compiled yet; call it, or pass arguments to explain()"
-        parts = [program.explain() for program in programs]
+        parts += ["\n".join(lines) for one in self._with_weights() if (lines := one.explain_variants())]
         return "\n\n".join([*parts, *(f"recompiled: {reason}" for reason in self._reasons)])
 
-    def _programs(self) -> list[Compiled]:
-        return [c for family in self._families.values() for p in family.programs for c in p.all_compiled()]
+    def programs(self) -> list[Compiled]:
+        """Return what was compiled for the calls so far."""
+        return [program.compiled for family in self._families.values() for program in family.programs]
+
+    def _with_weights(self) -> list[Compiled]:
+        return [
+            c
+            for family in self._families.values()
+            for program in family.programs
+            for c in program.with_weights()
+        ]
 
     def variants(self) -> list[VariantInfo]:
         """List the variants for certain sizes of all its programs, as `Compiled.variants` does."""
-        rows = [row for program in self._programs() for row in program.variants()]
+        rows = [row for program in [*self.programs(), *self._with_weights()] for row in program.variants()]
         return sorted(rows, key=lambda row: -row.calls)
 
     def despecialize(self) -> None:
         """Drop the variants of all its programs, and make no more."""
-        for program in self._programs():
+        for program in [*self.programs(), *self._with_weights()]:
             program.despecialize()
 
     def cache_info(self) -> CacheInfo:

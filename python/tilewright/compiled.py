@@ -122,9 +122,15 @@ class Compiled:
         Raises:
             ArgumentError: it was loaded from a file without the traced program.
         """
-        return self._origin().as_text(stage, locations=locations)
+        return self.lowered.as_text(stage, locations=locations)
 
-    def _origin(self) -> Lowered:
+    @property
+    def lowered(self) -> Lowered:
+        """What it was compiled from.
+
+        Raises:
+            ArgumentError: it was loaded from a file without the traced program.
+        """
         return self._lowered if self._lowered is not None else self._revived()
 
     def _revived(self) -> Lowered:
@@ -149,17 +155,18 @@ class Compiled:
 
     def explain(self) -> str:
         """Say, kernel by kernel, what was fused, how it is tiled and why, and what it costs."""
-        lines = [explain.explain(self.name, self.manifest)]
-        if self._specializer is not None:
-            lines += self._specializer.explain()
-        return "\n".join(lines)
+        return "\n".join([explain.explain(self.name, self.manifest), *self.explain_variants()])
+
+    def explain_variants(self) -> list[str]:
+        """Say which variants there are, and why others are not."""
+        return [] if self._specializer is None else self._specializer.explain()
 
     def _variants(self) -> Specializer:
         from .variants import Specializer
 
         if self._specializer is None:
             self._need_code("specialize")
-            self._specializer = Specializer(self.executable, self._origin, self.name)
+            self._specializer = Specializer(self)
         return self._specializer
 
     def variants(self) -> list[VariantInfo]:

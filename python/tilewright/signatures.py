@@ -78,9 +78,9 @@ class SizedProgram:
             self._bound[key] = found
         return found[1]
 
-    def all_compiled(self) -> list[Compiled]:
-        """The program, and its copies with weights bound."""
-        return [self.compiled, *(program for _, program in list(self._bound.values()))]
+    def with_weights(self) -> list[Compiled]:
+        """Its copies with weights bound."""
+        return [program for _, program in list(self._bound.values())]
 
 
 class Family:

@@ -55,6 +55,10 @@ STAGES: tuple[Stage, ...] = (
                 "moved data is written where it goes before fusion looks at it",
             ),
             Pass("func.func(tw-fuse-elementwise)", "chains become single loop nests"),
+            Pass(
+                "func.func(tw-split-reductions)",
+                "what a long reduction reads is known; its chunks are loops that threads can share",
+            ),
             Pass("tw-choose-layouts", "what contractions read is settled, so it can be packed"),
             Pass("func.func(tw-materialize-slices)", "packing pads the last panel"),
             Pass("canonicalize", "drops reshapes that packing made superfluous"),
@@ -122,6 +126,7 @@ STAGES: tuple[Stage, ...] = (
             Pass("canonicalize", "loops that run once vanish"),
             Pass("cse", "sizes that bodies compute again are shared"),
             Pass("loop-invariant-code-motion", "what a body computes again leaves its loop"),
+            Pass("tw-cpu-prefetch", "loops are final, and their reads still have indices"),
             Pass("tw-emit-entry", "types still say how arrays are shaped"),
         ),
     ),

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import errors
 
 if TYPE_CHECKING:
-    from .programs import Lowered
+    from .compiled import Compiled
 
 __all__ = ["DEFAULT_CALLS", "Specializer", "VariantInfo"]
 
@@ -149,17 +149,15 @@ class Specializer:
     """Gives one executable its variants.
 
     Args:
-        executable: the code for all sizes.
-        lowered: returns what it was compiled from; asked when the first variant is made.
-        name: of the function.
+        compiled: the code for all sizes, and what it was compiled from.
     """
 
-    def __init__(self, executable: Any, lowered: Callable[[], Lowered], name: str):
+    def __init__(self, compiled: Compiled):
         # The executable owns this object as its watcher: a strong reference back would keep its weights from going
         # away with their last user.
-        self._executable = weakref.ref(executable)
-        self._lowered = lowered
-        self._name = name
+        self._executable = weakref.ref(compiled.executable)
+        self._compiled = weakref.ref(compiled)
+        self._name = compiled.name
         self._made: dict[Sizes, _Made] = {}
         self._pending: set[Sizes] = set()
         self._refused: dict[Sizes, str] = {}
@@ -274,11 +272,11 @@ class Specializer:
         """Compile and publish; return why not, or None."""
         from . import programs
 
-        executable = self._executable()
-        if executable is None:
+        executable, compiled = self._executable(), self._compiled()
+        if executable is None or compiled is None:
             return "the program is gone"
         started = time.perf_counter()
-        lowered = self._lowered()
+        lowered = compiled.lowered
         if self._bytecode is None:
             self._bytecode = programs.to_bytecode(lowered.program.module)
         program = programs.pinned(lowered.program, self._bytecode, self._named(sizes))

@@ -74,7 +74,17 @@ def test_mistakes_are_one_line_and_exit_code_2(capsys, arguments, phrase):
 def test_help_names_every_command(capsys):
     code, out, _ = call(capsys, "--help")
     assert code == 0
-    for name in ("generate", "cache", "opt", "pipeline", "compile", "explain", "config", "version"):
+    for name in (
+        "generate",
+        "cache",
+        "opt",
+        "pipeline",
+        "compile",
+        "explain",
+        "roofline",
+        "config",
+        "version",
+    ):
         assert name in out
     assert call(capsys)[1] == out
 

@@ -127,17 +127,29 @@ def test_row_reduction_runs_its_lanes_along_the_row():
     assert [c.lowering for c in configs] == ["vector", "vector"]
 
 
+def transposition(rows: int, columns: int) -> OpFacts:
+    accesses = (access(["d1", "d0"], [columns, rows]), access(["d0", "d1"], [rows, columns], True))
+    return OpFacts(0, "linalg.generic", ("parallel", "parallel"), (rows, columns), accesses, flops=1)
+
+
 def test_lane_avoids_strided_operands():
-    op = OpFacts(
-        0,
-        "linalg.generic",
-        ("parallel", "parallel"),
-        (64, 64),
-        (access(["d1", "d0"], [64, 64]), access(["d0", "d1"], [64, 64], True)),
-        flops=1,
-    )
-    lane, why = pick_lane(op, AVX512)
+    lane, why = pick_lane(transposition(8, 64), AVX512)
     assert lane == -1 and "strides" in why
+
+
+def test_transposition_takes_squares():
+    op = transposition(1024, 1024)
+    lane, why = pick_lane(op, AVX512)
+    assert lane == 1 and "squares" in why
+    config = select(KernelFacts("k", (op,), (0, 1)), AVX512)[0]
+    assert config.lowering == "vector" and all(size % 16 == 0 for size in config.workgroup)
+
+
+def test_reduction_across_rows_takes_long_stretches():
+    accesses = (access(["d0", "d1"], [4096, 768]), access(["d1"], [768], True))
+    op = OpFacts(0, "linalg.generic", ("reduction", "parallel"), (4096, 768), accesses, flops=1)
+    config = select(KernelFacts("k", (op,), (1,)), AVX512)[0]
+    assert config.lane == 1 and config.workgroup[1] >= 256 and not any(config.tile)
 
 
 def test_boolean_storage_is_not_vectorised():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -230,6 +231,19 @@ def test_donated_memory_is_reused():
         assert result.ctypes.data == cache.ctypes.data
         np.testing.assert_array_equal(result[1 : rows + 1], x * 2)
     assert compiled.variants()[0].calls == 1
+
+
+def test_nothing_keeps_a_program_alive():
+    w, x = rand(48, 64), rand(7, 48)
+    fn = tw.jit(lambda x, w: x @ w, weight_argnums=1, specialize=3)
+    compiled = fn.compile(tw.spec(("m", 48)), w).bind({"w": w})
+    for _ in range(5):
+        compiled(x)
+    variants.wait()
+    assert compiled.variants()
+    left = weakref.ref(compiled.executable)
+    del compiled  # its weights go at once, without the collector
+    assert left() is None
 
 
 def test_a_loaded_program_takes_variants(tmp_path):

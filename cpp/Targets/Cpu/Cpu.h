@@ -23,8 +23,13 @@ namespace tilewright {
 /// Whether all elements of `type` lie one after the other in memory, as far as the type tells.
 bool isContiguous(mlir::MemRefType type, int64_t fromDim = 0);
 
+/// What arithmetic may count on beyond what every CPU has.
+struct CpuFeatures {
+  bool avx512 = false; ///< with the 128- and 256-bit forms
+};
+
 /// Adds the expansions of float32 functions into arithmetic.
-void populateFloatFunctionPatterns(mlir::RewritePatternSet &patterns);
+void populateFloatFunctionPatterns(mlir::RewritePatternSet &patterns, CpuFeatures features);
 
 } // namespace tilewright
 

@@ -21,6 +21,18 @@ def CpuThreadsPass : Pass<"tw-cpu-threads", "::mlir::ModuleOp"> {
                            "::tilewright::rt::TwRtDialect"];
 }
 
+def CpuPrefetchPass : Pass<"tw-cpu-prefetch"> {
+  let summary = "Asks for stored weights before they are needed";
+  let description = [{
+    In innermost loops that read 8-bit integers and widen them at once (quantised weights, which are streamed from memory
+    at a few bytes a cycle), one `memref.prefetch` per cache line is added for what lies `distance` bytes ahead. Requests
+    beyond the end of a buffer have no effect.
+  }];
+  let options = [Option<"distance", "distance", "int64_t", /*default=*/"4096", "Bytes to look ahead">];
+  let statistics = [Statistic<"numRequests", "requests", "prefetches that were added">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+}
+
 def EmitEntryPass : Pass<"tw-emit-entry", "::mlir::ModuleOp"> {
   let summary = "Builds the entry points of the ABI";
   let description = [{
@@ -48,10 +60,10 @@ def ExpandMathPass : Pass<"tw-expand-math", "::mlir::ModuleOp"> {
   let description = [{
     float32 functions on scalars and vectors become polynomials that vectorise, correct for infinities, NaN and denormals.
     float16 and bfloat16 compute in float32. What has no expansion, and all of float64, becomes calls of the C library, one
-    per element. The measured errors stand in docs/design/0009-elementary-functions.md.
+    per element. What the module's `#tw.target` says of the CPU decides how powers of two are multiplied. The measured errors stand in docs/design/0009-elementary-functions.md.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::vector::VectorDialect", "::mlir::func::FuncDialect",
-                           "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
+                           "::mlir::math::MathDialect", "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def CpuToLLVMPass : Pass<"tw-cpu-to-llvm", "::mlir::ModuleOp"> {

@@ -5,6 +5,7 @@
 // Here, after vectorisation: one `math` operation on a vector is the same arithmetic on all lanes.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cpu/Cpu.h"
+#include "Tw/TwDialect.h"
 
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -131,12 +132,24 @@ LogicalResult callLibrary(Operation *op, SymbolTable &symbols) {
   return success();
 }
 
+/// What the module's target says of its CPU.
+CpuFeatures featuresOf(ModuleOp module) {
+  CpuFeatures features;
+  auto target = module->getAttrOfType<tw::TargetAttr>("tw.target");
+  if (!target)
+    return features;
+  SmallVector<StringRef> listed;
+  StringRef(target.getFeatures()).split(listed, ',');
+  features.avx512 = llvm::is_contained(listed, "+avx512f") && llvm::is_contained(listed, "+avx512vl");
+  return features;
+}
+
 struct ExpandMathPass : tilewright::impl::ExpandMathPassBase<ExpandMathPass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     RewritePatternSet patterns(&getContext());
     patterns.add<WidenToFloat, SquareForPower>(&getContext());
-    populateFloatFunctionPatterns(patterns);
+    populateFloatFunctionPatterns(patterns, featuresOf(module));
     if (failed(applyPatternsGreedily(module, std::move(patterns))))
       return signalPassFailure();
     SmallVector<Operation *> rest;

@@ -26,8 +26,10 @@ struct Formula {
   OpBuilder &b;
   Location loc;
   Type type, ints;
+  bool hasScale; ///< AVX-512 multiplies by a power of two in one instruction, denormal results included.
 
-  Formula(OpBuilder &b, Operation *op) : b(b), loc(op->getLoc()), type(op->getResult(0).getType()) {
+  Formula(OpBuilder &b, Operation *op, const CpuFeatures &features)
+      : b(b), loc(op->getLoc()), type(op->getResult(0).getType()), hasScale(features.avx512) {
     ints = b.getI32Type();
     if (auto vector = dyn_cast<VectorType>(type))
       ints = vector.clone(ints);
@@ -68,36 +70,73 @@ struct Formula {
       sum = fma(sum, x, f(term));
     return sum;
   }
+  /// x up to `high`; NaN stays NaN.
+  Value clampAbove(Value x, float high) { return select(less(f(high), x), f(high), x); }
   /// x within [low, high]; NaN stays NaN.
   Value clamp(Value x, float low, float high) {
     x = select(less(x, f(low)), f(low), x);
-    return select(less(f(high), x), f(high), x);
+    return clampAbove(x, high);
   }
 
-  /// 2^n for integers whose halves are normal exponents, times `x`: two steps, so that a denormal result rounds once.
-  Value scale(Value x, Value n) {
-    Value half = sar(n, 1), rest = subi(n, half);
+  /// A rounded integer: as a number, and still in the low bits of what `kRound` was added to.
+  struct Rounded {
+    Value number, shifted;
+  };
+  /// 2^n for a normal result: the shift drops all bits of kRound.
+  Value power(Rounded n) { return fromBits(addi(shl(bits(n.shifted), 23), i(127 << 23))); }
+  /// x times 2^n, rounded once. Without the instruction: two factors whose exponents are normal.
+  Value scale(Value x, Rounded n) {
+    if (Value scaled = hasScale ? scaleByInstruction(x, n.number) : nullptr)
+      return scaled;
+    Value integer = subi(bits(n.shifted), bits(f(kRound)));
+    Value half = sar(integer, 1), rest = subi(integer, half);
     Value first = fromBits(shl(addi(half, i(127)), 23)), second = fromBits(shl(addi(rest, i(127)), 23));
     return mul(mul(x, first), second);
   }
+  /// vscalefps where the whole value is one register; null elsewhere.
+  Value scaleByInstruction(Value x, Value n) {
+    auto vector = dyn_cast<VectorType>(type);
+    if (!vector || vector.getRank() != 1 || vector.isScalable())
+      return nullptr;
+    int64_t lanes = vector.getNumElements();
+    if (lanes != 4 && lanes != 8 && lanes != 16)
+      return nullptr;
+    Value all = arith::ConstantOp::create(b, loc, b.getIntegerAttr(b.getIntegerType(lanes == 16 ? 16 : 8), -1));
+    SmallVector<Value> operands{x, n, x, all};
+    constexpr int32_t kCurrentRounding = 4;
+    if (lanes == 16)
+      operands.push_back(arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(kCurrentRounding)));
+    auto name = b.getStringAttr("llvm.x86.avx512.mask.scalef.ps." + Twine(32 * lanes));
+    return LLVM::CallIntrinsicOp::create(b, loc, type, name, operands).getResult(0);
+  }
 
   /// x = n ln2 + r with |r| <= ln2 / 2.
-  std::pair<Value, Value> reduceExp(Value x) {
+  std::pair<Rounded, Value> reduceExp(Value x) {
     Value shifted = fma(x, f(kLog2E), f(kRound));
     Value n = sub(shifted, f(kRound));
     Value r = fma(n, f(-kLn2Low), fma(n, f(-kLn2High), x));
-    return {subi(bits(shifted), bits(f(kRound))), r};
+    return {{n, shifted}, r};
   }
   /// (e^r - 1 - r) / r^2
   Value expTail(Value r) {
-    return poly(r, {5.000000000e-01f, 1.666666716e-01f, 4.166634381e-02f, 8.333270438e-03f, 1.394204563e-03f,
-                    1.991562312e-04f});
+    return poly(r, {4.999999404e-01f, 1.666651964e-01f, 4.166840762e-02f, 8.368902840e-03f, 1.381423674e-03f});
   }
   Value exp(Value x) {
-    Value bounded = clamp(x, -105.0f, 89.0f);
-    auto [n, r] = reduceExp(bounded);
-    Value value = add(fma(mul(r, r), expTail(r), r), f(1.0f));
+    auto [n, r] = reduceExp(clamp(x, -105.0f, 89.0f));
+    Value value = fma(r, fma(r, expTail(r), f(1.0f)), f(1.0f));
     return scale(value, n);
+  }
+  /// 2^x = scale (1 + part): what is left of it after 1 is taken away keeps its relative precision.
+  struct Power {
+    Value scale, part;
+  };
+  /// For |x| <= 120.
+  Power powerParts(Value x) {
+    Value shifted = add(x, f(kRound));
+    Value n = sub(shifted, f(kRound)), r = sub(x, n);
+    Value quotient = poly(r, {6.931471825e-01f, 2.402264923e-01f, 5.550357327e-02f, 9.618237615e-03f, 1.339076553e-03f,
+                              1.540352241e-04f});
+    return {power({n, shifted}), mul(r, quotient)};
   }
   Value exp2(Value x) {
     Value bounded = clamp(x, -151.0f, 129.0f);
@@ -105,14 +144,14 @@ struct Formula {
     Value r = sub(bounded, sub(shifted, f(kRound)));
     Value tail = poly(r, {6.931471825e-01f, 2.402265072e-01f, 5.550410226e-02f, 9.618034586e-03f, 1.333395019e-03f,
                           1.546802232e-04f, 1.519502621e-05f});
-    return scale(fma(r, tail, f(1.0f)), subi(bits(shifted), bits(f(kRound))));
+    return scale(fma(r, tail, f(1.0f)), {sub(shifted, f(kRound)), shifted});
   }
   Value expm1(Value x) {
     Value bounded = clamp(x, -30.0f, 89.0f);
     auto [n, r] = reduceExp(bounded);
     Value value = fma(mul(r, r), expTail(r), r);
     // 2^(n-1) twice: 2^128 is no float, though the result may still be one.
-    Value half = fromBits(shl(addi(n, i(126)), 23));
+    Value half = fromBits(addi(shl(bits(n.shifted), 23), i(126 << 23)));
     Value result = fma(value, half, sub(half, f(0.5f)));
     result = add(result, result);
     return select(equal(x, f(0.0f)), x, result);
@@ -178,28 +217,21 @@ struct Formula {
     return select(less(abs(x), f(0x1p-25f)), x, result);
   }
 
+  /// (e^2x - 1) / (e^2x + 1)
   Value tanh(Value x) {
-    Value magnitude = abs(x), square = mul(x, x);
-    Value series = fma(mul(magnitude, square),
-                       poly(square, {-3.333333135e-01f, 1.333324760e-01f, -5.395247415e-02f, 2.173443884e-02f,
-                                     -8.267090656e-03f, 2.231063787e-03f}),
-                       magnitude);
-    Value e = exp(add(magnitude, magnitude));
-    Value far = sub(f(1.0f), div(f(2.0f), add(e, f(1.0f))));
-    return withSign(select(less(magnitude, f(0.6f)), series, far), x);
+    Power e = powerParts(mul(clampAbove(abs(x), 10.0f), f(2 * kLog2E)));
+    Value less1 = fma(e.scale, e.part, sub(e.scale, f(1.0f)));
+    return withSign(div(less1, add(less1, f(2.0f))), x);
   }
+  /// 1 - 2^-y with y = -log2(1 - erf|x|), which is |x| times a smooth function.
   Value erf(Value x) {
-    Value magnitude = abs(x), square = mul(x, x);
-    Value series = fma(magnitude,
-                       poly(square, {1.283791661e-01f, -3.761263490e-01f, 1.128369421e-01f, -2.685927041e-02f,
-                                     5.200634245e-03f, -8.137437981e-04f, 8.345227252e-05f}),
-                       magnitude);
-    Value bounded = clamp(magnitude, 0.0f, 4.0f);
-    Value exponent =
-        mul(bounded, poly(bounded, {1.128637075e+00f, 6.351980567e-01f, 1.061590314e-01f, -2.369455248e-02f,
-                                    3.610334825e-03f, -3.148562391e-04f, 1.043291650e-05f}));
-    Value far = sub(f(1.0f), exp(mul(exponent, f(-1.0f))));
-    return withSign(select(less(magnitude, f(0.92f)), series, far), x);
+    Value bounded = clampAbove(abs(x), 4.0f);
+    Value minusY =
+        mul(bounded, poly(bounded, {-1.627907038e+00f, -9.184434414e-01f, -1.483298540e-01f, 2.787538432e-02f,
+                                    -2.968404442e-04f, -1.805850305e-03f, 5.496545928e-04f, -5.872737893e-05f}));
+    Power e = powerParts(minusY);
+    Value left = sub(f(1.0f), e.scale);
+    return withSign(fma(mul(e.scale, f(-1.0f)), e.part, left), x);
   }
   /// sinh and cosh beyond the range of exp itself: e^(x/2) squared, halved in between.
   Value halfExp(Value magnitude) {
@@ -257,12 +289,18 @@ struct Formula {
 
 bool isFloat(Type type) { return getElementTypeOrSelf(type).isF32(); }
 
-template <typename OpT, Value (Formula::*expansion)(Value)> struct Expand : OpRewritePattern<OpT> {
-  using OpRewritePattern<OpT>::OpRewritePattern;
+/// A pattern that knows what the CPU can do.
+template <typename OpT> struct FormulaPattern : OpRewritePattern<OpT> {
+  FormulaPattern(MLIRContext *context, CpuFeatures features) : OpRewritePattern<OpT>(context), features(features) {}
+  CpuFeatures features;
+};
+
+template <typename OpT, Value (Formula::*expansion)(Value)> struct Expand : FormulaPattern<OpT> {
+  using FormulaPattern<OpT>::FormulaPattern;
   LogicalResult matchAndRewrite(OpT op, PatternRewriter &rewriter) const override {
     if (!isFloat(op.getType()))
       return rewriter.notifyMatchFailure(op, "not float32");
-    Formula formula(rewriter, op);
+    Formula formula(rewriter, op, this->features);
     rewriter.replaceOp(op, (formula.*expansion)(op.getOperand()));
     return success();
   }
@@ -271,14 +309,14 @@ template <typename OpT, Value (Formula::*expansion)(Value)> struct Expand : OpRe
 constexpr StringLiteral kLibrary = "tw.library";
 
 /// Trigonometric functions: the quick form where all arguments are near enough, the C library's otherwise.
-template <typename OpT, Value (Formula::*expansion)(Value)> struct ExpandPeriodic : OpRewritePattern<OpT> {
-  using OpRewritePattern<OpT>::OpRewritePattern;
+template <typename OpT, Value (Formula::*expansion)(Value)> struct ExpandPeriodic : FormulaPattern<OpT> {
+  using FormulaPattern<OpT>::FormulaPattern;
   LogicalResult matchAndRewrite(OpT op, PatternRewriter &rewriter) const override {
     if (!isFloat(op.getType()))
       return rewriter.notifyMatchFailure(op, "not float32");
     if (op->hasAttr(kLibrary))
       return rewriter.notifyMatchFailure(op, "the C library's half of an expansion");
-    Formula formula(rewriter, op);
+    Formula formula(rewriter, op, this->features);
     Value x = op.getOperand();
     Value far = formula.less(formula.f(1.0e5f), formula.abs(x));
     if (auto vector = dyn_cast<VectorType>(far.getType())) {
@@ -302,23 +340,23 @@ template <typename OpT, Value (Formula::*expansion)(Value)> struct ExpandPeriodi
   }
 };
 
-struct ExpandLog2 : OpRewritePattern<math::Log2Op> {
-  using OpRewritePattern::OpRewritePattern;
+struct ExpandLog2 : FormulaPattern<math::Log2Op> {
+  using FormulaPattern::FormulaPattern;
   LogicalResult matchAndRewrite(math::Log2Op op, PatternRewriter &rewriter) const override {
     if (!isFloat(op.getType()))
       return rewriter.notifyMatchFailure(op, "not float32");
-    Formula formula(rewriter, op);
+    Formula formula(rewriter, op, this->features);
     rewriter.replaceOp(op, formula.logBase(op.getOperand(), 1.0f, 0.0f, 0x1.715476p+0f, 0x1.4ae0cp-26f));
     return success();
   }
 };
 
-struct ExpandLog10 : OpRewritePattern<math::Log10Op> {
-  using OpRewritePattern::OpRewritePattern;
+struct ExpandLog10 : FormulaPattern<math::Log10Op> {
+  using FormulaPattern::FormulaPattern;
   LogicalResult matchAndRewrite(math::Log10Op op, PatternRewriter &rewriter) const override {
     if (!isFloat(op.getType()))
       return rewriter.notifyMatchFailure(op, "not float32");
-    Formula formula(rewriter, op);
+    Formula formula(rewriter, op, this->features);
     rewriter.replaceOp(
         op, formula.logBase(op.getOperand(), 0x1.344p-2f, 0x1.3509f8p-18f, 0x1.bcb7b2p-2f, -0x1.5b235ep-27f));
     return success();
@@ -327,11 +365,11 @@ struct ExpandLog10 : OpRewritePattern<math::Log10Op> {
 
 } // namespace
 
-void tilewright::populateFloatFunctionPatterns(RewritePatternSet &patterns) {
+void tilewright::populateFloatFunctionPatterns(RewritePatternSet &patterns, CpuFeatures features) {
   patterns.add<
       Expand<math::ExpOp, &Formula::exp>, Expand<math::Exp2Op, &Formula::exp2>, Expand<math::ExpM1Op, &Formula::expm1>,
       Expand<math::LogOp, &Formula::ln>, Expand<math::Log1pOp, &Formula::log1p>, Expand<math::TanhOp, &Formula::tanh>,
       Expand<math::ErfOp, &Formula::erf>, Expand<math::SinhOp, &Formula::sinh>, Expand<math::CoshOp, &Formula::cosh>,
       ExpandPeriodic<math::SinOp, &Formula::sin>, ExpandPeriodic<math::CosOp, &Formula::cos>,
-      ExpandPeriodic<math::TanOp, &Formula::tan>, ExpandLog2, ExpandLog10>(patterns.getContext());
+      ExpandPeriodic<math::TanOp, &Formula::tan>, ExpandLog2, ExpandLog10>(patterns.getContext(), features);
 }

@@ -159,7 +159,10 @@ SmallVector<KernelGroup> tilewright::formGroups(Block &block) {
     if (mayJoin(root)) {
       for (Operation *above = op.getPrevNode(); above; above = above->getPrevNode()) {
         auto producer = dyn_cast<linalg::LinalgOp>(above);
-        if (!producer || taken.contains(producer) || !mayJoin(producer) || above->use_empty())
+        // Partial results have loops that their combination lacks: threads share
+        // those.
+        if (!producer || taken.contains(producer) || !mayJoin(producer) || above->use_empty() ||
+            above->hasAttr("tw.partial"))
           continue;
         if (!llvm::all_of(above->getUsers(), [&](Operation *user) { return builder.contains(user); }))
           continue;

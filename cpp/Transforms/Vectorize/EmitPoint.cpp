@@ -44,6 +44,37 @@ Value Emitter::readVector(Value tensor, ArrayRef<OpFoldResult> indices, const Po
                                         padding, mask, b.getBoolArrayAttr({true}));
 }
 
+void Emitter::readTransposed(const Point &first) {
+  for (OpOperand *operand : op.getDpsInputOperands()) {
+    if (nest.access[operand->getOperandNumber()] != Access::Transposed)
+      continue;
+    Values columns;
+    for (int64_t lane = 0; lane < first.width; ++lane)
+      columns.push_back(readVector(operand->get(), operandIndices(*operand, first, lane), first));
+    squares[operand->getOperandNumber()] = transpose(columns);
+  }
+}
+
+Values Emitter::transpose(Values rows) {
+  // Blocks off the diagonal change places, from halves down to single elements.
+  int64_t lanes = rows.size();
+  for (int64_t half = lanes / 2; half > 0; half /= 2) {
+    SmallVector<int64_t> firsts, seconds;
+    for (int64_t i = 0; i < lanes; ++i) {
+      firsts.push_back((i & half) == 0 ? i : lanes + i - half);
+      seconds.push_back((i & half) == 0 ? i + half : lanes + i);
+    }
+    for (int64_t i = 0; i < lanes; ++i) {
+      if ((i & half) != 0)
+        continue;
+      Value above = rows[i], below = rows[i + half];
+      rows[i] = vector::ShuffleOp::create(b, loc, above, below, firsts);
+      rows[i + half] = vector::ShuffleOp::create(b, loc, above, below, seconds);
+    }
+  }
+  return rows;
+}
+
 Value Emitter::readOperand(OpOperand &operand, const Point &point, Value tensor) {
   auto type = dyn_cast<RankedTensorType>(tensor.getType());
   if (!type)
@@ -53,6 +84,8 @@ Value Emitter::readOperand(OpOperand &operand, const Point &point, Value tensor)
     return tensor::ExtractOp::create(b, loc, tensor, math.values(operandIndices(operand, point, 0)));
   if (access == Access::Contiguous)
     return readVector(tensor, operandIndices(operand, point, 0), point);
+  if (auto square = squares.find(operand.getOperandNumber()); square != squares.end())
+    return square->second[point.row];
   Values elements;
   for (int64_t lane = 0; lane < point.width; ++lane)
     elements.push_back(tensor::ExtractOp::create(b, loc, tensor, math.values(operandIndices(operand, point, lane))));

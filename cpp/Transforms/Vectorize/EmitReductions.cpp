@@ -59,6 +59,37 @@ Value Emitter::neutral(unsigned output, int64_t width) {
   return widen(arith::ConstantOp::create(b, loc, element), width);
 }
 
+bool Emitter::isExtremum() const {
+  return nest.combiners.size() == 1 && nest.combiners.front() &&
+         isa<arith::MaximumFOp, arith::MinimumFOp>(nest.combiners.front());
+}
+
+Value Emitter::quietNaN(int64_t width) {
+  auto type = cast<FloatType>(nest.combiners.front()->getResult(0).getType());
+  auto value = llvm::APFloat::getQNaN(type.getFloatSemantics());
+  return widen(arith::ConstantOp::create(b, loc, b.getFloatAttr(type, value)), width);
+}
+
+Value Emitter::extremum(Value candidate, Value kept) {
+  auto predicate =
+      isa<arith::MaximumFOp>(nest.combiners.front()) ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT;
+  Value better = arith::CmpFOp::create(b, loc, predicate, candidate, kept);
+  return arith::SelectOp::create(b, loc, better, candidate, kept);
+}
+
+Value Emitter::extremumOfLanes(Value vec) {
+  for (int64_t width = nest.lanes; width % 2 == 0; width /= 2) {
+    auto low = llvm::to_vector(llvm::seq<int64_t>(0, width / 2)), high = llvm::to_vector(llvm::seq(width / 2, width));
+    Value first = vector::ShuffleOp::create(b, loc, vec, vec, low);
+    vec = extremum(vector::ShuffleOp::create(b, loc, vec, vec, high), first);
+  }
+  int64_t left = cast<VectorType>(vec.getType()).getNumElements();
+  Value result = vector::ExtractOp::create(b, loc, vec, 0);
+  for (int64_t lane = 1; lane < left; ++lane)
+    result = extremum(vector::ExtractOp::create(b, loc, vec, lane), result);
+  return result;
+}
+
 Values Emitter::accumulate(ArrayRef<Point> points, Values inits) {
   unsigned numOutputs = nest.combiners.size();
   size_t perSet = inits.size();
@@ -151,17 +182,21 @@ Values Emitter::reduceLanes(const Indices &index, Values tensors) {
     U = std::max<int64_t>(1, std::min(U, nest.sizes[nest.lane] / V));
 
   // Per point and output: U vectors, and a scalar for the remainder where it
-  // cannot be masked.
-  int64_t perPoint = U + (nest.scalarTail ? 1 : 0);
+  // cannot be masked; for an extremum, in which lanes NaN was seen.
+  bool seesNaN = isExtremum();
+  int64_t perPoint = U + (nest.scalarTail ? 1 : 0) + (seesNaN ? 1 : 0);
   Values partials;
-  for (int64_t p = 0; p < accumulators; ++p)
-    for (int64_t u = 0; u < perPoint; ++u)
+  for (int64_t p = 0; p < accumulators; ++p) {
+    for (int64_t u = 0; u < U + (nest.scalarTail ? 1 : 0); ++u)
       partials.push_back(neutral(p % numOutputs, u < U ? V : 1));
+    if (seesNaN)
+      partials.push_back(widen(arith::ConstantOp::create(b, loc, b.getBoolAttr(false)), V));
+  }
   SmallVector<unsigned> rolled, unrolled;
   splitReductions(rolled, unrolled);
   partials = loopNest(rolled, index, partials, [&](const Indices &here, Values accs) {
     for (const Indices &copy : combinations(unrolled, here))
-      accs = reduceLanesOnce(points, copy, accs, perPoint);
+      accs = reduceLanesOnce(points, copy, accs, U);
     return accs;
   });
 
@@ -171,8 +206,11 @@ Values Emitter::reduceLanes(const Indices &index, Values tensors) {
     Point all{points.front().index, V, nullptr};
     for (unsigned o = 0; o < numOutputs; ++o) {
       Values rows;
-      for (size_t p = 0; p < points.size(); ++p)
-        rows.push_back(combineTree(o, Values(ArrayRef(partials).slice((p * numOutputs + o) * perPoint, perPoint))));
+      for (size_t p = 0; p < points.size(); ++p) {
+        ArrayRef<Value> mine = ArrayRef(partials).slice((p * numOutputs + o) * perPoint, perPoint);
+        Value row = combineTree(o, Values(mine.take_front(U)));
+        rows.push_back(seesNaN ? arith::SelectOp::create(b, loc, mine.back(), quietNaN(V), row).getResult() : row);
+      }
       Indices indices = operandIndices(*outputOperand(o), all, 0);
       Value init = initScalars[o] ? widen(initScalars[o], V) : readVector(tensors[o], indices, all);
       tensors[o] = writeVector(combine(o, init, combineTransposed(o, rows)), tensors[o], indices, nullptr);
@@ -182,6 +220,18 @@ Values Emitter::reduceLanes(const Indices &index, Values tensors) {
   for (auto [p, point] : llvm::enumerate(points))
     for (unsigned o = 0; o < numOutputs; ++o) {
       ArrayRef<Value> mine = ArrayRef(partials).slice((p * numOutputs + o) * perPoint, perPoint);
+      if (seesNaN) {
+        Value result = mine.front();
+        for (Value other : mine.slice(1, U - 1))
+          result = extremum(other, result);
+        Value any = vector::ReductionOp::create(b, loc, vector::CombiningKind::OR, mine.back());
+        result = arith::SelectOp::create(b, loc, any, quietNaN(1), extremumOfLanes(result));
+        if (nest.scalarTail)
+          result = combine(o, result, mine[U]);
+        result = combine(o, readInit(o, point, tensors[o]), result);
+        tensors[o] = writeOutput(o, point, result, tensors[o]);
+        continue;
+      }
       Value vec = combineTree(o, Values(mine.take_front(U)));
       // The order inside the last vector is the target's choice; it does not
       // depend on shape or threads.
@@ -197,13 +247,26 @@ Values Emitter::reduceLanes(const Indices &index, Values tensors) {
   return tensors;
 }
 
-Values Emitter::reduceLanesOnce(ArrayRef<Point> points, const Indices &index, Values partials, int64_t perPoint) {
-  int64_t V = nest.lanes, U = perPoint - (nest.scalarTail ? 1 : 0);
+Values Emitter::reduceLanesOnce(ArrayRef<Point> points, const Indices &index, Values partials, int64_t U) {
+  int64_t V = nest.lanes;
   unsigned numOutputs = nest.combiners.size();
+  int64_t perPoint = partials.size() / (points.size() * numOutputs);
+  bool seesNaN = isExtremum();
   OpFoldResult extent = size(nest.lane);
+  // What an extremum compares: the body without its combiner, whose neutral
+  // operand folds away.
+  Values unchecked(points.size());
+  auto checkNaN = [&](size_t p, Value candidate, Values &accs) {
+    // Two vectors are checked by one comparison.
+    Value &seen = accs[p * perPoint + perPoint - 1];
+    Value other = unchecked[p] ? unchecked[p] : candidate;
+    Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, candidate, other);
+    seen = arith::OrIOp::create(b, loc, seen, isNaN);
+    unchecked[p] = nullptr;
+  };
   // One vector (or scalar) of lanes at `base` goes into partial `u` of every
-  // point.
-  auto step = [&](OpFoldResult base, int64_t width, Value mask, int64_t u, Values accs) {
+  // point; `last` if no other vector follows in the same step of a loop.
+  auto step = [&](OpFoldResult base, int64_t width, Value mask, int64_t u, Values accs, bool last) {
     for (auto [p, point] : llvm::enumerate(points)) {
       Point here{index, width, mask};
       for (unsigned loop : unrolledOuter)
@@ -211,6 +274,21 @@ Values Emitter::reduceLanesOnce(ArrayRef<Point> points, const Indices &index, Va
       if (blockedOuter)
         here.index[*blockedOuter] = point.index[*blockedOuter];
       here.index[nest.lane] = base;
+      if (seesNaN && width > 1) {
+        Value candidate = evaluateBody(here, {neutral(0, width)}).front(), &kept = accs[p * perPoint + u];
+        candidate = widen(candidate, width);
+        Value better = extremum(candidate, kept);
+        if (mask) {
+          better = arith::SelectOp::create(b, loc, mask, better, kept);
+          candidate = arith::SelectOp::create(b, loc, mask, candidate, kept);
+        }
+        kept = better;
+        if (unchecked[p] || last)
+          checkNaN(p, candidate, accs);
+        else
+          unchecked[p] = candidate;
+        continue;
+      }
       Values before;
       for (unsigned o = 0; o < numOutputs; ++o)
         before.push_back(accs[(p * numOutputs + o) * perPoint + u]);
@@ -226,24 +304,24 @@ Values Emitter::reduceLanesOnce(ArrayRef<Point> points, const Indices &index, Va
   std::optional<int64_t> vectors = getConstantIntValue(vectorEnd);
   if (vectors && *vectors / V * static_cast<int64_t>(points.size()) <= kMaxOuterPoints) {
     for (int64_t i = 0; i < *vectors / V; ++i)
-      partials = step(math.constant(i * V), V, nullptr, i % U, partials);
+      partials = step(math.constant(i * V), V, nullptr, i % U, partials, (i + 1) * V == *vectors);
   } else {
     OpFoldResult mainEnd = math.roundDown(extent, V * U);
     partials = loop(math.constant(0), mainEnd, V * U, partials, [&](OpFoldResult base, Values accs) {
       for (int64_t u = 0; u < U; ++u)
-        accs = step(math.add(base, math.constant(u * V)), V, nullptr, u, accs);
+        accs = step(math.add(base, math.constant(u * V)), V, nullptr, u, accs, u + 1 == U);
       return accs;
     });
     if (U > 1)
       partials = loop(mainEnd, vectorEnd, V, partials,
-                      [&](OpFoldResult base, Values accs) { return step(base, V, nullptr, 0, accs); });
+                      [&](OpFoldResult base, Values accs) { return step(base, V, nullptr, 0, accs, true); });
   }
   if (nest.scalarTail)
     return loop(vectorEnd, extent, 1, partials,
-                [&](OpFoldResult base, Values accs) { return step(base, 1, nullptr, U, accs); });
+                [&](OpFoldResult base, Values accs) { return step(base, 1, nullptr, U, accs, true); });
   return loop(vectorEnd, extent, V, partials, [&](OpFoldResult base, Values accs) {
     Value mask =
         vector::CreateMaskOp::create(b, loc, VectorType::get({V}, b.getI1Type()), math.value(math.sub(extent, base)));
-    return step(base, V, mask, 0, accs);
+    return step(base, V, mask, 0, accs, true);
   });
 }

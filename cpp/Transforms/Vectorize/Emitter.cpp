@@ -77,7 +77,7 @@ SmallVector<Point> Emitter::pointsOf(const Indices &index, ArrayRef<Slot> slots)
   for (const Indices &outer : combinations(unrolledOuter, index))
     for (int64_t row = 0; row < blockRows; ++row)
       for (const Slot &slot : slots) {
-        points.push_back({outer, slot.width, slot.mask});
+        points.push_back({outer, slot.width, slot.mask, row});
         points.back().index[nest.lane] = slot.base;
         if (blockedOuter)
           points.back().index[*blockedOuter] = math.add(outer[*blockedOuter], math.constant(row));
@@ -180,7 +180,7 @@ void Emitter::chooseTile() {
   int64_t maxPoints = reduces ? kMaxOuterPoints : 1;
   if (staticLanes && laneVectors <= kMaxTileVectors)
     maxPoints = std::max(maxPoints, kMaxTileVectors / laneVectors);
-  blockedOuter = findResultLoop();
+  blockedOuter = nest.transposed ? nest.transposed : findResultLoop();
   if (blockedOuter) {
     blockFactor = nest.lanes;
     maxPoints = 1;
@@ -207,7 +207,9 @@ void Emitter::chooseTile() {
 Values Emitter::lanes(const Indices &index, Values tensors) {
   OpFoldResult extent = size(nest.lane);
   int64_t laneSize = nest.sizes[nest.lane], V = nest.lanes;
-  if (nest.isStatic(nest.lane) && outerPoints * blockRows * llvm::divideCeil(laneSize, V) <= kMaxTileVectors) {
+  bool squares = nest.transposed.has_value();
+  if (nest.isStatic(nest.lane) && !squares &&
+      outerPoints * blockRows * llvm::divideCeil(laneSize, V) <= kMaxTileVectors) {
     SmallVector<Slot> slots;
     for (int64_t base = 0; base + V <= laneSize; base += V)
       slots.push_back({math.constant(base), V, nullptr});
@@ -230,6 +232,8 @@ Values Emitter::lanes(const Indices &index, Values tensors) {
   int64_t U = nest.unroll, points = outerPoints * blockRows;
   if (!nest.reductions.empty())
     U = std::min(U, points >= kWantedAccumulators ? 1 : kMaxTileVectors / points);
+  if (squares)
+    U = 1;
   OpFoldResult mainEnd = math.roundDown(extent, V * U), vectorEnd = math.roundDown(extent, V);
   tensors = loop(math.constant(0), mainEnd, V * U, tensors, [&](OpFoldResult base, Values inner) {
     SmallVector<Slot> slots;
@@ -260,6 +264,9 @@ Values Emitter::block(const Indices &index, ArrayRef<Slot> slots, Values tensors
   SmallVector<Point> points = pointsOf(index, slots);
   unsigned numOutputs = tensors.size();
   if (nest.reductions.empty()) {
+    squares.clear();
+    if (nest.transposed && blockRows == nest.lanes && slots.size() == 1 && slots.front().width == nest.lanes)
+      readTransposed(points.front());
     // Each point is finished before the next: one vector's intermediate values
     // are alive at a time.
     for (const Point &point : points) {

@@ -40,6 +40,7 @@ struct Point {
   Indices index;
   int64_t width = 1;
   mlir::Value mask; // lanes that are there; null for all
+  int64_t row = 0;  // which of the rows that are taken together
 };
 
 /// A piece of the lane loop: the first lane's index, the width, the mask.
@@ -94,19 +95,34 @@ private:
   // reduction.
   Values accumulate(llvm::ArrayRef<Point> points, Values inits);
   Values reduceLanes(const Indices &index, Values tensors);
-  Values reduceLanesOnce(llvm::ArrayRef<Point> points, const Indices &index, Values partials, int64_t perPoint);
+  /// Adds the lanes of one step of the other reduction loops; `vectors` partial
+  /// vectors are kept for each point and output.
+  Values reduceLanesOnce(llvm::ArrayRef<Point> points, const Indices &index, Values partials, int64_t vectors);
   mlir::Value combine(unsigned output, mlir::Value lhs, mlir::Value rhs);
   mlir::Value combineTree(unsigned output, Values parts);
   /// Reduces each of as many vectors as there are lanes; lane i of the result is
   /// vector i's.
   mlir::Value combineTransposed(unsigned output, Values rows);
   mlir::Value neutral(unsigned output, int64_t width);
+  /// Whether the lanes reduce floats to a maximum or minimum: then NaN is looked
+  /// for beside the comparisons, which become one instruction each.
+  bool isExtremum() const;
+  mlir::Value quietNaN(int64_t width);
+  /// The larger (or smaller) of two vectors; `kept`, which is never NaN, where
+  /// `candidate` is.
+  mlir::Value extremum(mlir::Value candidate, mlir::Value kept);
+  /// The extremum of the lanes of a vector without NaN.
+  mlir::Value extremumOfLanes(mlir::Value vec);
 
   // Points.
   Values evaluateBody(const Point &point, llvm::ArrayRef<mlir::Value> outputs);
   mlir::Value evaluateExtract(mlir::tensor::ExtractOp op, const Point &point, mlir::Value tensor,
                               llvm::ArrayRef<mlir::OpFoldResult> bases, llvm::ArrayRef<mlir::Value> vectors,
                               llvm::ArrayRef<Spread> spreads);
+  /// Reads a square of every operand that lies across the lanes, one vector for
+  /// each of the rows that are taken together.
+  void readTransposed(const Point &first);
+  Values transpose(Values rows);
   mlir::Value readOperand(mlir::OpOperand &operand, const Point &point, mlir::Value tensor);
   mlir::Value readVector(mlir::Value tensor, llvm::ArrayRef<mlir::OpFoldResult> indices, const Point &point);
   mlir::Value writeVector(mlir::Value value, mlir::Value tensor, llvm::ArrayRef<mlir::OpFoldResult> indices,
@@ -133,8 +149,9 @@ private:
                                         // `blockRows` at a time
   int64_t blockFactor = 1;
   int64_t blockRows = 1;
-  Values initScalars; // per output: the value that fills the initial tensor, or
-                      // null
+  llvm::DenseMap<unsigned, Values> squares; // per transposed operand: the vectors of the current rows
+  Values initScalars;                       // per output: the value that fills the initial tensor, or
+                                            // null
 };
 
 } // namespace tilewright::vectorize

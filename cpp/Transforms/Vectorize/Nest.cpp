@@ -180,6 +180,24 @@ LogicalResult findSizes(Nest &nest, std::string &reason) {
   return success();
 }
 
+/// The loop along which an operand that strides along the lanes is contiguous,
+/// if squares of that loop and the lanes can be turned in registers.
+std::optional<unsigned> transposedLoop(const Nest &nest, AffineMap map, Type element) {
+  if (nest.laneIsReduction || !nest.reductions.empty() || map.getNumResults() < 2 || !element.isIntOrFloat() ||
+      element.getIntOrFloatBitWidth() < 8 || !llvm::isPowerOf2_64(nest.lanes))
+    return std::nullopt;
+  auto last = dyn_cast<AffineDimExpr>(map.getResults().back());
+  if (!last || last.getPosition() == nest.lane)
+    return std::nullopt;
+  unsigned loop = last.getPosition();
+  AffineExpr lane = getAffineDimExpr(nest.lane, map.getContext());
+  for (AffineExpr expr : map.getResults().drop_back())
+    if (expr.isFunctionOfDim(loop) || (expr.isFunctionOfDim(nest.lane) && expr != lane))
+      return std::nullopt;
+  bool tooShort = nest.isStatic(loop) && nest.sizes[loop] < nest.lanes;
+  return tooShort ? std::nullopt : std::optional<unsigned>(loop);
+}
+
 LogicalResult checkOperands(Nest &nest, std::string &reason) {
   linalg::GenericOp op = nest.op;
   for (OpOperand &operand : op->getOpOperands()) {
@@ -209,6 +227,13 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
     // Memory holds i1 as bytes, but a vector of i1 would be read as bits.
     if (access == Access::Contiguous && type.getElementType().isInteger(1))
       access = Access::PerLane;
+    if (access == Access::PerLane && !op.isDpsInit(&operand)) {
+      std::optional<unsigned> loop = transposedLoop(nest, map, type.getElementType());
+      if (loop && (!nest.transposed || nest.transposed == loop)) {
+        nest.transposed = loop;
+        access = Access::Transposed;
+      }
+    }
     nest.access.back() = access;
     if (op.isDpsInit(&operand)) {
       if (!nest.laneIsReduction && !map.isFunctionOfDim(nest.lane)) {
@@ -227,7 +252,7 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
     }
     // A scalar remainder is exact for every access; a masked one can only be
     // contiguous.
-    nest.scalarTail |= access == Access::PerLane;
+    nest.scalarTail |= access == Access::PerLane || access == Access::Transposed;
   }
   return success();
 }

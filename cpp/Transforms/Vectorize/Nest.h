@@ -16,6 +16,7 @@ namespace tilewright::vectorize {
 enum class Access {
   Uniform,    // the same element for every lane
   Contiguous, // neighbours in the last dimension
+  Transposed, // neighbours of the loop `Nest::transposed` are neighbours in memory
   PerLane     // anything else: one scalar access per lane
 };
 
@@ -32,8 +33,9 @@ struct Nest {
   mlir::linalg::GenericOp op;
   int64_t lane = 0, lanes = 0, unroll = 1;
   bool laneIsReduction = false;
-  bool scalarTail = false;                                     // the remainder along the lanes cannot be masked
-  llvm::SmallVector<int64_t> sizes;                            // per loop; kDynamic where only known at run time
+  std::optional<unsigned> transposed; // the loop along which operands that lie across the lanes are contiguous
+  bool scalarTail = false;            // the remainder along the lanes cannot be masked
+  llvm::SmallVector<int64_t> sizes;   // per loop; kDynamic where only known at run time
   llvm::SmallVector<std::pair<unsigned, unsigned>> sizeSource; // per loop: operand and dimension that has its size
   llvm::SmallVector<unsigned> outer, reductions;               // loops other than the lane
   llvm::SmallVector<Access> access;                            // per operand

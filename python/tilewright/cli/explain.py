@@ -6,6 +6,7 @@ import argparse
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,27 +17,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the script as `python SCRIPT.py` would, and print the explanations after its own output."""
+    for function in run_script(options.script, options.arguments):
+        print(f"\n{function.explain()}")
+    return 0
+
+
+def run_script(script: str, arguments: list[str]) -> list[Any]:
+    """Run a script as `python SCRIPT.py ARGUMENTS` would.
+
+    Returns:
+        The functions of `tw.jit` that it called.
+
+    Raises:
+        ArgumentError: it compiled none.
+    """
     from .. import api, errors
 
-    path = Path(options.script)
+    path = Path(script)
     if not path.is_file():
-        raise FileNotFoundError(2, "no such file", options.script)
+        raise FileNotFoundError(2, "no such file", script)
     jitted = api.watch_functions()
     before = sys.argv, sys.path[:]
-    sys.argv = [options.script, *options.arguments]
+    sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        runpy.run_path(options.script, run_name="__main__")
+        runpy.run_path(script, run_name="__main__")
     except SystemExit as stop:
         if stop.code not in (None, 0):
             raise
     finally:
         sys.argv, sys.path[:] = before
-    shown = 0
-    for function in jitted:
-        if function.cache_info().currsize:
-            print(f"\n{function.explain()}")
-            shown += 1
-    if not shown:
-        raise errors.ArgumentError(f"{options.script}: compiled no function with tw.jit")
-    return 0
+    called = [function for function in jitted if function.cache_info().currsize]
+    if not called:
+        raise errors.ArgumentError(f"{script}: compiled no function with tw.jit")
+    return called

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pipeline": ("pipeline", "print the stages, and the tw-opt command of each"),
     "compile": ("compile", "go on from a dumped module to an object file"),
     "explain": ("explain", "run a script and explain every function it compiled"),
+    "roofline": ("roofline", "measure this machine's ceilings, and the kernels of a program under them"),
     "config": ("config", "print all settings and where they come from"),
     "version": ("version", "print the versions of Tilewright and its toolchain"),
 }
@@ -73,7 +74,7 @@ def _guard(command: str, run) -> int:
         return code
     except TilewrightError as error:
         # A script's own line matters; for a file or a flag the line of ours that noticed does not.
-        if command == "explain" or not isinstance(error, (FormatError, ArgumentError)):
+        if command in ("explain", "roofline") or not isinstance(error, (FormatError, ArgumentError)):
             return _complain(command, str(error))
         return _complain(
             command, f"{error.message} ({error.help.rstrip('.')})" if error.help else error.message

@@ -143,6 +143,18 @@ class LanguageModel:
     def _compile(self) -> program_store.Programs:
         return compile_programs(self.config, self._specs, self.context, self.target, self._report)
 
+    def lower(self, tokens: int, *, end: int) -> tw.Lowered:
+        """Return the program that feeds `tokens` tokens, the last at position `end` - 1, for exactly these sizes.
+
+        What runs is compiled for any position; this is for looking at it, as `tilewright roofline` does.
+
+        Raises:
+            ArgumentError: the tokens do not fit.
+        """
+        if not 1 <= tokens <= end <= self.context:
+            raise ArgumentError(f"lower: {tokens} tokens up to position {end} do not fit into {self.context}")
+        return _lower_one(llama.next_logits, self.config, self._specs, self.context, self.target, tokens, end)
+
     def _new_cache(self) -> list[np.ndarray]:
         c = self.config
         shapes = [(c.kv_heads, self.context, width) for width in (c.head_dim, c.value_dim)] * c.layers
@@ -251,6 +263,19 @@ def _compile_one(
     count: int | None,
 ) -> Any:
     """Compile `function` for `count` tokens, or for any number of them; weights stay arguments."""
+    return _lower_one(function, config, specs, context, target, count).compile().executable
+
+
+def _lower_one(
+    function: Callable[..., Any],
+    config: LlamaConfig,
+    specs: Any,
+    context: int,
+    target: str,
+    count: int | None,
+    end: int | None = None,
+) -> Any:
+    """Lower `function` for `count` tokens, the last at position `end` - 1; None leaves a number open."""
     size = tw.Dim("tokens", max=context) if count is None else count
     table = tw.spec((size, config.rotary // 2), "float32")
     cache = [
@@ -262,5 +287,5 @@ def _compile_one(
     ]
     jitted = tw.jit(partial(function, config), weight_argnums=0, donate_argnums=2, target=target)
     arguments = (specs, (table, table), cache, tw.spec((size,), "int32"))
-    positions = tw.spec((tw.Dim("positions", max=context),), "int32")
-    return jitted.lower(*arguments, positions).compile().executable
+    positions = tw.spec((tw.Dim("positions", max=context) if end is None else end,), "int32")
+    return jitted.lower(*arguments, positions)

@@ -54,3 +54,21 @@ func.func @square(%x: f32) -> f32 {
   %p = math.powf %x, %two : f32
   return %p : f32
 }
+
+// -----
+
+// AVX-512 multiplies by a power of two in one instruction; without it two factors do.
+// CHECK-LABEL: module attributes {tw.target
+// CHECK:         llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"
+// CHECK:         func @narrow
+// CHECK:         arith.shrsi
+module attributes {tw.target = #tw.target<kind = "cpu", cpu = "skylake-avx512", features = "+avx512f,+avx512vl", facts = {vector_bits = 512 : i64}>} {
+  func.func @wide(%v: vector<16xf32>) -> vector<16xf32> {
+    %e = math.exp %v : vector<16xf32>
+    return %e : vector<16xf32>
+  }
+  func.func @narrow(%s: f32) -> f32 {
+    %e = math.exp %s : f32
+    return %e : f32
+  }
+}

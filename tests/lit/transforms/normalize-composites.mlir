@@ -6,7 +6,9 @@
 // CHECK: tw.sub
 // CHECK: tw.exp
 // CHECK: tw.sum
-// CHECK: tw.div
+// CHECK: tw.reciprocal %{{.*}} : tensor<?xf32>
+// CHECK: tw.mul
+// CHECK-NOT: tw.div
 // KEEP-LABEL: func.func @softmax
 // KEEP-NEXT: tw.softmax
 func.func @softmax(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {

@@ -38,8 +38,8 @@ func.func @bias_relu(%a: tensor<4x?xf32>, %b: tensor<?x32xf32>, %bias: tensor<32
 // Must not fire: the consumer reads the tile transposed, so no write matches and the tile stays in memory.
 // CHECK-LABEL: func @transposed_reader
 // CHECK:         vector.transfer_write
-// CHECK:         tensor.extract
-// CHECK:         vector.from_elements
+// CHECK:         scf.for
+// CHECK-COUNT-16:  vector.transfer_read {{.*}} : tensor<?x16xf32>, vector<16xf32>
 func.func @transposed_reader(%x: tensor<?x16xf32>, %t: tensor<?x16xf32>, %out: tensor<16x?xf32>) -> (tensor<?x16xf32>, tensor<16x?xf32>) {
   %e = linalg.exp {tw.config = #cfg} ins(%x : tensor<?x16xf32>) outs(%t : tensor<?x16xf32>) -> tensor<?x16xf32>
   %r = linalg.generic {

@@ -2,18 +2,26 @@
 
 #row = #tw.config<workgroup = [], tile = [], lane = 1, vector = 16, unroll = 4, lowering = "vector">
 
-// The maximum of a row: four partial vectors from minus infinity, a remainder that leaves masked lanes alone, a tree.
+// The maximum of a row: four partial vectors from minus infinity, one comparison each, and the lanes that have seen NaN,
+// two vectors at a time; a remainder that leaves masked lanes alone; a tree.
 // CHECK-LABEL: func @row_max
-// CHECK:         %[[NINF:.*]] = arith.constant dense<0xFF800000> : vector<16xf32>
-// CHECK:         %[[MAIN:.*]]:4 = scf.for {{.*}} step %c64 iter_args(%{{.*}} = %[[NINF]], %{{.*}} = %[[NINF]], %{{.*}} = %[[NINF]], %{{.*}} = %[[NINF]])
-// CHECK-COUNT-4:   arith.maximumf {{.*}} : vector<16xf32>
+// CHECK-DAG:     %[[NINF:.*]] = arith.constant dense<0xFF800000> : vector<16xf32>
+// CHECK-DAG:     %[[NONE:.*]] = arith.constant dense<false> : vector<16xi1>
+// CHECK:         %[[MAIN:.*]]:5 = scf.for {{.*}} step %c64 iter_args(%{{.*}} = %[[NINF]], %{{.*}} = %[[NINF]], %{{.*}} = %[[NINF]], %{{.*}} = %[[NINF]], %[[SEEN:.*]] = %[[NONE]])
+// CHECK:           arith.cmpf ogt, %[[X0:.*]], %{{.*}} : vector<16xf32>
+// CHECK:           arith.cmpf ogt, %[[X1:.*]], %{{.*}} : vector<16xf32>
+// CHECK:           %[[NAN:.*]] = arith.cmpf uno, %[[X1]], %[[X0]] : vector<16xf32>
+// CHECK:           arith.ori %[[SEEN]], %[[NAN]]
+// CHECK-COUNT-2:   arith.cmpf ogt
+// CHECK:           arith.cmpf uno
 // CHECK:         scf.for {{.*}} step %c16
 // CHECK:         scf.for {{.*}} step %c16
 // CHECK:           %[[MASK:.*]] = vector.create_mask
-// CHECK:           %[[NEW:.*]] = arith.maximumf
+// CHECK:           %[[NEW:.*]] = arith.select
 // CHECK:           arith.select %[[MASK]], %[[NEW]]
-// CHECK-COUNT-3: arith.maximumf {{.*}} : vector<16xf32>
-// CHECK:         %[[MAX:.*]] = vector.reduction <maximumf>
+// CHECK:         %[[ANY:.*]] = vector.reduction <or>
+// CHECK-COUNT-8: vector.shuffle
+// CHECK:         %[[MAX:.*]] = arith.select %[[ANY]]
 // CHECK:         tensor.insert %[[MAX]]
 func.func @row_max(%x: tensor<1x?xf32>, %out: tensor<1xf32>) -> tensor<1xf32> {
   %ninf = arith.constant 0xFF800000 : f32

@@ -23,6 +23,10 @@ from ..facts import KernelFacts, OpFacts
 TASK_ELEMENTS = 16384
 #: Multiply-adds that one task of a contraction computes at least.
 TASK_FMAS = 1 << 17
+#: Rows of the operand, which are columns of the result, that a task of a transposition takes.
+SQUARE_COLUMNS = 64
+#: Vectors of neighbouring results that a reduction across rows keeps in registers.
+COLUMN_VECTORS = 16
 #: Kernels with less work than this run on the calling thread.
 SERIAL_WORK = 1 << 15
 
@@ -87,8 +91,35 @@ def pick_lane(op: OpFacts, machine: Machine) -> tuple[int, str]:
                 f"loop d{loop} reads {len(op.accesses) - strided} of {len(op.accesses)} operands contiguously"
             )
     if best_cost >= 4.0:
+        lane, across = transposed_loops(op, machine)
+        if across >= 0:
+            return lane, f"squares of d{across} and d{lane} are turned in registers"
         return -1, "every loop strides through an operand"
     return best, reason
+
+
+def transposed_loops(op: OpFacts, machine: Machine) -> tuple[int, int]:
+    """Two loops whose squares can be transposed in registers.
+
+    Returns:
+        The loop along which results are contiguous, and the one along which every operand is that strides along the
+        first; (-1, -1) where there are none.
+    """
+    none = (-1, -1)
+    if op.reductions() or any(not a.results for a in op.outputs):
+        return none
+    wide = [d for d in op.parallel() if op.ranges[d] is None or (op.ranges[d] or 0) >= lanes(machine)]
+    for lane in wide:
+        if not all(a.results[-1] == f"d{lane}" and a.contiguous_along(lane) for a in op.outputs):
+            continue
+        strided = [a for a in op.inputs if not a.contiguous_along(lane)]
+        for across in wide:
+            if across != lane and all(
+                a.results[-1] == f"d{across}" and a.contiguous_along(across) and f"d{lane}" in a.results
+                for a in strided
+            ):
+                return lane, across
+    return none
 
 
 def _vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: Any) -> Config:
@@ -221,6 +252,10 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     for d in spread[:-1]:
         group[d] = 1
     rows = 8 if has_contraction else max(1, min(64, TASK_ELEMENTS // max(length, 1)))
+    # Results that lie side by side are summed up side by side: long stretches of memory are what a task asks for.
+    side_by_side = not has_contraction and row >= 0 and row == pick_lane(root, machine)[0]
+    if side_by_side:
+        rows = max(COLUMN_VECTORS * lanes(machine), TASK_ELEMENTS // max(length, 1))
     if row >= 0:
         known = root.ranges[row]
         if row == _column_loop(root) and (panel := _panel_of(kernel)):
@@ -232,9 +267,15 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     tile: tuple[int, ...] = ()
     if not has_contraction and row >= 0:
         tile = tuple(1 if d in kernel.parallel else 0 for d in range(len(root.loops)))
+    alone = all(op is root or op.kind == "linalg.fill" for op in kernel.ops)
+    if side_by_side and tile:
+        # What several members share has to stay in the cache; one member alone keeps its sums in registers.
+        tile = (*tile[:row], 0 if alone else 4 * lanes(machine), *tile[row + 1 :])
     configs = []
     for op in kernel.ops:
         unroll = 4 if op.reductions() and not op.contracts() else 2
+        if side_by_side and alone:
+            unroll = COLUMN_VECTORS
         if op is root:
             configs.append(_vectorised(op, machine, unroll, workgroup=tuple(group), tile=tile))
         else:
@@ -246,9 +287,18 @@ def _map(kernel: KernelFacts, machine: Machine) -> list[Config]:
     root = kernel.root
     group = [0] * len(root.loops)
     budget = TASK_ELEMENTS
+    lane = pick_lane(root, machine)[0]
+    straight = lane < 0 or all(a.contiguous_along(lane) for a in root.accesses)
+    squares = (-1, -1) if straight else transposed_loops(root, machine)
     for d in reversed(kernel.parallel):
         size = root.ranges[d]
-        if size is None:
+        if d in squares:
+            # Few enough rows that the lines they share with the next square stay in the cache even where all rows
+            # start at multiples of a power of two.
+            most = SQUARE_COLUMNS if d == squares[0] else TASK_ELEMENTS // SQUARE_COLUMNS
+            group[d] = min(most, size) if size is not None else most
+            budget = 1
+        elif size is None:
             group[d] = max(1, budget)
             budget = 1 if d != kernel.parallel[-1] else max(1, budget // 1024)
         elif size <= budget:

@@ -1,0 +1,122 @@
+"""Long reductions, reductions across rows, extrema with NaN, and transpositions: where chunks, squares and tails end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tilewright as tw
+from op_matrix import fresh_rng
+from tilewright import runtime
+
+LENGTHS = [1, 15, 16, 65535, 65536, 131071, 131072, 131079, 1000003]
+PERMUTATIONS = [
+    ((17, 33), (1, 0)),
+    ((16, 16), (1, 0)),
+    ((15, 64), (1, 0)),
+    ((257, 130), (1, 0)),
+    ((3, 40, 21), (0, 2, 1)),
+    ((5, 18, 3, 35), (0, 2, 1, 3)),
+    ((2, 19, 6, 48), (0, 1, 3, 2)),
+    ((32, 3, 7, 20), (3, 2, 1, 0)),
+    ((2, 3, 16, 5, 17), (4, 0, 2, 3, 1)),
+]
+
+
+@pytest.fixture
+def rng():
+    return fresh_rng()
+
+
+@pytest.fixture
+def threads():
+    before = runtime.num_threads()
+    yield runtime.set_num_threads
+    runtime.set_num_threads(before)
+
+
+def close(result, expected, scale):
+    np.testing.assert_allclose(np.asarray(result, np.float64), expected, rtol=0, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_total_of_a_long_array(length, rng):
+    x = rng.standard_normal(length).astype(np.float32)
+    wide = x.astype(np.float64)
+    total = tw.jit(lambda x: (x.sum(), x.max(), (x * x).mean()))
+    sums, largest, power = total(x)
+    close(sums, wide.sum(), np.abs(wide).sum())
+    assert largest == x.max()
+    close(power, (wide * wide).mean(), 1 + (wide * wide).mean())
+
+
+def test_total_of_a_size_known_at_run_time(rng):
+    traced = tw.jit(lambda x: x.sum()).trace(tw.spec((tw.Dim("n", min=1),), "float32"))
+    total = traced.lower().compile()
+    for length in LENGTHS:
+        x = rng.standard_normal(length).astype(np.float32)
+        close(total(x), x.astype(np.float64).sum(), np.abs(x).sum())
+
+
+@pytest.mark.parametrize(
+    "shape", [(5000, 37), (300001, 3), (4096, 768), (70000, 1), (2, 200003), (3, 5, 40007)]
+)
+@pytest.mark.parametrize("axis", [0, -1])
+def test_sums_along_either_end(shape, axis, rng):
+    x = rng.standard_normal(shape).astype(np.float32)
+    wide = x.astype(np.float64)
+    close(tw.jit(lambda x: x.sum(axis=axis))(x), wide.sum(axis), np.abs(wide).sum(axis).max())
+    np.testing.assert_array_equal(tw.jit(lambda x: x.max(axis=axis))(x), x.max(axis))
+
+
+def test_integers_are_exact(rng):
+    x = rng.integers(-(2**20), 2**20, 300007).astype(np.int32)
+    assert tw.jit(lambda x: x.sum())(x) == x.sum()
+
+
+def test_bits_do_not_depend_on_threads(rng, threads):
+    x = rng.standard_normal((1031, 773)).astype(np.float32)
+    program = tw.jit(lambda x: (x.sum(), x.sum(axis=0), tw.nn.softmax(x, axis=-1), x.T, x.var()))
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        results.append([np.asarray(r).tobytes() for r in program(x)])
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("length", [1, 7, 16, 40, 64, 65, 100, 769, 5000, 140000])
+def test_extrema_see_every_nan(length, rng):
+    largest, smallest = tw.jit(lambda x: x.max(axis=-1)), tw.jit(lambda x: x.min(axis=-1))
+    x = rng.standard_normal((20, length)).astype(np.float32)
+    x[1] = -np.inf
+    x[2] = np.inf
+    for row in range(3, 20):
+        x[row, rng.integers(length)] = np.nan
+    np.testing.assert_array_equal(largest(x), x.max(-1))
+    np.testing.assert_array_equal(smallest(x), x.min(-1))
+
+
+def test_softmax_of_rows_with_nan_and_infinities(rng):
+    x = rng.standard_normal((6, 83)).astype(np.float32) * 30
+    x[1, 5] = np.nan
+    x[2, 7:] = -np.inf
+    x[3] = -np.inf
+    x[4, 0] = np.inf
+    result = tw.jit(lambda x: tw.nn.softmax(x, axis=-1))(x)
+    with np.errstate(invalid="ignore"):
+        e = np.exp(x.astype(np.float64) - x.max(-1, keepdims=True))
+    np.testing.assert_allclose(result, e / e.sum(-1, keepdims=True), rtol=2e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int8, np.int64, np.bool_])
+@pytest.mark.parametrize(("shape", "permutation"), PERMUTATIONS)
+def test_transposition(shape, permutation, dtype, rng):
+    x = rng.integers(0, 2 if dtype is np.bool_ else 100, shape).astype(dtype)
+    result = tw.jit(lambda x: tw.transpose(x, permutation))(x)
+    np.testing.assert_array_equal(result, x.transpose(permutation))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (33, 47), (257, 300)])
+def test_transposed_operand_of_a_chain(shape, rng):
+    x, y = rng.standard_normal(shape).astype(np.float32), rng.standard_normal(shape[::-1]).astype(np.float32)
+    result = tw.jit(lambda x, y: x.T * 2.0 + y)(x, y)
+    np.testing.assert_allclose(result, x.T * np.float32(2) + y, rtol=3e-7, atol=1e-6)
