@@ -58,7 +58,13 @@ class Function(Dispatcher):
     """
 
     def __init__(self, fn: Callable[..., Any], options: Options):
-        super().__init__(self._miss, options.static_positions, options.static_names)
+        super().__init__(
+            self._miss,
+            options.static_positions,
+            options.static_names,
+            sorted(options.weights),
+            [name for name in options.positional if options.is_weight(name)],
+        )
         self._fn = fn
         self._options = options
         self._families: dict[Any, Family] = {}
@@ -144,17 +150,20 @@ class Function(Dispatcher):
         else:
             self._slow_hits += 1
         compiled = program.compiled
+        executable = compiled.executable
+        leaves = [leaf.value for leaf in call.leaves if not leaf.weight]
+        added = program.added
         if call.has_weights:
-            inputs = [leaf.value for leaf in call.leaves if not leaf.weight]
-            return pytree.unflatten(
-                compiled.out_tree, program.bound(call.leaves).executable.call_tuple(*inputs)
-            )
+            bound, gone = program.bound(call.leaves)
+            executable, added = bound.executable, False
+            if gone is not None:
+                self.discard(gone.executable)
         unflatten = functools.partial(pytree.unflatten, compiled.out_tree)
-        if isinstance(compiled.executable, _native()) and not program.added and call.plain:
+        if isinstance(executable, _native()) and not added and call.plain:
             # A single result needs no Python at all on its way back.
             native = None if compiled.out_tree.kind == "leaf" else unflatten
-            program.added = self.add(args, kwargs, compiled.executable, native)
-        return unflatten(compiled.executable.call_tuple(*[leaf.value for leaf in call.leaves]))
+            program.added = self.add(args, kwargs, executable, native)
+        return unflatten(executable.call_tuple(*leaves))
 
     def _compile_sized(self, call: Call, family: Family, shapes: list[Any]) -> SizedProgram:
         self._misses += 1

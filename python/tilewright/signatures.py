@@ -62,21 +62,23 @@ class SizedProgram:
                     return False
         return True
 
-    def bound(self, leaves: list[Leaf]) -> Compiled:
-        """The program with these very weight arrays bound; packed at first sight of them."""
+    def bound(self, leaves: list[Leaf]) -> tuple[Compiled, Compiled | None]:
+        """Return the program with these very weight arrays bound, packed at first sight; and one that is let go for it.
+
+        A loop that makes new weights at each step must not pile up packed copies.
+        """
         weights = [leaf for leaf in leaves if leaf.weight]
         key = tuple(id(leaf.value) for leaf in weights)
-        found = self._bound.get(key)
+        found, gone = self._bound.get(key), None
         if found is None:
             # With all arguments that are weights bound, what is called has the other ones only.
             program = self.compiled.with_bound({leaf.name: leaf.value for leaf in weights})
             # The arrays are kept: an id means something only while its object lives.
             found = ([leaf.value for leaf in weights], program)
-            # A loop that makes new weights at each step must not pile up packed copies.
             if len(self._bound) >= 4:
-                self._bound.pop(next(iter(self._bound)))
+                gone = self._bound.pop(next(iter(self._bound)))[1]
             self._bound[key] = found
-        return found[1]
+        return found[1], gone
 
     def with_weights(self) -> list[Compiled]:
         """Its copies with weights bound."""
