@@ -6,6 +6,7 @@ import logging
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ class Options:
         override: Folder whose `NN-stage.mlir` files take the place of what was computed, or None; not that of `dump`.
         step: Given by a thread whose module has a context of its own: passes then run without the interpreter's lock,
             each pipeline of passes and the code generator inside this context manager.
+        progress: Called with a stage's name, the stages that are done and their number, before each stage.
     """
 
     target: str = "cpu"
@@ -38,6 +40,13 @@ class Options:
     dump: str | None = None
     override: str | None = None
     step: AbstractContextManager[Any] | None = None
+    progress: Callable[[str, int, int], None] | None = None
+
+    def begin(self, stage: str) -> None:
+        """Say which stage comes now; the object is the last one."""
+        if self.progress is not None:
+            names = [*stages.NAMES[1:], "object"]
+            self.progress(stage, names.index(stage), len(names))
 
 
 @dataclass
@@ -222,6 +231,7 @@ def lower(
         current = _exchange(_clone(module), options)
         _describe(current)
         for stage in rows:
+            options.begin(stage.name)
             started = time.perf_counter()
             current = _advance(current, stage, machine, options, report)
             report.seconds[stage.name] = time.perf_counter() - started
@@ -348,6 +358,7 @@ def compile(
     options, report = options or Options(), report if report is not None else Report()
     machine = base.find(target) if isinstance(target, str) else target
     final = lower(module, machine, "llvm", options, report)
+    options.begin("object")
     started = time.perf_counter()
     with final.context, options.step or nullcontext():
         code = machine.emit(final, options.opt_level)

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .trace import Argument, Output, Program
 
 __all__ = ["Lowered", "Traced", "executable_of", "key_components", "pinned", "to_bytecode"]
+
+Progress = Callable[[str, int, int], None]
 
 _log = logging.getLogger("tilewright.compile")
 _fusion_log = logging.getLogger("tilewright.fusion")
@@ -142,11 +144,13 @@ class Lowered:
         return module.operation.get_asm(enable_debug_info=locations)
 
     @errors.trim_traceback
-    def compile(self, *, specialize: int = 0) -> Compiled:
+    def compile(self, *, specialize: int = 0, progress: Progress | None = None) -> Compiled:
         """Compile, or find what was compiled before in the disk cache.
 
         Args:
             specialize: calls with the same sizes after which these get a variant, see `Compiled.variants`; 0 is never.
+            progress: called before each stage with its name, the number of stages done and of all; not at all for what
+                is found.
 
         Raises:
             LoweringError: a pass refused, with the user's line and a reproducer.
@@ -155,7 +159,7 @@ class Lowered:
         if self.interprets:
             executable: Any = self._target.executable(program)
         else:
-            executable, _ = executable_of(program, self.target)
+            executable, _ = executable_of(program, self.target, progress=progress)
         if program.constants:
             executable = executable.bind(program.constants)
         return Compiled(
@@ -255,14 +259,17 @@ def _digest(text: str) -> str:
 
 
 def executable_of(
-    program: Program, name: str, step: AbstractContextManager[Any] | None = None
+    program: Program,
+    name: str,
+    step: AbstractContextManager[Any] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Any, bool]:
     """Compile a program, or find it in the disk cache.
 
     Args:
         program: what to compile.
         name: of the target.
-        step: see `pipeline.Options`.
+        step, progress: see `pipeline.Options`.
 
     Returns:
         The executable, without weights, and whether it was found.
@@ -276,6 +283,7 @@ def executable_of(
     target = base.find(name)
     store = cache.default()
     options = _options(program, name, step)
+    options.progress = progress
     components = key_components(program, target, name)
     key = cache.key_of(components)
     # A dump asks to see the stages, so they have to run; what a person edited is nobody else's.
@@ -294,6 +302,8 @@ def executable_of(
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
+        else:
+            store.log_miss(components, program.name)
     from . import pipeline
 
     started = time.perf_counter()
