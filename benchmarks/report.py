@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import statistics
 from collections.abc import Iterable
 
 from .runner import Result
+from .workload import all_workloads
+
+
+def names() -> list[str]:
+    """Return the workloads in the order of a report: parts first, then models, then what starts them."""
+    first_calls = ("compile_", "warm_", "call_")
+    models = ("smollm2", "minilm", "gpt2", "mlp", "ranker")
+
+    def rank(name: str) -> tuple[int, str]:
+        kind = 2 if name.startswith(first_calls) else 1 if name.startswith(models) else 0
+        # Numbers in names sort as numbers: 512 before 1024.
+        return kind, re.sub(r"\d+", lambda digits: digits[0].zfill(6), name)
+
+    return sorted(all_workloads(), key=rank)
 
 
 def json_line(result: Result) -> str:
@@ -49,7 +64,8 @@ def sweep_summary(result: Result, results: Iterable[Result]) -> dict[str, float 
     }
 
 
-def _time(ms: float | None) -> str:
+def time_text(ms: float | None) -> str:
+    """Return a time as text, with three digits and its unit."""
     if ms is None:
         return "–"
     if ms < 0.1:
@@ -75,14 +91,14 @@ def table(results: list[Result]) -> str:
             continue
         times = ratio(r, results)
         lines.append(
-            f"{r.system:<15}{r.threads:>8}{_time(r.p50_ms):>10}{_time(r.p99_ms):>10}"
+            f"{r.system:<15}{r.threads:>8}{time_text(r.p50_ms):>10}{time_text(r.p99_ms):>10}"
             f"{f'{times:.2f} ×' if times else '–':>15}"
             f"{f'{r.roofline:.0%}' if r.roofline is not None else '–':>9}"
-            f"{_time(r.compile_s * 1e3) if r.compile_s is not None else '–':>10}"
+            f"{time_text(r.compile_s * 1e3) if r.compile_s is not None else '–':>10}"
             f"{f'{r.max_error:.1e}' if r.max_error is not None else '–':>11}"
             f"{r.rounds:>5}{f'(-{r.dropped_rounds})' if r.dropped_rounds else '':<5}"
             f"{'' if r.correct else ' WRONG RESULT'}"
-            f"{f' library loaded in {_time(r.load_ms)}' if r.load_ms is not None else ''}".rstrip()
+            f"{f' library loaded in {time_text(r.load_ms)}' if r.load_ms is not None else ''}".rstrip()
         )
         if summary := sweep_summary(r, results):
             lines.append(

@@ -300,6 +300,14 @@ def test_exported_object_loads_again(tmp_path, bound):
     np.testing.assert_array_equal(np.frombuffer(weights, "float32", 8), 10 * A)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "bool"])
+def test_exported_header_is_one_comment(tmp_path, dtype):
+    compiled = tw.jit(lambda x: x).lower(tw.spec((4,), dtype)).compile()
+    export.export(compiled.executable, tmp_path, "same")
+    head = (tmp_path / "same.h").read_text().split("#ifndef")[0]
+    assert head.count("*/") == 1 and head.strip().endswith("*/")
+
+
 def test_export_name():
     with pytest.raises(tw.ArgumentError, match="no C identifier"):
         export.export(scale(), "unused", "my-model")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tilewright.roofline.ceilings import Ceilings
 
-from benchmarks import load, machine, report, systems
+from benchmarks import load, machine, render, report, systems
 from benchmarks.__main__ import main
 from benchmarks.runner import Result
 from benchmarks.workload import Workload, all_workloads
@@ -140,3 +140,33 @@ def test_unknown_names_are_refused():
 
 def test_every_system_has_a_preparation():
     assert set(systems._PREPARE) == set(systems.SYSTEMS)
+
+
+def test_results_are_rendered(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [
+        json.dumps({"machine": {"cpu": "some CPU", "cores": 2, "python": "3.11"}, "threads": 2,
+                    "flops": {"f32": 1e11}, "read": {"dram": 1e10}}),
+        *(report.json_line(Result("call_add8", system, 2, version="1.0", p50_ms=ms, p99_ms=ms, max_error=0.0,
+                                  correct=True, rounds=3, at="2026-01-01T00:00:00", foreign=0.1))
+          for system, ms in (("tilewright", 9.0), ("numpy", 2.0), ("tilewright", 1.0))),
+        report.json_line(Result("call_add8", "jax", 2, error="ImportError: no jax")),
+    ]  # fmt: skip
+    source = tmp_path / "bench.jsonl"
+    source.write_text("\n".join(rows) + "\n")
+    assert render.main([str(source), "--folder", str(tmp_path / "page")]) == 0
+    text = (tmp_path / "page" / "results.md").read_text()
+    assert "some CPU" in text and "f32 100 GFLOP/s" in text
+    # The later of two measurements counts: 2 ms over 1 ms.
+    assert "| `call_add8` | 2 | 1 ms | numpy 2 ms | 2.00 × |" in text
+    assert (tmp_path / "page" / "results.svg").stat().st_size > 1000
+    # What was written can be read again.
+    assert render.main([str(tmp_path / "page" / "results.jsonl"), "--folder", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "results.md").read_text() == text
+
+
+def test_nothing_to_render(tmp_path, capsys):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    assert render.main([str(empty)]) == 2
+    assert "no results" in capsys.readouterr().err

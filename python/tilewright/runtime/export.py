@@ -24,9 +24,9 @@ _C_FILES = ("Abi.h", "tilewright_rt.h", "tilewright_rt.c")
 _C_TYPES = {
     "float64": "double",
     "float32": "float",
-    "float16": "uint16_t /* float16 */",
-    "bfloat16": "uint16_t /* bfloat16 */",
-    "bool": "uint8_t /* 0 or 1 */",
+    "float16": "uint16_t (float16)",
+    "bfloat16": "uint16_t (bfloat16)",
+    "bool": "uint8_t (0 or 1)",
 }
 
 
