@@ -8,6 +8,8 @@
 //===----------------------------------------------------------------------===//
 #include "Transforms/SplitReductions/SplitReductions.h"
 
+#include "Analysis/Contraction.h"
+
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -42,17 +44,6 @@ Operation *freeCombiner(linalg::GenericOp op) {
     return bitEnumContainsAll(flags, arith::FastMathFlags::reassoc) ? combiner : nullptr;
   }
   return combiner;
-}
-
-/// Two inputs that each lack a loop of the result: contractions have tiles of
-/// their own.
-bool contracts(linalg::GenericOp op) {
-  SmallVector<unsigned> parallel;
-  op.getParallelDims(parallel);
-  return llvm::count_if(op.getDpsInputOperands(), [&](OpOperand *input) {
-           AffineMap map = op.getMatchingIndexingMap(input);
-           return llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
-         }) >= 2;
 }
 
 /// The dimension of an operand that `loop` runs along, or none.
@@ -232,18 +223,13 @@ struct SplitReductions : tilewright::impl::SplitReductionsPassBase<SplitReductio
     AffineMap output = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
     bool sideBySide = llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *input) {
       AffineMap map = op.getMatchingIndexingMap(input);
-      return map.getNumResults() > 0 && output.getNumResults() > 0 &&
-             map.getResults().back() == output.getResults().back();
+      bool reduced = llvm::any_of(reductions, [&](unsigned d) { return map.isFunctionOfDim(d); });
+      return reduced && output.getNumResults() > 0 && map.getResults().back() == output.getResults().back();
     });
     if (results == 0 || results >= (sideBySide ? columns : rows) || !output.isProjectedPermutation())
       return std::nullopt;
-    for (unsigned loop : reductions) {
-      if (ranges[loop] == 1)
-        continue;
-      std::optional<Split> split = measure(op, loop, ranges);
-      return split;
-    }
-    return std::nullopt;
+    const unsigned *loop = llvm::find_if(reductions, [&](unsigned d) { return ranges[d] != 1; });
+    return loop == reductions.end() ? std::nullopt : measure(op, *loop, ranges);
   }
 
   /// Chunks of `loop`, if there would be two at least.
