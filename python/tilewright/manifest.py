@@ -7,8 +7,8 @@ last stage: a dump of any stage can be compiled.
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import json
 import linecache
 from typing import Any
 
@@ -17,7 +17,8 @@ from . import dtypes, errors
 #: Version of the calling convention; the runtime refuses others.
 ABI = 1
 
-#: The module attribute that carries the description from stage to stage, as JSON.
+#: The module attribute that carries the description from stage to stage: a Python literal, whose quotes IR need not
+#: escape.
 ATTRIBUTE = "tw.manifest"
 
 
@@ -69,14 +70,13 @@ def _dropped(main: Any) -> list[int]:
 
 def _read(module: Any) -> dict[str, Any] | None:
     attributes = module.operation.attributes
-    return json.loads(_text(attributes[ATTRIBUTE])) if ATTRIBUTE in attributes else None
+    return ast.literal_eval(_text(attributes[ATTRIBUTE])) if ATTRIBUTE in attributes else None
 
 
 def _write(module: Any, description: dict[str, Any]) -> None:
     from ._mlir import ir
 
-    text = json.dumps(description, separators=(",", ":"))
-    module.operation.attributes[ATTRIBUTE] = ir.StringAttr.get(text, module.context)
+    module.operation.attributes[ATTRIBUTE] = ir.StringAttr.get(repr(description), module.context)
 
 
 def is_recorded(module: Any) -> bool:

@@ -209,7 +209,7 @@ class Tracer:
         """Traced values never change, so this is the value itself."""
         return self
 
-    def take(self, indices: Any, axis: Any = None, mode: str = "clip") -> Tracer:
+    def take(self, indices: Any, axis: Any = None, mode: str = "raise") -> Tracer:
         """Same as `tw.take`."""
         return _ops().take(self, indices, axis=axis, mode=mode)
 

@@ -1,6 +1,8 @@
 """The Llama architecture, compiled: any sizes against the NumPy oracle, and a real model against transformers."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import gguf
@@ -214,6 +216,37 @@ def test_greedy_text_of_a_real_model(smollm2, case):
         if token != expected:
             assert margin < 0.02, f"token {place} differs where the reference is sure (margin {margin})"
             return  # After an excused divergence the texts are different ones.
+
+
+MEMORY = """
+import json, sys
+import numpy, tokenizers, tilewright
+from tilewright.models.language_model import LanguageModel
+
+def kilobytes(field):  # not getrusage, whose maximum includes what the parent of this process used
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field))
+
+resident = kilobytes("VmRSS:")
+model = LanguageModel(sys.argv[1])
+model.feed([7] * 500)
+for _ in range(8):
+    model.feed([7])
+used = 1024 * (kilobytes("VmHWM:") - resident)
+cache = sum(array.nbytes for array in model._cache)
+print(json.dumps({"cached": model.cached, "used": used, "cache": cache}))
+"""
+
+
+@needs_smollm2
+@pytest.mark.slow
+@pytest.mark.model
+def test_memory_of_a_warm_generation(smollm2):
+    # The fixture has put the programs into the cache that this process finds.
+    done = subprocess.run([sys.executable, "-c", MEMORY, SMOLLM2], capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout)
+    weights = sum(tensor.nbytes for tensor in smollm2.file.tensors.values())
+    assert seen["cached"]
+    assert seen["used"] <= 1.5 * (weights + seen["cache"])
 
 
 @needs_smollm2

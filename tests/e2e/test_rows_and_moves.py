@@ -120,3 +120,33 @@ def test_transposed_operand_of_a_chain(shape, rng):
     x, y = rng.standard_normal(shape).astype(np.float32), rng.standard_normal(shape[::-1]).astype(np.float32)
     result = tw.jit(lambda x, y: x.T * 2.0 + y)(x, y)
     np.testing.assert_allclose(result, x.T * np.float32(2) + y, rtol=3e-7, atol=1e-6)
+
+
+def causal_attention(q, k, v):
+    q, k, v = (x.astype(np.float64) for x in (q, k, v))
+    k, v = (np.repeat(x, q.shape[1] // k.shape[1], axis=1) for x in (k, v))
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    rows, columns = scores.shape[-2:]
+    scores[..., np.arange(columns) > np.arange(rows)[:, None] + columns - rows] = -np.inf
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True) @ v
+
+
+@pytest.fixture(scope="module")
+def attention():
+    s, t = tw.Dim("s", max=2048), tw.Dim("t", max=2048)
+    function = tw.jit(lambda q, k, v: tw.nn.attention(q, k, v, causal=True))
+    shapes = [(1, 6, s, 16), (1, 3, t, 16), (1, 3, t, 16)]
+    return function, function.lower(*(tw.spec(shape, "float32") for shape in shapes)).compile()
+
+
+# Tiles of 8 rows end at multiples of 32 columns: sizes at, before and behind both, and more columns than rows.
+@pytest.mark.parametrize(
+    "sizes", [(1, 1), (1, 7), (7, 7), (8, 8), (9, 33), (31, 31), (32, 64), (33, 33), (65, 100), (3, 500)]
+)
+def test_causal_tiles_end_behind_their_last_row(attention, sizes, rng):
+    rows, columns = sizes
+    q = rng.standard_normal((1, 6, rows, 16)).astype(np.float32)
+    k, v = rng.standard_normal((2, 1, 3, columns, 16)).astype(np.float32)
+    for run in attention:
+        np.testing.assert_allclose(run(q, k, v), causal_attention(q, k, v), atol=3e-6)

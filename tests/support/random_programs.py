@@ -26,6 +26,9 @@ SHAPE = (
     "rms_norm",
     "cumsum",
     "take_rows",
+    "last_column",
+    "column_as_row",
+    "every_other",
 )
 CONTROL = ("loop", "branch")
 SIZES = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 33])
@@ -62,6 +65,12 @@ def apply(name, x, y):
         return getattr(tw, name.removesuffix("_keep"))(x, axis=-1, keepdims=True) * 0.25
     if name == "slice_tail":
         return x[-1:, :]
+    if name == "last_column":
+        return x[:, -1:]
+    if name == "column_as_row":
+        return tw.reshape(x[:, 0], (1, x.shape[0]))
+    if name == "every_other":
+        return x[:, ::2]
     if name == "flip":
         return tw.flip(x, axis=1)
     if name == "reshape_back":

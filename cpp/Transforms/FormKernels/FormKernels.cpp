@@ -20,6 +20,7 @@
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_FORMKERNELSPASS
@@ -31,25 +32,61 @@ using namespace tilewright;
 
 namespace {
 
-/// The layout of a value that is a window of a larger tensor (any row pitch,
-/// innermost dense unless the window has a stride there), or nothing for a
-/// dense value.
+bool areUnit(ArrayRef<int64_t> sizes) {
+  return llvm::all_of(sizes, [](int64_t size) { return size == 1; });
+}
+
+/// The dimension of `op`'s source that dimension `dim` of its result walks along, or nothing where one step there is more
+/// than one step in the source.
+std::optional<int64_t> sourceDim(tensor::ExtractSliceOp op, int64_t dim) {
+  llvm::SmallBitVector dropped = op.getDroppedDims();
+  int64_t source = 0;
+  for (int64_t kept = -1; source < int64_t(dropped.size()); ++source)
+    if (!dropped.test(source) && ++kept == dim)
+      break;
+  if (!isConstantIntValue(op.getMixedStrides()[source], 1))
+    return std::nullopt;
+  return source;
+}
+
+std::optional<int64_t> sourceDim(tensor::CollapseShapeOp op, int64_t dim) {
+  ReassociationIndices group = op.getReassociationIndices()[dim];
+  while (group.size() > 1 && op.getSrcType().getDimSize(group.back()) == 1)
+    group.pop_back();
+  return group.back();
+}
+
+std::optional<int64_t> sourceDim(tensor::ExpandShapeOp op, int64_t dim) {
+  for (auto [source, group] : llvm::enumerate(op.getReassociationIndices()))
+    if (dim <= group.back())
+      return areUnit(op.getResultType().getShape().slice(dim + 1, group.back() - dim)) ? std::optional<int64_t>(source)
+                                                                                       : std::nullopt;
+  return std::nullopt;
+}
+
+/// The layout of a value that is a window of a larger tensor (any row pitch; the innermost dimension dense where that is
+/// certain, which a column of a matrix is not), or nothing for a dense value.
 Attribute windowLayout(Value value) {
   int64_t rank = cast<RankedTensorType>(value.getType()).getRank();
-  bool isWindow = false, isDense = true;
-  while (Operation *def = value.getDefiningOp()) {
-    if (auto slice = dyn_cast<tensor::ExtractSliceOp>(def)) {
-      isWindow = true;
-      isDense &= llvm::all_of(slice.getMixedStrides(), [](OpFoldResult s) { return isConstantIntValue(s, 1); });
-    } else if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(def)) {
+  bool isWindow = false;
+  std::optional<int64_t> innermost = rank - 1; // of the value, followed to the tensor that it is a window of
+  Value whole = value;
+  while (Operation *def = whole.getDefiningOp()) {
+    if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(def)) {
+      isWindow |= isa<tensor::ExtractSliceOp>(def);
+      if (innermost && rank > 0)
+        innermost = TypeSwitch<Operation *, std::optional<int64_t>>(def)
+                        .Case<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+                            [&](auto view) { return sourceDim(view, *innermost); });
+    } else if (!isa<tensor::CastOp>(def)) {
       break;
     }
-    value = def->getOperand(0);
+    whole = def->getOperand(0);
   }
   if (!isWindow || rank == 0)
     return {};
   SmallVector<int64_t> strides(rank, ShapedType::kDynamic);
-  if (isDense)
+  if (innermost && areUnit(cast<RankedTensorType>(whole.getType()).getShape().drop_front(*innermost + 1)))
     strides.back() = 1;
   return StridedLayoutAttr::get(value.getContext(), ShapedType::kDynamic, strides);
 }

@@ -113,11 +113,15 @@ bool shouldMoveReshape(OpOperand *operand) {
 }
 
 /// Gives each consumer of a tensor that is cheap to make one of its own, which
-/// then fuses. What does not fuse is shared again by the next `cse`.
-void duplicateExpansions(func::FuncOp function) {
+/// then fuses; says whether there was one. What does not fuse is shared again by
+/// the next `cse`.
+bool duplicateExpansions(func::FuncOp function) {
   SmallVector<linalg::GenericOp> shared;
   function.walk([&](linalg::GenericOp op) {
-    if (!op->hasOneUse() && !isPinned(op) && expandsScalars(op))
+    auto fuses = [](Operation *user) {
+      return isa<linalg::GenericOp>(user) && !contracts(cast<linalg::LinalgOp>(user));
+    };
+    if (!op->hasOneUse() && !isPinned(op) && expandsScalars(op) && llvm::any_of(op->getUsers(), fuses))
       shared.push_back(op);
   });
   IRRewriter rewriter(function.getContext());
@@ -127,13 +131,25 @@ void duplicateExpansions(func::FuncOp function) {
       if (auto user = dyn_cast<linalg::GenericOp>(use.getOwner()); user && !contracts(user))
         rewriter.modifyOpInPlace(user, [&] { use.set(rewriter.clone(*op)->getResult(0)); });
   }
+  return !shared.empty();
 }
 
 struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
+    do {
+      if (failed(fuse(function)))
+        return signalPassFailure();
+    } while (duplicateExpansions(function));
+    function.walk([&](linalg::GenericOp op) {
+      if (dequantises(op) && op->hasOneUse())
+        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin()); user && contracts(user))
+          op->setAttr("tw.panel", UnitAttr::get(&getContext()));
+    });
+  }
+
+  LogicalResult fuse(func::FuncOp function) {
     MLIRContext *context = &getContext();
-    duplicateExpansions(function);
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);
@@ -146,13 +162,7 @@ struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwi
     context->getLoadedDialect<linalg::LinalgDialect>()->getCanonicalizationPatterns(patterns);
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
-    if (failed(applyPatternsGreedily(function, std::move(patterns), config)))
-      return signalPassFailure();
-    function.walk([&](linalg::GenericOp op) {
-      if (dequantises(op) && op->hasOneUse())
-        if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin()); user && contracts(user))
-          op->setAttr("tw.panel", UnitAttr::get(context));
-    });
+    return applyPatternsGreedily(function, std::move(patterns), config);
   }
 };
 

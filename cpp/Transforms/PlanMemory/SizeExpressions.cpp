@@ -9,6 +9,19 @@ using namespace mlir;
 
 namespace {
 
+/// The dim of the source that alone makes the size of a collapsed dim, or nothing.
+std::optional<int64_t> soleDim(memref::CollapseShapeOp op, int64_t dim) {
+  std::optional<int64_t> found;
+  for (int64_t source : op.getReassociationIndices()[dim]) {
+    if (op.getSrcType().getDimSize(source) == 1)
+      continue;
+    if (found)
+      return std::nullopt;
+    found = source;
+  }
+  return found;
+}
+
 /// What `memref.dim` measures: an argument and its dim, a number, or another index.
 struct Measured {
   BlockArgument argument;
@@ -20,7 +33,7 @@ std::optional<Measured> measure(memref::DimOp op) {
   std::optional<int64_t> dim = op.getConstantIndex();
   if (!dim)
     return std::nullopt;
-  Value source = op.getSource();
+  Value source = op.getSource(); // `dim` is one of its dims
   while (true) {
     auto type = dyn_cast<MemRefType>(source.getType());
     if (!type || *dim >= type.getRank())
@@ -37,6 +50,12 @@ std::optional<Measured> measure(memref::DimOp op) {
     Operation *def = source.getDefiningOp();
     if (auto cast = dyn_cast<memref::CastOp>(def)) {
       source = cast.getSource();
+      continue;
+    }
+    if (auto collapse = dyn_cast<memref::CollapseShapeOp>(def)) {
+      if (!(dim = soleDim(collapse, *dim)))
+        return std::nullopt;
+      source = collapse.getSrc();
       continue;
     }
     if (auto alloc = dyn_cast<memref::AllocOp>(def))

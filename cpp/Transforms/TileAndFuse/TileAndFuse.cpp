@@ -172,6 +172,8 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
       return;
     if (failed(tileWorkgroups(function)))
       return signalPassFailure();
+    if (failed(skipMasked(function)))
+      return signalPassFailure();
     widenPanels(function);
     if (failed(cleanUp(function)) || failed(tileRegisters(function)) || failed(cleanUp(function)))
       return signalPassFailure();

@@ -191,9 +191,11 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
         >>> tw.numpy.result_type("int8", "uint8")
         tilewright.int16
     """
+    from .. import dtypes
     from ..ops.core import promoted
 
-    return promoted("result_type", arrays_and_dtypes)[0]
+    named = (dtypes.of(x) if isinstance(x, (str, type)) else x for x in arrays_and_dtypes)
+    return promoted("result_type", tuple(named))[0]
 
 
 def can_cast(from_: Any, to: Any, /) -> Any:
@@ -257,7 +259,8 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     """Replace NaN and infinities by numbers."""
     info = finfo(x.dtype)
     y = where(isnan(x), nan, x)
-    return clip(y, info.min if neginf is None else neginf, info.max if posinf is None else posinf)
+    y = where(x == math.inf, info.max if posinf is None else posinf, y)
+    return where(x == -math.inf, info.min if neginf is None else neginf, y)
 
 
 def diff(x: Any, axis: int = -1) -> Any:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from .. import dtypes
+import numpy as np
+
+from .. import dtypes, errors
 from ..symbols import product, show_shape
 from ..values import Tracer
 from .core import as_tracer, axis_of, broadcast, op, reshaped, shape_error, shape_of
@@ -15,17 +17,24 @@ from .indexing import slice_axis
 from .shape import concat
 
 
+def _count(name: str, what: str, value: Any) -> int:
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    errors.fail(errors.ArgumentError, f"{name}: {what} must be an int, got {value!r}")
+
+
 @op
-def roll(x: Any, /, shift: int, axis: int | None = None) -> Tracer:
+def roll(x: Any, /, shift: Any, axis: Any = None) -> Tracer:
     """Move elements along an axis; what leaves at the end comes back at the start.
 
     Args:
         x: [...].
-        shift: how far, an int.
-        axis: the axis; None rolls the flattened tensor.
+        shift: how far, an int; or one per axis.
+        axis: the axis, or a tuple of axes; None rolls the flattened tensor.
 
     Raises:
-        ShapeError: the axis is out of range.
+        ShapeError: an axis is out of range, or the counts of shifts and axes differ.
+        ArgumentError: a shift is no int.
 
     Example:
         >>> y = tw.roll(np.ones((2, 3), "f"), 1, axis=1)
@@ -33,7 +42,15 @@ def roll(x: Any, /, shift: int, axis: int | None = None) -> Tracer:
     value = as_tracer("roll", x)
     if axis is None:
         return reshaped(roll(reshaped(value, (product(value.shape),)), shift, 0), value.shape)
+    if isinstance(axis, (tuple, list)):
+        shifts = (shift,) * len(axis) if isinstance(shift, int) else tuple(shift)
+        if len(shifts) != len(axis):
+            shape_error(f"roll: {len(shifts)} shifts for {len(axis)} axes")
+        for each, place in zip(shifts, axis, strict=True):
+            value = roll(value, each, place)
+        return value
     place = axis_of("roll", axis, value.ndim)
+    shift = _count("roll", "the shift", shift)
     size = value.shape[place]
     if isinstance(size, int):
         shift = shift % size if size else 0
@@ -56,6 +73,8 @@ def tile(x: Any, repetitions: Any, /) -> Tracer:
     """
     value = as_tracer("tile", x)
     counts = shape_of("tile", repetitions)
+    if builtins.any(count < 0 for count in counts if isinstance(count, int)):
+        shape_error(f"tile: a negative count in {show_shape(counts)}")
     rank = builtins.max(len(counts), value.ndim)
     counts = (1,) * (rank - len(counts)) + counts
     sizes = (1,) * (rank - value.ndim) + value.shape
@@ -74,12 +93,15 @@ def repeat(x: Any, repeats: int, /, axis: int | None = None) -> Tracer:
         axis: the axis; None flattens first.
 
     Raises:
-        ShapeError: the axis is out of range.
+        ShapeError: the axis is out of range, or `repeats` is negative.
+        ArgumentError: `repeats` is no int.
 
     Example:
         >>> y = tw.repeat(np.ones((2, 3), "f"), 2, axis=0)
     """
-    value = as_tracer("repeat", x)
+    value, repeats = as_tracer("repeat", x), _count("repeat", "the number of repeats", repeats)
+    if repeats < 0:
+        shape_error(f"repeat: the number of repeats is {repeats}")
     if axis is None:
         value, axis = reshaped(value, (product(value.shape),)), 0
     place = axis_of("repeat", axis, value.ndim) + 1

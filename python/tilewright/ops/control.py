@@ -284,8 +284,10 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
             return _scan(
                 "fori_loop", lambda c, i: (body_fun(i, c), None), init_val, steps, None, False, True
             )[0]
-    start = cast(as_tracer("fori_loop", lower), dtypes.int64)
-    stop = cast(as_tracer("fori_loop", upper), dtypes.int64)
+    start, stop = (
+        cast(need("fori_loop", as_tracer("fori_loop", bound), "int", "an integer as bound"), dtypes.int64)
+        for bound in (lower, upper)
+    )
     result = _while(
         "fori_loop",
         lambda state: state[0] < stop,

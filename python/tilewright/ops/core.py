@@ -139,7 +139,7 @@ def promoted(name: str, args: tuple[Any, ...]) -> tuple[DType, bool]:
             weak.append(x)
         elif isinstance(x, SymDim):
             weak.append(1)
-        elif hasattr(x, "dtype") or isinstance(x, (str, DType, type)):
+        elif hasattr(x, "dtype") or isinstance(x, DType):
             strong.append(dtypes.of(getattr(x, "dtype", x)))
         else:
             _no_array(name, x)

@@ -7,8 +7,21 @@ from typing import Any
 from .. import dtypes
 from ..symbols import product
 from ..values import Tracer
-from .core import as_tracer, axes_of, axis_of, cast, emit, floating, need, op, reshaped, shape_error
-from .elementwise import divide, exp, log, not_equal, sqrt, subtract
+from .core import (
+    as_tracer,
+    axes_of,
+    axis_of,
+    broadcast,
+    broadcast_shapes,
+    cast,
+    emit,
+    floating,
+    need,
+    op,
+    reshaped,
+    shape_error,
+)
+from .elementwise import divide, exp, isfinite, log, not_equal, sqrt, subtract, where
 
 _DOC = """{text}
 
@@ -241,6 +254,8 @@ def logsumexp(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tracer:
     """
     value = floating("logsumexp", x)
     peak = max(value, axis=axis, keepdims=True)
+    # An infinite peak would be subtracted from itself: with 0 in its place exp and log carry it through.
+    peak = where(isfinite(peak), peak, 0.0)
     total = log(sum(exp(value - peak), axis=axis, keepdims=True)) + peak
     if keepdims:
         return total
@@ -266,5 +281,7 @@ def average(x: Any, /, axis: Any = None, weights: Any = None) -> Tracer:
     if weights is None:
         return mean(x, axis=axis)
     value = floating("average", x)
-    scale = value * 0 + weights
+    scale = cast(floating("average", weights), value.dtype)
+    shape = broadcast_shapes("average", value.shape, scale.shape)
+    value, scale = broadcast(value, shape), broadcast(scale, shape)
     return divide(sum(value * scale, axis=axis), sum(scale, axis=axis))

@@ -6,6 +6,8 @@ import builtins
 import itertools
 from typing import Any
 
+import numpy as np
+
 from .. import errors
 from ..symbols import Size, SymDim, product, same, show_shape
 from ..values import Tracer
@@ -319,30 +321,32 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tracer]:
 
     Args:
         x: [...].
-        indices_or_sections: the number of equal parts, or the places to cut at.
-        axis: the axis, of static size.
+        indices_or_sections: the number of equal parts, or the places to cut at, which count and clamp as the bounds of
+            slices do.
+        axis: the axis.
 
     Raises:
-        ShapeError: the axis does not divide evenly.
+        ShapeError: the axis does not divide evenly, or a place may lie beyond an axis of unknown size.
 
     Example:
         >>> y = tw.split(np.ones((6, 2), "f"), 3)
     """
-    from .indexing import slice_axis
+    from .indexing import getitem, slice_axis
 
     value = as_tracer("split", x)
     place = axis_of("split", axis, value.ndim)
     size = value.shape[place]
     if isinstance(indices_or_sections, int):
-        part: Any = size // indices_or_sections
-        if not same(part * indices_or_sections, size):
+        part: Any = size // indices_or_sections if indices_or_sections > 0 else 0
+        if indices_or_sections < 1 or not same(part * indices_or_sections, size):
             shape_error(
                 f"split: axis {place} of {show_shape(value.shape)} has no {indices_or_sections} equal parts"
             )
         cuts = [part * i for i in range(indices_or_sections + 1)]
-    else:
-        cuts = [0, *indices_or_sections, size]
-    return [slice_axis(value, place, a, b) for a, b in itertools.pairwise(cuts)]
+        return [slice_axis(value, place, a, b) for a, b in itertools.pairwise(cuts)]
+    ahead = (slice(None),) * place
+    places = [None, *indices_or_sections, None]
+    return [getitem(value, (*ahead, slice(a, b))) for a, b in itertools.pairwise(places)]
 
 
 @op
@@ -366,18 +370,15 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: Any 
         errors.fail(
             errors.UnsupportedOpError, f"pad: mode {mode!r} is not supported", help="use mode='constant'."
         )
-    pairs: Any = pad_width
-    if isinstance(pairs, int):
-        pairs = ((pairs, pairs),) * value.ndim
-    elif len(pairs) == 2 and builtins.all(isinstance(p, int) for p in pairs):
-        pairs = (tuple(pairs),) * value.ndim
-    elif len(pairs) == 1:
-        pairs = tuple(pairs) * value.ndim
-    if len(pairs) != value.ndim or builtins.any(p < 0 for pair in pairs for p in pair):
+    try:
+        pairs = np.broadcast_to(np.asarray(pad_width, np.int64), (value.ndim, 2)).tolist()
+    except (TypeError, ValueError):
+        pairs = None
+    if pairs is None or builtins.any(p < 0 for pair in pairs for p in pair):
         shape_error(
             f"pad: widths {pad_width} do not fit {show_shape(value.shape)}: one pair of sizes >= 0 per axis"
         )
-    low, high = (tuple(int(pair[side]) for pair in pairs) for side in (0, 1))
+    low, high = (tuple(pair[side] for pair in pairs) for side in (0, 1))
     if not builtins.any(low) and not builtins.any(high):
         return value
     fill = cast(as_tracer("pad", constant_values, value.dtype), value.dtype)

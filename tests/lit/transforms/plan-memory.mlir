@@ -55,3 +55,22 @@ func.func @shapes(%x: memref<?xf32> {tw.dims = ["n"]}, %y: memref<?xf32> {tw.dim
   %n = memref.dim %x, %c0 : memref<?xf32>
   return %n : index
 }
+
+// -----
+
+// A collapsed dim that comes from one dim has that dim's size: the buffer lies in the arena.
+// CHECK-LABEL: func @main
+// CHECK-NOT:     rt.scratch_push
+// CHECK:         return
+func.func private @k(memref<?x8x4xf32>, memref<?x32xf32>)
+func.func @main(%x: memref<?x8x4xf32> {tw.dims = ["n", "", ""]}) attributes {tw.host} {
+  %c0 = arith.constant 0 : index
+  %flat = memref.collapse_shape %x [[0], [1, 2]] : memref<?x8x4xf32> into memref<?x32xf32>
+  %n = memref.dim %flat, %c0 : memref<?x32xf32>
+  %a = memref.alloc(%n) : memref<?x32xf32>
+  call @k(%x, %a) : (memref<?x8x4xf32>, memref<?x32xf32>) -> ()
+  return
+}
+func.func @shapes(%x: memref<?x8x4xf32> {tw.dims = ["n", "", ""]}) attributes {tw.shapes} {
+  return
+}
