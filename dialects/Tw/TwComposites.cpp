@@ -211,7 +211,8 @@ Results AttentionOp::decompose(OpBuilder &builder) {
     }
     scores = f.make<AddOp>(scores, f.repeat(f.cast(mask, wide), scores, dims));
   }
-  if (getCausal()) {
+  // A single query is the last one: it sees all keys.
+  if (getCausal() && getConstantIntValue(qSizes[2]) != 1) {
     Value visible = f.repeat(causalVisibility(f, qSizes[2], kSizes[2]), scores, {rank - 2, rank - 1});
     scores = f.make<SelectOp>(visible, scores, f.repeat(-INFINITY, scores));
   }

@@ -112,16 +112,56 @@ bool shouldMoveReshape(OpOperand *operand) {
   return false;
 }
 
-/// Gives each consumer of a tensor that is cheap to make one of its own, which
+/// A generic that repeats a smaller tensor.
+bool isRepeat(linalg::GenericOp op) {
+  return isCopy(op) && op.getMatchingIndexingMap(op.getDpsInputOperand(0)).getNumResults() <
+                           op.getMatchingIndexingMap(op.getDpsInitOperand(0)).getNumResults();
+}
+
+/// True where `input` is read element by element from a tensor of the result's
+/// size: no scalar, and nothing repeated.
+bool readsWholeTensor(linalg::GenericOp op, OpOperand *input) {
+  if (!op.getMatchingIndexingMap(input).isPermutation())
+    return false;
+  auto def = input->get().getDefiningOp<linalg::GenericOp>();
+  return !def || !(isRepeat(def) || isSplat(def));
+}
+
+/// One instruction on one tensor and what is repeated along it, as in `x - mean`:
+/// reading its operand again costs what reading its result would, and the
+/// result is never stored.
+bool isCheaperThanStoring(linalg::GenericOp op) {
+  Block &body = op.getRegion().front();
+  if (!isParallel(op) || op->getNumResults() != 1 || std::distance(body.begin(), body.end()) != 2 ||
+      !isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::ExtFOp>(body.front()))
+    return false;
+  OpOperand *whole = nullptr;
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    if (!readsWholeTensor(op, input))
+      continue;
+    if (whole)
+      return false;
+    whole = input;
+  }
+  // What follows a contraction works on its accumulators.
+  auto def = whole ? whole->get().getDefiningOp<linalg::LinalgOp>() : linalg::LinalgOp();
+  return whole && !(def && contracts(def)) && llvm::all_of(op->getUses(), [](OpOperand &use) {
+           auto user = dyn_cast<linalg::GenericOp>(use.getOwner());
+           return user && !contracts(user) && !isPinned(user) && !user.isDpsInit(&use);
+         });
+}
+
+/// Gives each consumer of a tensor that `isWanted` names one of its own, which
 /// then fuses; says whether there was one. What does not fuse is shared again by
-/// the next `cse`.
-bool duplicateExpansions(func::FuncOp function) {
+/// the next `cse`. In program order a chain of such tensors is not copied over
+/// and over.
+bool duplicate(func::FuncOp function, llvm::function_ref<bool(linalg::GenericOp)> isWanted) {
   SmallVector<linalg::GenericOp> shared;
   function.walk([&](linalg::GenericOp op) {
     auto fuses = [](Operation *user) {
       return isa<linalg::GenericOp>(user) && !contracts(cast<linalg::LinalgOp>(user));
     };
-    if (!op->hasOneUse() && !isPinned(op) && expandsScalars(op) && llvm::any_of(op->getUsers(), fuses))
+    if (!op->hasOneUse() && !isPinned(op) && isWanted(op) && llvm::any_of(op->getUsers(), fuses))
       shared.push_back(op);
   });
   IRRewriter rewriter(function.getContext());
@@ -137,10 +177,14 @@ bool duplicateExpansions(func::FuncOp function) {
 struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
+    duplicate(function, isCheaperThanStoring);
+    // Now that every consumer has its own: a small tensor that is made and then
+    // repeated would be fused into one large one.
+    duplicate(function, isRepeat);
     do {
       if (failed(fuse(function)))
         return signalPassFailure();
-    } while (duplicateExpansions(function));
+    } while (duplicate(function, expandsScalars));
     function.walk([&](linalg::GenericOp op) {
       if (dequantises(op) && op->hasOneUse())
         if (auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin()); user && contracts(user))

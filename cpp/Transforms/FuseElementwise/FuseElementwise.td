@@ -10,7 +10,8 @@ def FuseElementwisePass : Pass<"tw-fuse-elementwise", "::mlir::func::FuncOp"> {
     Elementwise producers join elementwise and reducing consumers; broadcasts and transpositions become indexing maps.
     Nothing but copies and dequantisation joins the body of a contraction, where it would be computed once per tile:
     dequantisation only where few rows read a weight (statically at most four), otherwise it is marked as the panel
-    producer of the contraction. Reshapes move to where they cost nothing.
+    producer of the contraction. What one instruction makes of one tensor is made again by each of its consumers instead of
+    being stored. Reshapes move to where they cost nothing.
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::affine::AffineDialect"];
 }

@@ -232,18 +232,13 @@ struct SplitReductions : tilewright::impl::SplitReductionsPassBase<SplitReductio
     AffineMap output = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
     bool sideBySide = llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *input) {
       AffineMap map = op.getMatchingIndexingMap(input);
-      return map.getNumResults() > 0 && output.getNumResults() > 0 &&
-             map.getResults().back() == output.getResults().back();
+      bool reduced = llvm::any_of(reductions, [&](unsigned d) { return map.isFunctionOfDim(d); });
+      return reduced && output.getNumResults() > 0 && map.getResults().back() == output.getResults().back();
     });
     if (results == 0 || results >= (sideBySide ? columns : rows) || !output.isProjectedPermutation())
       return std::nullopt;
-    for (unsigned loop : reductions) {
-      if (ranges[loop] == 1)
-        continue;
-      std::optional<Split> split = measure(op, loop, ranges);
-      return split;
-    }
-    return std::nullopt;
+    const unsigned *loop = llvm::find_if(reductions, [&](unsigned d) { return ranges[d] != 1; });
+    return loop == reductions.end() ? std::nullopt : measure(op, *loop, ranges);
   }
 
   /// Chunks of `loop`, if there would be two at least.

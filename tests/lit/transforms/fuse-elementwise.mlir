@@ -57,6 +57,45 @@ func.func @shared(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4xf32>) {
   return %p, %s : tensor<4x8xf32>, tensor<4xf32>
 }
 
+// One subtraction is cheaper than storing its result: both consumers do it, and nothing between is stored.
+// CHECK-LABEL: func.func @centred
+// CHECK:         linalg.generic {{.*}} iterator_types = ["parallel", "reduction"]} ins(%arg0, %arg1
+// CHECK:           arith.subf
+// CHECK:           arith.addf
+// CHECK:         linalg.generic {{.*}} iterator_types = ["parallel", "parallel"]} ins(%arg0, %arg1
+// CHECK:           arith.subf
+// CHECK:           arith.mulf
+func.func @centred(%x: tensor<4x8xf32>, %mean: tensor<4xf32>, %w: tensor<8xf32>) -> (tensor<4x8xf32>, tensor<4xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x8xf32>
+  %m = linalg.generic {indexing_maps = [#row, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%mean : tensor<4xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    linalg.yield %v : f32
+  } -> tensor<4x8xf32>
+  %d = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %m : tensor<4x8xf32>, tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %t = arith.subf %v, %u : f32
+    linalg.yield %t : f32
+  } -> tensor<4x8xf32>
+  %e1 = tensor.empty() : tensor<4xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<4xf32>) -> tensor<4xf32>
+  %s = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "reduction"]}
+      ins(%d : tensor<4x8xf32>) outs(%f1 : tensor<4xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %t = arith.addf %v, %o : f32
+    linalg.yield %t : f32
+  } -> tensor<4xf32>
+  %r = linalg.generic {indexing_maps = [#id, #col, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%d, %w : tensor<4x8xf32>, tensor<8xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%v: f32, %u: f32, %o: f32):
+    %t = arith.mulf %v, %u : f32
+    linalg.yield %t : f32
+  } -> tensor<4x8xf32>
+  return %r, %s : tensor<4x8xf32>, tensor<4xf32>
+}
+
 // A mask made of indices is made again by each of its consumers.
 // CHECK-LABEL: func.func @mask
 // CHECK-NOT:     tensor<8x8xi1>

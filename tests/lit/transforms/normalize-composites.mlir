@@ -42,6 +42,16 @@ func.func @attention(%q: tensor<1x4x?x8xf32>, %k: tensor<1x2x?x8xf32>) -> tensor
   return %0 : tensor<1x4x?x8xf32>
 }
 
+// Must not fire: the last query sees all keys, so nothing is masked.
+// CHECK-LABEL: func.func @one_query
+// CHECK-NOT: tw.select
+// CHECK: return
+func.func @one_query(%q: tensor<1x2x1x8xf32>, %k: tensor<1x2x?x8xf32>) -> tensor<1x2x1x8xf32> {
+  %0 = tw.attention %q, %k, %k {causal = true, scale = 0.5}
+    : tensor<1x2x1x8xf32>, tensor<1x2x?x8xf32>, tensor<1x2x?x8xf32> -> tensor<1x2x1x8xf32>
+  return %0 : tensor<1x2x1x8xf32>
+}
+
 // An index out of range is found before anything is read.
 // CHECK-LABEL: func.func @raise
 // CHECK: tw.check

@@ -22,7 +22,7 @@ from ..facts import KernelFacts, OpFacts
 #: Elements that one task of an elementwise kernel computes: enough to hide the hand-over, few enough to balance.
 TASK_ELEMENTS = 16384
 #: Multiply-adds that one task of a contraction computes at least.
-TASK_FMAS = 1 << 17
+TASK_FMAS = 1 << 15
 #: Rows of the operand, which are columns of the result, that a task of a transposition takes.
 SQUARE_COLUMNS = 64
 #: Vectors of neighbouring results that a reduction across rows keeps in registers.
