@@ -49,8 +49,8 @@ def Tw_TargetAttr : Tw_Attr<"Target", "target"> {
 def Tw_FormatAttr : Tw_Attr<"Format", "format"> {
   let summary = "A quantisation format";
   let description = [{
-    Names how stored integers and their scales become numbers: `q4_0`, `q4_1`, `q8_0`, `q4_k`, `int8`, `int4`. `group`
-    is the number of weights that share a scale along the last dimension (0: the whole row).
+    Names how stored integers and their scales become numbers: `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q8_0`, `q4_k`, `q5_k`,
+    `q6_k`, `int8`, `int4`. `group` is the number of weights that share a scale along the last dimension (0: the whole row).
 
     Example: `#tw.format<name = "q4_1", group = 32>`.
   }];

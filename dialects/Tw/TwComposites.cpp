@@ -226,6 +226,49 @@ Results AttentionOp::decompose(OpBuilder &builder) {
   return one(f.reshape(result, qSizes));
 }
 
+/// Packs integers below 16 of two neighbours along `dim` (of size 2) into a byte, the first low.
+static Value packNibbles(Formula &f, Value q, int64_t dim, Type byte) {
+  RankedTensorType type = Formula::typeOf(q);
+  Value position = f.make<IotaOp>(type, common::splitSizes(f.sizes(q)).second, dim);
+  // 1 for the first of the two, 16 for the second.
+  Value factor = f.make<AddOp>(f.make<MulOp>(position, f.repeat(15, q)), f.repeat(1, q));
+  return f.cast(f.make<SumOp>(f.make<MulOp>(q, factor), ArrayRef<int64_t>(dim)), byte);
+}
+
+/// Planes of q4_0 and q4_1 from groups x [N, G, 32].
+static SmallVector<Value> quantizeNibbleBlocks(Formula &f, Value x, bool hasMins, Type byte, Type scaleType) {
+  Value scale, min, start;
+  SmallVector<int64_t> inner{2}, rows{0, 1};
+  if (hasMins) {
+    min = f.make<ReduceMinOp>(x, inner);
+    Value range = f.make<SubOp>(f.make<ReduceMaxOp>(x, inner), min);
+    scale = f.make<DivOp>(range, f.repeat(15, range));
+    x = f.make<SubOp>(x, f.repeat(min, x, rows));
+    start = f.repeat(0.5, x);
+  } else {
+    // The largest weight with its sign; the first of several.
+    auto places = Formula::typeOf(x).clone(f.builder.getI64Type());
+    Value place = f.make<ArgmaxOp>(f.make<AbsOp>(x), 2);
+    Value position = f.make<IotaOp>(places, common::splitSizes(f.sizes(x)).second, 2);
+    Value isLargest = f.make<CompareOp>(position, f.repeat(place, position, rows), "eq");
+    Value largest = f.make<SumOp>(f.make<SelectOp>(isLargest, x, f.repeat(0, x)), inner);
+    scale = f.make<DivOp>(largest, f.repeat(-8, largest));
+    start = f.repeat(8.5, x);
+  }
+  Value zero = f.repeat(0, scale);
+  Value inverse =
+      f.make<SelectOp>(f.make<CompareOp>(scale, zero, "eq"), zero, f.make<DivOp>(f.repeat(1, scale), scale));
+  Value steps = f.make<AddOp>(f.make<MulOp>(x, f.repeat(inverse, x, rows)), start);
+  Value q = f.cast(steps, f.builder.getI32Type());
+  q = f.make<MinOp>(q, f.repeat(15, q));
+  SmallVector<OpFoldResult> sizes = f.sizes(q);
+  q = f.reshape(q, {sizes[0], sizes[1], f.size(2), f.size(16)});
+  SmallVector<Value> planes{packNibbles(f, q, 2, byte), f.cast(scale, scaleType)};
+  if (hasMins)
+    planes.push_back(f.cast(min, scaleType));
+  return planes;
+}
+
 Results QuantizeOp::decompose(OpBuilder &builder) {
   Formula f(builder, getLoc());
   Value x = f.widen(getInput());
@@ -234,15 +277,21 @@ Results QuantizeOp::decompose(OpBuilder &builder) {
   auto stored = cast<RankedTensorType>(getStorage().getType()), scaled = cast<RankedTensorType>(getScales().getType());
   bool isGrouped = scaled.getRank() == 2;
   SmallVector<OpFoldResult> sizes = f.sizes(x);
+  int64_t columns = Formula::typeOf(x).getDimSize(1);
   if (isGrouped) {
-    int64_t groups = scaled.getDimSize(1), columns = Formula::typeOf(x).getDimSize(1);
+    int64_t groups = scaled.getDimSize(1);
     x = f.reshape(x, {sizes[0], f.size(groups), f.size(columns / groups)});
   }
+  StringRef format = getFormat().getName().getValue();
+  if (format == "q4_0" || format == "q4_1")
+    return quantizeNibbleBlocks(f, x, format == "q4_1", stored.getElementType(), scaleType);
+  bool isInt4 = format == "int4";
+  double most = isInt4 ? 7 : 127;
   SmallVector<int64_t> dims;
   for (int64_t dim = scaled.getRank(); dim < Formula::typeOf(x).getRank(); ++dim)
     dims.push_back(dim);
   Value largest = f.make<ReduceMaxOp>(f.make<AbsOp>(x), dims);
-  Value scale = f.cast(f.make<DivOp>(largest, f.repeat(127, largest)), scaleType);
+  Value scale = f.cast(f.make<DivOp>(largest, f.repeat(most, largest)), scaleType);
   // The stored scale divides, so that quantising is the inverse of what dequantising does.
   Value divisor = f.repeat(f.cast(scale, wide), x, Formula::others(x, dims));
   Value zero = f.repeat(0, x);
@@ -250,7 +299,12 @@ Results QuantizeOp::decompose(OpBuilder &builder) {
   Value safe = f.make<SelectOp>(f.make<CompareOp>(divisor, zero, "eq"), zero, ratio);
   // A scale that was rounded down in half precision would carry the largest value out of range.
   Value rounded = f.make<RoundOp>(safe);
-  rounded = f.make<MinOp>(f.make<MaxOp>(rounded, f.repeat(-127, x)), f.repeat(127, x));
+  rounded = f.make<MinOp>(f.make<MaxOp>(rounded, f.repeat(-most, x)), f.repeat(most, x));
+  if (isInt4) {
+    Value q = f.cast(rounded, builder.getI32Type());
+    q = f.reshape(f.make<BitwiseAndOp>(q, f.repeat(15, q)), {sizes[0], f.size(columns / 2), f.size(2)});
+    return SmallVector<Value>{packNibbles(f, q, 2, stored.getElementType()), scale};
+  }
   Value storage = f.cast(rounded, stored.getElementType());
   if (storage.getType() != stored)
     storage = f.reshape(storage, sizes);

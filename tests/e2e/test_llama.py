@@ -26,6 +26,8 @@ VARIANTS = {
     "grouped_heads": TinyLlama(),
     "one_kv_head_q8_0": TinyLlama(kv_heads=1, format="q8_0"),
     "untied_q4_1": TinyLlama(kv_heads=4, format="q4_1", tied=False),
+    "tied_q5_0": TinyLlama(format="q5_0"),
+    "tied_q6_k": TinyLlama(hidden=256, feed_forward=256, format="q6_k"),
     "q4_0": TinyLlama(format="q4_0", layers=1),
     "f16": TinyLlama(format="f16", layers=1),
     "odd_sizes": TinyLlama(head_dim=22, hidden=60, heads=3, kv_heads=3, vocabulary=301, feed_forward=71),

@@ -8,7 +8,8 @@ from tilewright import formats
 from tilewright.errors import FormatError, ShapeError, UnsupportedOpError
 
 gguf = pytest.importorskip("gguf")
-BLOCK = ["q4_0", "q4_1", "q8_0", "q4_k"]
+BLOCK = [name for name, row in formats.FORMATS.items() if row.is_block]
+SUPER = [name for name in BLOCK if formats.FORMATS[name].block == 256]
 SHAPES = [(1, 256), (3, 512), (2, 3, 256), (0, 256), (7, 768)]
 
 
@@ -52,7 +53,7 @@ def test_dequantize_equals_gguf(rng, name, shape):
         assert np.abs(wide - ours).max() <= bound * 2.0**-23
 
 
-@pytest.mark.parametrize("name", ["q4_0", "q4_1", "q8_0"])
+@pytest.mark.parametrize("name", sorted(set(BLOCK) - set(SUPER)))
 def test_quantize_equals_gguf_bit_for_bit(rng, name):
     x = rng.standard_normal((5, 192)).astype(np.float32)
     x[1] = 0  # a block of zeros has scale 0
@@ -61,7 +62,7 @@ def test_quantize_equals_gguf_bit_for_bit(rng, name):
     np.testing.assert_array_equal(raw, gguf.quants.quantize(x, ggml_type(name)))
 
 
-@pytest.mark.parametrize("name", ["q4_0", "q4_1", "q8_0"])
+@pytest.mark.parametrize("name", sorted(set(BLOCK) - set(SUPER)))
 def test_join_inverts_split(rng, name):
     raw = random_raw(rng, name, (4, 256))
     np.testing.assert_array_equal(formats.join(name, formats.split(name, raw, (4, 256))), raw)
@@ -74,21 +75,37 @@ def test_split_takes_bytes_and_memoryview(rng):
         np.testing.assert_array_equal(formats.join("q4_1", planes), raw)
 
 
-def test_q4_k_quantises_within_its_steps(rng):
+@pytest.mark.parametrize("name", ["q4_k", "q5_k"])
+def test_formats_with_mins_quantise_within_their_steps(rng, name):
     x = rng.standard_normal((3, 512)).astype(np.float32)
     x[0, :256] = 0
     x[1, 32:64] = np.abs(x[1, 32:64]) + 1  # a group with no negative value has min 0
-    planes = formats.quantize("q4_k", x)
-    back = formats.dequantize("q4_k", *planes.values(), dtype=np.float32)
+    planes = formats.quantize(name, x)
+    back = formats.dequantize(name, *planes.values(), dtype=np.float32)
     np.testing.assert_array_equal(back[0, :256], 0)
     groups = np.abs(back - x).reshape(3, 2, 8, 32)
     span = np.maximum(x.reshape(3, 2, 8, 32).max(-1), 0) - np.minimum(x.reshape(3, 2, 8, 32).min(-1), 0)
-    # half a step of the weight, plus 15 half-steps of its 6-bit scale, plus half a step of its 6-bit min
-    step = span / 15
-    bound = step / 2 + 15 * step.max(-1, keepdims=True) / 126 + span.max(-1, keepdims=True) / 126
+    # half a step of the weight, plus half-steps of its 6-bit scale, plus half a step of its 6-bit min
+    steps = 2 ** formats.FORMATS[name].bits - 1
+    step = span / steps
+    bound = step / 2 + steps * step.max(-1, keepdims=True) / 126 + span.max(-1, keepdims=True) / 126
     assert (groups.max(-1) <= bound * 1.01).all()
-    raw = formats.q4_k_blocks(x)
-    np.testing.assert_array_equal(gguf.quants.dequantize(raw, ggml_type("q4_k")), back)
+    raw = formats.super_blocks(name, x)
+    np.testing.assert_array_equal(gguf.quants.dequantize(raw, ggml_type(name)), back)
+
+
+def test_q6_k_quantises_within_its_steps(rng):
+    x = rng.standard_normal((3, 512)).astype(np.float32)
+    x[0, :256] = 0
+    planes = formats.quantize("q6_k", x)
+    back = formats.dequantize("q6_k", *planes.values(), dtype=np.float32)
+    np.testing.assert_array_equal(back[0, :256], 0)
+    step = np.abs(x).reshape(3, 2, 16, 16).max(-1) / 31
+    # half a step of the weight, plus 31 half-steps of the scale, which has 7 bits of the block's largest
+    bound = step / 2 + 31 * step.max(-1, keepdims=True) / 254
+    assert (np.abs(back - x).reshape(3, 2, 16, 16).max(-1) <= bound * 1.01).all()
+    raw = formats.super_blocks("q6_k", x)
+    np.testing.assert_array_equal(gguf.quants.dequantize(raw, ggml_type("q6_k")), back)
 
 
 @pytest.mark.parametrize("group", ["tensor", "channel", 16])

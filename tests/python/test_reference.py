@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from tilewright import formats
 from tilewright.reference import REFERENCE as ref
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered.*:RuntimeWarning")
@@ -385,13 +386,27 @@ def test_attention_equals_loops(rng, causal, masked):
 
 
 @pytest.mark.parametrize(
-    ("name", "scales"), [("q8_0", (3, 2)), ("int8", ()), ("int8", (3,)), ("int8", (3, 4))]
+    ("name", "scales"),
+    [
+        ("q8_0", (3, 2)),
+        *(("int8", s) for s in [(), (3,), (3, 4)]),
+        *(("int4", s) for s in [(), (3,), (3, 4)]),
+    ],
 )
 def test_quantize_stays_within_half_a_step(rng, name, scales):
     x = rng.standard_normal((3, 64))
     storage, d = ref["quantize"](x, format=(name, 0), scales_shape=scales)
     back = ref["dequantize"](storage, d, format=(name, 0))
     step = np.repeat(d.reshape(3, -1), 64 // (d.size // 3), axis=1) if scales else d
-    assert d.shape == scales and storage.dtype == np.int8
+    assert d.shape == scales
     assert (np.abs(back - x) <= step * 0.5 * (1 + 1e-12)).all()
-    assert np.abs(storage).max() == 127
+    stored = formats.unpack_int4(storage) if name == "int4" else storage
+    assert stored.dtype == np.int8 and np.abs(stored).max() == (7 if name == "int4" else 127)
+
+
+@pytest.mark.parametrize("name", ["q4_0", "q4_1"])
+def test_quantize_of_blocks_is_the_formats(rng, name):
+    x = rng.standard_normal((3, 64))
+    planes = ref["quantize"](x, format=(name, 32), scales_shape=(3, 2))
+    for ours, theirs in zip(planes, formats.quantize(name, x).values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from tilewright import formats
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ def write(path: Path, model: TinyLlama = TinyLlama()) -> Path:
             writer.add_tensor(name, 1 + 0.1 * values if plain else values)
         elif kind == gguf.GGMLQuantizationType.F16:
             writer.add_tensor(name, values.astype(np.float16))
+        elif model.format.endswith("_k"):
+            # The package reads these but does not make them.
+            writer.add_tensor(name, formats.super_blocks(model.format, values), raw_dtype=kind)
         else:
             writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
 

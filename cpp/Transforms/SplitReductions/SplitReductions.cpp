@@ -8,6 +8,8 @@
 //===----------------------------------------------------------------------===//
 #include "Transforms/SplitReductions/SplitReductions.h"
 
+#include "Analysis/Contraction.h"
+
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -42,17 +44,6 @@ Operation *freeCombiner(linalg::GenericOp op) {
     return bitEnumContainsAll(flags, arith::FastMathFlags::reassoc) ? combiner : nullptr;
   }
   return combiner;
-}
-
-/// Two inputs that each lack a loop of the result: contractions have tiles of
-/// their own.
-bool contracts(linalg::GenericOp op) {
-  SmallVector<unsigned> parallel;
-  op.getParallelDims(parallel);
-  return llvm::count_if(op.getDpsInputOperands(), [&](OpOperand *input) {
-           AffineMap map = op.getMatchingIndexingMap(input);
-           return llvm::any_of(parallel, [&](unsigned d) { return !map.isFunctionOfDim(d); });
-         }) >= 2;
 }
 
 /// The dimension of an operand that `loop` runs along, or none.

@@ -20,7 +20,7 @@ class QuantizedTensor:
     Args:
         planes: the planes by name, as `tilewright.formats` makes them: "storage", "scales" and, where the format
             has it, "mins" or "zeros".
-        format: name of the format: q4_0, q4_1, q8_0, q4_k, int8, int4.
+        format: name of the format: q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k, int8, int4.
         shape: the shape [..., N, K] of the numbers; None computes it from the storage.
         dtype: what it computes as where nothing else decides.
 
@@ -105,12 +105,9 @@ class QuantizedTensor:
 
 
 def _shape_of(row: formats.Format, storage: tuple[Any, ...]) -> tuple[Any, ...]:
-    if row.name == "int8":
-        return storage
-    if row.name == "int4":
-        return (*storage[:-1], storage[-1] * 2)
-    per_byte = 2 if row.bits == 4 else 1
-    return (*storage[:-2], storage[-2] * storage[-1] * per_byte)
+    if row.cell:
+        return (*storage[:-2], storage[-2] * row.cell[0])
+    return storage if row.bits == 8 else (*storage[:-1], storage[-1] * 2)
 
 
 def _take_apart(x: QuantizedTensor) -> tuple[list[Any], Any]:
@@ -167,7 +164,7 @@ def dequantize(x: QuantizedTensor, *, dtype: Any = None) -> Tracer:
     shape = x._stored
     planes = [as_tracer("dequantize", plane) for plane in x.planes.values()]
     row, rank = formats.by_name(x.format), len(shape) - 1
-    group = formats.GROUP if row.is_block else 0
+    group = row.group if row.is_block else 0
     scales = planes[1]
     if not row.is_block and scales.ndim == rank + 1:
         group = shape[-1] // scales.shape[-1]
@@ -185,15 +182,20 @@ def dequantize(x: QuantizedTensor, *, dtype: Any = None) -> Tracer:
     return matrix_transpose(value)
 
 
+#: What a program can quantise to.
+_ROUNDED = ("q4_0", "q4_1", "q8_0", "int8", "int4")
+
+
 @op
-def quantize(x: Any, format: str = "int8") -> QuantizedTensor:
-    """Quantise a tensor inside a program, one scale per row (int8) or per 32 elements (q8_0).
+def quantize(x: Any, format: str = "int8", *, group: str | int = "channel") -> QuantizedTensor:
+    """Quantise a tensor inside a program, symmetrically where the format leaves a choice.
 
     Weights are better quantised ahead of time, with `tilewright.formats.quantize`, which knows all formats.
 
     Args:
-        x: [..., N, K] float, K static; a multiple of 32 for q8_0.
-        format: "int8" or "q8_0".
+        x: [..., N, K] float, K static and a multiple of the format's block.
+        format: "int8", "int4", "q8_0", "q4_0" or "q4_1".
+        group: for int8 and int4: "tensor", "channel" (a scale per row), or the number of weights per scale.
 
     Returns:
         The quantised tensor; its planes are traced values.
@@ -206,30 +208,26 @@ def quantize(x: Any, format: str = "int8") -> QuantizedTensor:
         >>> y = tw.dequantize(tw.quantize(np.ones((2, 64), "f"), "q8_0"))
     """
     value = need("quantize", floating("quantize", x), "float")
-    if format not in ("int8", "q8_0"):
+    if format not in _ROUNDED:
         errors.fail(
             errors.UnsupportedOpError,
             f"quantize: format {format!r} is not computed inside programs",
             help="tilewright.formats.quantize makes it ahead of time.",
         )
-    if value.ndim < 1 or not isinstance(value.shape[-1], int) or (format == "q8_0" and value.shape[-1] % 32):
-        shape_error(
-            f"quantize: the last axis of {show_shape(value.shape)} must be static, and a multiple of 32 for q8_0"
-        )
-    rows, columns = product(value.shape[:-1]), value.shape[-1]
+    if value.ndim < 1 or not isinstance(value.shape[-1], int):
+        shape_error(f"quantize: the last axis of {show_shape(value.shape)} must be static")
+    row, rows, columns = formats.by_name(format), product(value.shape[:-1]), value.shape[-1]
     matrix = reshaped(value, (rows, columns))
-    if format == "q8_0":
-        results = [((rows, columns // 32, 32), dtypes.int8), ((rows, columns // 32), dtypes.float16)]
-    else:
-        results = [((rows, columns), dtypes.int8), ((rows,), dtypes.float32)]
-    group = formats.GROUP if format == "q8_0" else 0
+    # The table knows numbers only; the symbolic rows of its shapes are put back.
+    specs = formats.plane_specs(row, (1, columns), group=group)
+    names = [name for name in specs if row.is_block or name != "zeros"]
+    results = [((rows, *shape[1:]) if shape else (), dtype) for shape, dtype in (specs[n] for n in names)]
+    width = row.group if row.is_block else group if isinstance(group, int) else 0
     outputs = recorder().emit_many(
-        "quantize", (matrix,), results, {"format": _format_attribute(format, group)}
+        "quantize", (matrix,), results, {"format": _format_attribute(format, width)}
     )
-    planes = [reshaped(p, (*value.shape[:-1], *p.shape[1:])) for p in outputs]
-    return QuantizedTensor(
-        dict(zip(("storage", "scales"), planes, strict=True)), format=format, shape=value.shape
-    )
+    planes = [reshaped(p, (*value.shape[:-1], *p.shape[1:])) if p.shape else p for p in outputs]
+    return QuantizedTensor(dict(zip(names, planes, strict=True)), format=format, shape=value.shape)
 
 
 def gather_rows(x: QuantizedTensor, indices: Tracer, mode: str) -> Tracer:

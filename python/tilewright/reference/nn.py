@@ -95,30 +95,32 @@ def dequantize(
 
 def quantize(
     x: Array, *, format: tuple[str, int], scales_shape: tuple[int, ...], scales_dtype: Any = np.float64
-) -> tuple[Array, Array]:
-    """Planes of weights ``[N, K]``: scale = max|w| / 127 over its group, q = round(w / scale).
+) -> tuple[Array, ...]:
+    """Planes of weights ``[N, K]``: scale = max|w| / m over its group, q = round(w / scale).
+
+    m is 127, or 7 for int4. q4_0 and q4_1 have a rounding of their own, which :mod:`tilewright.formats` defines.
 
     Args:
         x: the weights.
-        format: (name, group), ``q8_0`` or ``int8``.
-        scales_shape: shape of the scales, which says how fine int8 is.
+        format: (name, group): ``q8_0``, ``int8``, ``int4``, ``q4_0`` or ``q4_1``.
+        scales_shape: shape of the scales, which says how fine int8 and int4 are.
         scales_dtype: what the scales are rounded to before they divide: what is stored is what counts.
     """
-    name, width = format[0], (formats.GROUP if format[0] == "q8_0" else 0)
-    if name == "int8":
-        width = (
-            x.size
-            if not scales_shape
-            else x.shape[1]
-            if len(scales_shape) == 1
-            else x.shape[1] // scales_shape[1]
-        )
+    name = format[0]
+    if name in ("q4_0", "q4_1"):
+        return tuple(formats.quantize(name, x).values())
+    width = x.size if not scales_shape else x.shape[1] if len(scales_shape) == 1 else 0
+    if len(scales_shape) == 2:
+        width = x.shape[1] // scales_shape[1]
+    most = 7 if name == "int4" else 127
     groups = x.reshape(x.size // width if width else 0, width)
     scale = (
-        (np.max(np.abs(groups), axis=1, keepdims=True, initial=0) / 127).astype(scales_dtype).astype(x.dtype)
+        (np.max(np.abs(groups), axis=1, keepdims=True, initial=0) / most).astype(scales_dtype).astype(x.dtype)
     )
-    q = np.rint(groups / np.where(scale == 0, 1, scale)).clip(-127, 127).astype(np.int8)
-    shape = x.shape if name == "int8" else (x.shape[0], x.shape[1] // width, width)
+    q = np.rint(groups / np.where(scale == 0, 1, scale)).clip(-most, most).astype(np.int8)
+    if name == "int4":
+        return formats.pack_int4(q.reshape(x.shape)), scale.reshape(scales_shape)
+    shape = (x.shape[0], x.shape[1] // width, width) if name == "q8_0" else x.shape
     return q.reshape(shape), scale.reshape(scales_shape)
 
 

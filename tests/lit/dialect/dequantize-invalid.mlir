@@ -37,3 +37,11 @@ func.func @dequantize_c4(%s: tensor<4x2x16xui8>, %d: tensor<4x2xf16>) {
   %0 = tw.dequantize %s, %d format = <name = "q4_0", group = 32> : (tensor<4x2x16xui8>, tensor<4x2xf16>) -> tensor<4x?xf32>
   return
 }
+
+// -----
+
+func.func @dequantize_c2_q6_k(%s: tensor<4x2x96xui8>, %d: tensor<4x8xf32>) {
+  // expected-error @+1 {{(c2) scales}}
+  %0 = tw.dequantize %s, %d format = <name = "q6_k", group = 16> : (tensor<4x2x96xui8>, tensor<4x8xf32>) -> tensor<4x256xf32>
+  return
+}
