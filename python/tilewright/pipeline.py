@@ -6,6 +6,8 @@ import logging
 import re
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ class Options:
         verify: Check each stage's promise.
         dump: Folder that receives every stage as `NN-stage.mlir`, or None.
         override: Folder whose `NN-stage.mlir` files take the place of what was computed, or None; not that of `dump`.
+        step: Given by a thread whose module has a context of its own: passes then run without the interpreter's lock,
+            each pipeline of passes and the code generator inside this context manager.
+        progress: Called with a stage's name, the stages that are done and their number, before each stage.
     """
 
     target: str = "cpu"
@@ -34,6 +39,14 @@ class Options:
     verify: bool = True
     dump: str | None = None
     override: str | None = None
+    step: AbstractContextManager[Any] | None = None
+    progress: Callable[[str, int, int], None] | None = None
+
+    def begin(self, stage: str) -> None:
+        """Say which stage comes now; the object is the last one."""
+        if self.progress is not None:
+            names = [*stages.NAMES[1:], "object"]
+            self.progress(stage, names.index(stage), len(names))
 
 
 @dataclass
@@ -72,7 +85,13 @@ def _stamp(module: Any, name: str) -> None:
     module.operation.attributes["tw.stage"] = _bindings().StringAttr.get(name, module.context)
 
 
-def _run(module: Any, pipeline: str) -> None:
+def _run(module: Any, pipeline: str, step: AbstractContextManager[Any] | None = None) -> None:
+    if step is not None:
+        from ._mlir._mlir_libs import _tilewright
+
+        with step:
+            _tilewright.run_passes(module, pipeline)
+        return
     from ._mlir.passmanager import PassManager
 
     PassManager.parse(pipeline, module.context).run(module.operation)
@@ -212,6 +231,7 @@ def lower(
         current = _exchange(_clone(module), options)
         _describe(current)
         for stage in rows:
+            options.begin(stage.name)
             started = time.perf_counter()
             current = _advance(current, stage, machine, options, report)
             report.seconds[stage.name] = time.perf_counter() - started
@@ -287,7 +307,7 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     try:
         if stage.select:
             _select(module, target, report)
-        _run(module, stages.pipeline_text(stage))
+        _run(module, stages.pipeline_text(stage), options.step)
     except errors.TilewrightError:
         raise
     except Exception as error:
@@ -296,13 +316,13 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     if stage.name == "kernels":
         manifest.record_interface(module)
     if options.verify:
-        _verify(module, stage)
+        _verify(module, stage, options.step)
     return module
 
 
-def _verify(module: Any, stage: stages.Stage) -> None:
+def _verify(module: Any, stage: stages.Stage, step: AbstractContextManager[Any] | None) -> None:
     try:
-        _run(module, stages.nested("tw-verify-stage"))
+        _run(module, stages.nested("tw-verify-stage"), step)
     except Exception as error:
         reproducer = _reproducer(f"verify-{stage.name}", _text(module))
         errors.fail(
@@ -338,8 +358,9 @@ def compile(
     options, report = options or Options(), report if report is not None else Report()
     machine = base.find(target) if isinstance(target, str) else target
     final = lower(module, machine, "llvm", options, report)
+    options.begin("object")
     started = time.perf_counter()
-    with final.context:
+    with final.context, options.step or nullcontext():
         code = machine.emit(final, options.opt_level)
     report.seconds["object"] = time.perf_counter() - started
     return code, manifest.build_manifest(final, machine, report)
