@@ -89,16 +89,8 @@ def main(argv: list[str] | None = None) -> int:
         n: machine.measured(n) for n in {arguments.threads, *(w.threads for w in chosen if w.threads)}
     }
     for threads, found in ceilings.items():
-        if arguments.json:
-            head = {
-                "machine": machine.describe(),
-                "threads": threads,
-                "flops": found.flops,
-                "read": found.read,
-            }
-            print(json.dumps(head), flush=True)
-        else:
-            print(f"ceilings, {threads} threads: {found.describe()}\n")
+        head = {"machine": machine.describe(), "threads": threads, "flops": found.flops, "read": found.read}
+        _tell(arguments, [json.dumps(head)], f"ceilings, {threads} threads: {found.describe()}")
     failed = False
     for workload in chosen:
         taking_part = [s for s in wanted if systems.takes_part(workload, s)]

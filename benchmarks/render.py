@@ -82,7 +82,10 @@ def page(heads: list[dict[str, Any]], by_workload: dict[str, list[Result]]) -> s
     """Return the page."""
     results = [r for found in by_workload.values() for r in found]
     systems = [s for s in SYSTEMS if any(r.system == s and r.p50_ms is not None for r in results)]
-    versions = {r.system: r.version for r in results if r.version}
+    versions = {
+        s: ", ".join(dict.fromkeys(r.version for r in results if r.system == s and r.version))
+        for s in systems
+    }
     times = sorted(r.at for r in results if r.at)
     machine = heads[-1]["machine"]
     foreign = max((r.foreign or 0.0 for r in results), default=0.0)
@@ -100,7 +103,7 @@ def page(heads: list[dict[str, Any]], by_workload: dict[str, list[Result]]) -> s
         "",
         f"- Machine: {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}.",
         f"- When: {times[0].replace('T', ' ')} to {times[-1].replace('T', ' ')}.",
-        "- Systems: " + ", ".join(f"{s} {versions.get(s, '')}".strip() for s in systems) + ".",
+        "- Systems: " + "; ".join(f"{s} {versions[s]}" for s in systems) + ".",
         f"- Foreign load in the rounds that were kept: at most {foreign:.2f} cores (the default limit: {load.LIMIT}).",
         "",
         "Ceilings measured in the same runs, one row for each run:",

@@ -96,7 +96,8 @@ class _Worker:
         self.result.load_ms = answer.get("load_ms", self.result.load_ms)
         if "error" in answer:
             self.result.error = answer["error"]
-        elif answer["foreign"] <= settings.foreign_limit:
+        # A core that the workload leaves idle may be used by others.
+        elif answer["foreign"] <= settings.foreign_limit + max(0, settings.threads - self.threads):
             self.rounds.append(answer["samples_ms"])
             self.result.foreign = max(self.result.foreign or 0.0, answer["foreign"])
             self.parts += [answer["parts_ms"]] if answer.get("parts_ms") else []

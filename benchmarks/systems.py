@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,13 +56,16 @@ def takes_part(workload: Workload, system: str) -> bool:
 
 
 def version(system: str) -> str:
-    """Return the version of the package behind `system`; a source tree that was never installed has none."""
+    """Return the version of the package behind `system`; of a source tree that was never installed, its commit."""
     import importlib.metadata
+    import subprocess
 
     try:
         return importlib.metadata.version(DISTRIBUTIONS.get(MODULES[system], MODULES[system]))
     except importlib.metadata.PackageNotFoundError:
-        return "source tree"
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return f"at {done.stdout.strip()}" if done.returncode == 0 else "source tree"
 
 
 def prepare(workload: Workload, system: str, inputs: tuple[np.ndarray, ...], threads: int) -> Call:

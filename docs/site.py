@@ -23,7 +23,17 @@ SECTIONS = {
     "Start": ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"],
     "Tutorials": [
         f"docs/tutorials/{name}.md"
-        for name in ("graph", "jit", "stages", "gguf", "export", "add-an-op", "add-a-pass", "add-a-target")
+        for name in (
+            "graph",
+            "jit",
+            "variants",
+            "stages",
+            "gguf",
+            "export",
+            "add-an-op",
+            "add-a-pass",
+            "add-a-target",
+        )
     ],
     "Reference": ["docs/reference/*.md", "docs/reference/generated/*.md"],
     "Design": ["docs/design/*.md"],

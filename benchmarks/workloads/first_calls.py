@@ -73,7 +73,8 @@ class FirstCall(Workload):
 
     def fresh(self, system: str, threads: int) -> Call:
         """Return the call that starts a process; a warm one gets a cache folder that an earlier one has filled."""
-        environment = dict(os.environ)
+        # An installed package has its bytecode; with this variable every process would compile all sources of a tree.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         if self.warm:
             folder = tempfile.mkdtemp(prefix="tilewright-bench-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..workload import Call, Workload, register
+from ..workload import Call, NotOffered, Workload, register
 from .files import package_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ class _Smollm2(Workload):
     tolerance = 1e-3
     roof = "dram"
     context = 1024
+    activations = "float32"
 
     def inputs(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         return (rng.integers(0, 49152, self.length, dtype=np.int32),)
@@ -45,7 +47,11 @@ class _Smollm2(Workload):
     def model(self) -> Any:
         from tilewright.models.language_model import LanguageModel
 
-        return LanguageModel(smollm2(), context=self.context)
+        if self.activations == "float32":
+            return LanguageModel(smollm2(), context=self.context)
+        if "activations" not in inspect.signature(LanguageModel).parameters:
+            raise NotOffered(f"LanguageModel computes with float32 activations, not with {self.activations}")
+        return LanguageModel(smollm2(), context=self.context, activations=self.activations)  # type: ignore[call-arg]
 
     def server(self, threads: int) -> Any:
         """Return llama.cpp's server object on the same file; it quantises activations to 8 bits."""
@@ -150,4 +156,20 @@ class Prefill(_Smollm2):
         return call
 
 
-register([Decode("smollm2_decode"), Prefill("smollm2_prefill_128", 128), Prefill("smollm2_prefill_512", 512)])
+class DecodeInt8(Decode):
+    """The same with activations quantised to 8 bits, as llama.cpp does."""
+
+    activations = "int8"
+    tolerance = 5e-2
+
+
+class PrefillInt8(Prefill):
+    """The same with activations quantised to 8 bits."""
+
+    activations = "int8"
+    tolerance = 5e-2
+
+
+register([Decode("smollm2_decode"), DecodeInt8("smollm2_decode_int8")])
+register([Prefill("smollm2_prefill_128", 128), Prefill("smollm2_prefill_512", 512)])
+register([PrefillInt8("smollm2_prefill_512_int8", 512)])

@@ -114,6 +114,16 @@ class Mlp(Network):
         return x
 
 
+class MlpInt8(Mlp):
+    """The same with int8 weights and activations."""
+
+    def tilewright(self, x: np.ndarray, *weights: np.ndarray) -> Call:
+        raise NotOffered("networks with quantised activations have no public function")
+
+    # Without a model that is quantised already, no peer computes in int8 either.
+    excluded = frozenset({"torch", "torch_compile", "jax", "onnxruntime", "openvino", "iree"})
+
+
 class _Transformer(Network):
     """Blocks of attention and a gelu MLP with random weights; subclasses add what stands around them."""
 
@@ -246,7 +256,7 @@ class MiniLm(Network):
         return lambda: embedder.run(x, mask)
 
 
-register([Mlp("mlp_f32_1"), Mlp("mlp_bf16_1", "bfloat16")])
+register([Mlp("mlp_f32_1"), Mlp("mlp_bf16_1", "bfloat16"), MlpInt8("mlp_int8_1")])
 register([Ranker("ranker_f32_1"), Ranker("ranker_bf16_1", "bfloat16"), Gpt2("gpt2_f32_128", 128)])
 SIZES = ((1, 16), (1, 128), (32, 128))
 register(MiniLm(f"minilm_f32_{b}x{s}", b, s) for b, s in SIZES)

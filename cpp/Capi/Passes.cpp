@@ -13,6 +13,7 @@
 #include "Transforms/Normalize/Normalize.h"
 #include "Transforms/OutputsToArguments/OutputsToArguments.h"
 #include "Transforms/Peel/Peel.h"
+#include "Transforms/PinSizes/PinSizes.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
 #include "Transforms/SplitReductions/SplitReductions.h"
 #include "Transforms/StoreBools/StoreBools.h"
@@ -31,6 +32,7 @@ void tilewright::registerTilewrightPasses() {
   registerNormalizePass();
   registerOutputsToArgumentsPass();
   registerPeelPass();
+  registerPinSizesPass();
   registerPlanMemoryPass();
   registerSplitReductionsPass();
   registerStoreBoolsPass();

@@ -8,7 +8,8 @@
 //
 // The structure of a call is a list of tokens: where containers begin, which
 // leaves are arrays, and Python objects that must be equal (static arguments,
-// keys of dicts, keyword names). Leaves are in the order of `pytree.flatten`.
+// keys of dicts, keyword names) or the same (weights, which the executable has
+// bound). Leaves are in the order of `pytree.flatten`.
 //
 //===----------------------------------------------------------------------===//
 
@@ -31,6 +32,7 @@ enum Token : size_t {
   tokenBool,
   tokenNone,
   tokenEqual, ///< the next of the objects that must be equal
+  tokenSame,  ///< the next of the objects that must be the same
   tokenTuple,
   tokenList,
   tokenDict,
@@ -41,6 +43,7 @@ constexpr size_t countShift = 8;
 struct Structure {
   std::vector<size_t> tokens;
   std::vector<PyObject *> equal;  ///< borrowed
+  std::vector<PyObject *> same;   ///< borrowed
   std::vector<PyObject *> leaves; ///< borrowed
 };
 
@@ -50,13 +53,18 @@ struct Entry {
   bool plain;          ///< positional arguments, each an array
   std::vector<size_t> tokens;
   std::vector<PyObject *> equal; ///< owned
+  std::vector<PyObject *> same;  ///< owned
 
   ~Entry() {
     Py_DECREF(executable);
     Py_XDECREF(unflatten);
     for (PyObject *object : equal)
       Py_DECREF(object);
+    for (PyObject *object : same)
+      Py_DECREF(object);
   }
+
+  bool hasStructure(const Structure &given) const;
 };
 
 struct PyDispatcher {
@@ -65,6 +73,8 @@ struct PyDispatcher {
   std::vector<std::unique_ptr<Entry>> *entries;
   std::vector<Py_ssize_t> *staticPositions;
   PyObject *staticNames; // a frozenset
+  std::vector<Py_ssize_t> *weightPositions;
+  PyObject *weightNames; // a frozenset
   size_t last;           // where the search begins
   size_t hits;
   PyObject *weakrefs;
@@ -75,9 +85,14 @@ PyTypeObject *dispatcherType = nullptr;
 PyDispatcher *cast(PyObject *object) { return reinterpret_cast<PyDispatcher *>(object); }
 
 /// Walks one argument. Returns false for structures that only Python knows.
-bool walk(PyObject *object, Structure &structure, int depth) {
+bool walk(PyObject *object, Structure &structure, int depth, bool isWeight = false) {
   if (depth > 64)
     return false;
+  if (isWeight && (isArray(object) || isScalar(object))) {
+    structure.tokens.push_back(tokenSame);
+    structure.same.push_back(object);
+    return true;
+  }
   if (isArray(object)) {
     structure.tokens.push_back(tokenArray);
     structure.leaves.push_back(object);
@@ -97,7 +112,7 @@ bool walk(PyObject *object, Structure &structure, int depth) {
     Py_ssize_t size = PySequence_Fast_GET_SIZE(object);
     structure.tokens.push_back((isTuple ? tokenTuple : tokenList) | static_cast<size_t>(size) << countShift);
     for (Py_ssize_t i = 0; i < size; ++i)
-      if (!walk(PySequence_Fast_GET_ITEM(object, i), structure, depth + 1))
+      if (!walk(PySequence_Fast_GET_ITEM(object, i), structure, depth + 1, isWeight))
         return false;
     return true;
   }
@@ -113,7 +128,7 @@ bool walk(PyObject *object, Structure &structure, int depth) {
     structure.tokens.push_back(tokenDict | items.size() << countShift);
     for (auto &item : items) {
       structure.equal.push_back(item.first);
-      if (!walk(item.second, structure, depth + 1))
+      if (!walk(item.second, structure, depth + 1, isWeight))
         return false;
     }
     return true;
@@ -122,26 +137,33 @@ bool walk(PyObject *object, Structure &structure, int depth) {
   // as containers have not.
   if (Py_TYPE(object)->tp_dict && !PyObject_HasAttrString(reinterpret_cast<PyObject *>(Py_TYPE(object)), "__dlpack__"))
     return false;
-  structure.tokens.push_back(tokenArray);
-  structure.leaves.push_back(object);
+  structure.tokens.push_back(isWeight ? tokenSame : tokenArray);
+  (isWeight ? structure.same : structure.leaves).push_back(object);
   return true;
+}
+
+bool contains(const std::vector<Py_ssize_t> &positions, Py_ssize_t position) {
+  return std::find(positions.begin(), positions.end(), position) != positions.end();
+}
+
+bool containsName(PyObject *names, PyObject *name) {
+  int found = PySet_Contains(names, name);
+  if (found < 0)
+    throw py::error_already_set();
+  return found;
 }
 
 bool walkCall(PyDispatcher *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *keywords,
               Structure &structure) {
   structure.tokens.push_back(tokenTuple | static_cast<size_t>(positional) << countShift);
-  auto isStatic = [&](Py_ssize_t position) {
-    return std::find(self->staticPositions->begin(), self->staticPositions->end(), position) !=
-           self->staticPositions->end();
-  };
   auto addStatic = [&](PyObject *object) {
     structure.tokens.push_back(tokenEqual);
     structure.equal.push_back(object);
   };
   for (Py_ssize_t i = 0; i < positional; ++i) {
-    if (isStatic(i))
+    if (contains(*self->staticPositions, i))
       addStatic(arguments[i]);
-    else if (!walk(arguments[i], structure, 0))
+    else if (!walk(arguments[i], structure, 0, contains(*self->weightPositions, i)))
       return false;
   }
   Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
@@ -156,12 +178,9 @@ bool walkCall(PyDispatcher *self, PyObject *const *arguments, Py_ssize_t positio
   structure.tokens.push_back(tokenKeywords | static_cast<size_t>(named) << countShift);
   for (auto &item : items) {
     structure.equal.push_back(item.first);
-    int isStaticName = PySet_Contains(self->staticNames, item.first);
-    if (isStaticName < 0)
-      throw py::error_already_set();
-    if (isStaticName)
+    if (containsName(self->staticNames, item.first))
       addStatic(item.second);
-    else if (!walk(item.second, structure, 0))
+    else if (!walk(item.second, structure, 0, containsName(self->weightNames, item.first)))
       return false;
   }
   return true;
@@ -181,6 +200,11 @@ bool allEqual(const std::vector<PyObject *> &mine, const std::vector<PyObject *>
       return false;
   }
   return true;
+}
+
+bool Entry::hasStructure(const Structure &given) const {
+  return tokens == given.tokens && same == given.same && equal.size() == given.equal.size() &&
+         allEqual(equal, given.equal);
 }
 
 /// Runs one entry. Sets `result` (null with an exception) unless nothing fits.
@@ -272,7 +296,7 @@ PyObject *callMiss(PyDispatcher *self, PyObject *const *arguments, Py_ssize_t po
 PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs, PyObject *keywords) {
   Py_ssize_t positional = PyVectorcall_NARGS(nargs);
   bool named = keywords && PyTuple_GET_SIZE(keywords) > 0;
-  bool plain = !named && self->staticPositions->empty();
+  bool plain = !named && self->staticPositions->empty() && self->weightPositions->empty();
   for (Py_ssize_t i = 0; plain && i < positional; ++i)
     plain = isArray(arguments[i]);
   PyObject *result = nullptr;
@@ -287,10 +311,7 @@ PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs,
     if (walkCall(self, arguments, positional, keywords, structure)) {
       Inputs inputs(structure.leaves.data(), structure.leaves.size());
       if (inputs.convert()) {
-        auto fits = [&](const Entry &entry) {
-          return entry.tokens == structure.tokens && entry.equal.size() == structure.equal.size() &&
-                 allEqual(entry.equal, structure.equal);
-        };
+        auto fits = [&](const Entry &entry) { return entry.hasStructure(structure); };
         if (tryEntries(self, fits, inputs.data(), inputs.size(), inputs.kind(), result))
           return result;
       }
@@ -312,25 +333,35 @@ PyObject *construct(PyTypeObject *type, PyObject *, PyObject *) {
   self->entries = new std::vector<std::unique_ptr<Entry>>;
   self->staticPositions = new std::vector<Py_ssize_t>;
   self->staticNames = PyFrozenSet_New(nullptr);
+  self->weightPositions = new std::vector<Py_ssize_t>;
+  self->weightNames = PyFrozenSet_New(nullptr);
   return object;
 }
 
 int initialise(PyObject *object, PyObject *arguments, PyObject *keywords) {
-  static const char *names[] = {"miss", "static_positions", "static_names", nullptr};
-  PyObject *miss, *positions = nullptr, *staticNames = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|OO:Dispatcher", const_cast<char **>(names), &miss,
-                                   &positions, &staticNames))
+  static const char *names[] = {"miss", "static_positions", "static_names", "weight_positions", "weight_names",
+                                nullptr};
+  PyObject *miss, *positions = nullptr, *staticNames = nullptr, *weights = nullptr, *weightNames = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|OOOO:Dispatcher", const_cast<char **>(names), &miss,
+                                   &positions, &staticNames, &weights, &weightNames))
     return -1;
   PyObject *done = guarded([&]() -> PyObject * {
     PyDispatcher *self = cast(object);
-    if (positions)
-      *self->staticPositions = py::list(py::reinterpret_borrow<py::object>(positions)).cast<std::vector<Py_ssize_t>>();
-    if (staticNames) {
-      PyObject *set = PyFrozenSet_New(staticNames);
-      if (!set)
+    auto readPositions = [](PyObject *from, std::vector<Py_ssize_t> &to) {
+      if (from)
+        to = py::list(py::reinterpret_borrow<py::object>(from)).cast<std::vector<Py_ssize_t>>();
+    };
+    auto readNames = [](PyObject *from, PyObject *&to) {
+      PyObject *set = from ? PyFrozenSet_New(from) : nullptr;
+      if (from && !set)
         throw py::error_already_set();
-      Py_XSETREF(self->staticNames, set);
-    }
+      if (set)
+        Py_XSETREF(to, set);
+    };
+    readPositions(positions, *self->staticPositions);
+    readNames(staticNames, self->staticNames);
+    readPositions(weights, *self->weightPositions);
+    readNames(weightNames, self->weightNames);
     Py_INCREF(miss);
     Py_XSETREF(self->miss, miss);
     Py_RETURN_NONE;
@@ -347,6 +378,8 @@ int traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(entry->unflatten);
     for (PyObject *equal : entry->equal)
       Py_VISIT(equal);
+    for (PyObject *same : entry->same)
+      Py_VISIT(same);
   }
   return 0;
 }
@@ -370,6 +403,8 @@ void destroy(PyObject *object) {
   delete self->entries;
   delete self->staticPositions;
   Py_XDECREF(self->staticNames);
+  delete self->weightPositions;
+  Py_XDECREF(self->weightNames);
   PyTypeObject *type = Py_TYPE(object);
   type->tp_free(object);
   Py_DECREF(type);
@@ -409,21 +444,23 @@ PyObject *add(PyObject *object, PyObject *arguments, PyObject *keywords) {
         structure.leaves.size() != executableOf(executable)->numInputs())
       Py_RETURN_FALSE;
     for (auto &known : *self->entries) // a call that it refuses comes again
-      if (known->executable == executable && known->tokens == structure.tokens &&
-          known->equal.size() == structure.equal.size() && allEqual(known->equal, structure.equal))
+      if (known->executable == executable && known->hasStructure(structure))
         Py_RETURN_TRUE;
     auto entry = std::make_unique<Entry>();
     Py_INCREF(executable);
     entry->executable = executable;
     entry->unflatten = unflatten == Py_None ? nullptr : unflatten;
     Py_XINCREF(entry->unflatten);
-    entry->plain = keys.size() == 0 && self->staticPositions->empty() &&
+    entry->plain = keys.size() == 0 && self->staticPositions->empty() && self->weightPositions->empty() &&
                    std::all_of(structure.tokens.begin() + 1, structure.tokens.end(),
                                [](size_t token) { return token == tokenArray; });
     entry->tokens = std::move(structure.tokens);
     entry->equal = std::move(structure.equal);
     for (PyObject *equal : entry->equal)
       Py_INCREF(equal);
+    entry->same = std::move(structure.same);
+    for (PyObject *same : entry->same)
+      Py_INCREF(same);
     self->entries->push_back(std::move(entry));
     Py_RETURN_TRUE;
   });
@@ -485,15 +522,19 @@ PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(PyDispatc
                          {"__weaklistoffset__", T_PYSSIZET, offsetof(PyDispatcher, weakrefs), READONLY, nullptr},
                          {nullptr, 0, 0, 0, nullptr}};
 
-const char doc[] = "Dispatcher(miss, static_positions=(), static_names=())\n--\n\n"
-                   "A callable that picks an executable by the signature of the call.\n\n"
-                   "Args:\n"
-                   "    miss: called as miss(args, kwargs) when no executable fits; its "
-                   "result\n"
-                   "        is the call's. It may `add` an executable for the next time.\n"
-                   "        Frames of the package are cut from the traceback of its errors.\n"
-                   "    static_positions: positional arguments compared by value.\n"
-                   "    static_names: keyword arguments compared by value.\n";
+const char doc[] =
+    "Dispatcher(miss, static_positions=(), static_names=(), weight_positions=(), weight_names=())\n--\n\n"
+    "A callable that picks an executable by the signature of the call.\n\n"
+    "Args:\n"
+    "    miss: called as miss(args, kwargs) when no executable fits; its "
+    "result\n"
+    "        is the call's. It may `add` an executable for the next time.\n"
+    "        Frames of the package are cut from the traceback of its errors.\n"
+    "    static_positions: positional arguments compared by value.\n"
+    "    static_names: keyword arguments compared by value.\n"
+    "    weight_positions: positional arguments whose arrays are compared by\n"
+    "        identity: the executables that are added have them bound.\n"
+    "    weight_names: the same for keyword arguments.\n";
 
 PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void *>(construct)},
                        {Py_tp_init, reinterpret_cast<void *>(initialise)},

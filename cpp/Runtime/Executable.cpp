@@ -231,6 +231,42 @@ struct Executable::Call {
 };
 
 Outcome Executable::call(PyObject *const *passed, size_t count, PyObject **outputs) {
+  if (variantTable && variantTable->isActive()) {
+    py::object alive; // a variant that leaves the table meanwhile runs to its end
+    if (Executable *variant = variantTable->find(passed, count, alive)) {
+      Outcome outcome = variant->callOwn(passed, count, outputs);
+      if (outcome != Outcome::NoMatch)
+        return outcome;
+    }
+  }
+  return callOwn(passed, count, outputs);
+}
+
+Variants &Executable::variants() {
+  if (!variantTable) {
+    if (code->manifest.symbols.size() > Variants::maxSymbols)
+      throw py::value_error("a program of so many symbolic sizes has no variants");
+    variantTable = std::make_unique<Variants>(*this);
+  }
+  return *variantTable;
+}
+
+bool Executable::isAlike(const Executable &other) const {
+  auto alike = [](const Code::Slot &one, const Code::Slot &two) {
+    return one.rank == two.rank && sameDtype(one.descr, two.descr);
+  };
+  if (inputs.size() != other.inputs.size() || code->outputs.size() != other.code->outputs.size())
+    return false;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!alike(code->arguments[inputs[i]], other.code->arguments[other.inputs[i]]))
+      return false;
+  for (size_t i = 0; i < code->outputs.size(); ++i)
+    if (!alike(code->outputs[i], other.code->outputs[i]))
+      return false;
+  return true;
+}
+
+Outcome Executable::callOwn(PyObject *const *passed, size_t count, PyObject **outputs) {
   if (count != inputs.size())
     return Outcome::NoMatch;
   Call call(*this, passed, count, outputs);

@@ -14,6 +14,7 @@
 #include "Arrays.h"
 #include "Loader.h"
 #include "Manifest.h"
+#include "Variants.h"
 
 #include <memory>
 #include <string_view>
@@ -70,7 +71,7 @@ public:
 
   /// Calls the code with `count` arguments, each an array or a Python scalar.
   /// Arrays that are not dense are copied. On success `outputs` holds a new
-  /// reference per output.
+  /// reference per output. A variant whose guard holds runs in place of it.
   Outcome call(PyObject *const *arguments, size_t count, PyObject **outputs);
 
   /// A new executable in which the arguments of the given indices are bound.
@@ -88,11 +89,20 @@ public:
   const std::vector<uint32_t> &inputIndices() const { return inputs; }
   PyObject *boundArray(size_t argument) const { return bound[argument]; }
 
+  /// The table of variants, made on first use. Throws ValueError for a program
+  /// with too many symbols.
+  Variants &variants();
+  /// The same, or null.
+  Variants *existingVariants() const { return variantTable.get(); }
+  /// Whether both take and return arrays of the same kinds and ranks.
+  bool isAlike(const Executable &other) const;
+
   /// The Python object that owns this, for errors; borrowed.
   PyObject *self = nullptr;
 
 private:
   struct Call;
+  Outcome callOwn(PyObject *const *arguments, size_t count, PyObject **outputs);
   Outcome gatherInputs(Call &call);
   Outcome makeOutputs(Call &call);
   Outcome separateOverlaps(Call &call);
@@ -105,6 +115,7 @@ private:
   std::vector<uint32_t> inputs;    ///< arguments that a call passes
   std::vector<uint32_t> positions; ///< per argument its place in `inputs`
   size_t frameBytes = 0;           ///< temporary memory of a call
+  std::unique_ptr<Variants> variantTable;
 };
 
 /// Raises an exception made by `tilewright.runtime.failures.<function>(...)`;

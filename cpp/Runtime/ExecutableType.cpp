@@ -3,6 +3,7 @@
 
 #include "Objects.h"
 
+#include <algorithm>
 #include <cstring>
 #include <structmember.h>
 #include <unordered_map>
@@ -173,6 +174,19 @@ void destroy(PyObject *self) {
 int traverse(PyObject *self, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(cast(self)->parsed);
+  if (const Variants *variants = cast(self)->executable->existingVariants()) {
+    Py_VISIT(variants->getWatcher());
+    for (const auto &variant : variants->current())
+      Py_VISIT(variant->object.ptr());
+  }
+  return 0;
+}
+
+int clear(PyObject *self) {
+  if (Variants *variants = cast(self)->executable->existingVariants()) {
+    variants->watch(0, {});
+    variants->replace({});
+  }
   return 0;
 }
 
@@ -258,6 +272,85 @@ PyObject *getInputs(PyObject *self, void *) {
   });
 }
 
+PyObject *getSymbols(PyObject *self, void *) {
+  return guarded([&] {
+    py::list names;
+    for (const SymbolSpec &symbol : cast(self)->executable->getCode().manifest.symbols)
+      names.append(py::str(symbol.name));
+    return py::tuple(names).release().ptr();
+  });
+}
+
+py::tuple sizesTuple(const std::vector<int64_t> &sizes) {
+  py::tuple result(sizes.size());
+  for (size_t i = 0; i < sizes.size(); ++i)
+    result[i] = sizes[i] == anySize ? py::object(py::none()) : py::object(py::int_(sizes[i]));
+  return result;
+}
+
+PyObject *setVariants(PyObject *self, PyObject *rows) {
+  return guarded([&] {
+    Executable &executable = *cast(self)->executable;
+    Variants &variants = executable.variants();
+    Variants::Table next;
+    for (py::handle row : py::list(py::reinterpret_borrow<py::object>(rows))) {
+      auto [sizes, object] = row.cast<std::pair<py::tuple, py::object>>();
+      Executable *variant = executableOf(object.ptr());
+      if (!variant || variant == &executable || !variant->isAlike(executable))
+        throw py::value_error("a variant takes and returns what the executable does");
+      if (sizes.size() != executable.getCode().manifest.symbols.size())
+        throw py::value_error("a guard has a size, or None, for each symbol");
+      std::vector<int64_t> guard;
+      for (py::handle size : sizes)
+        guard.push_back(size.is_none() ? anySize : size.cast<int64_t>());
+      auto entry = std::make_shared<Variant>(
+          Variant{guard, std::count(guard.begin(), guard.end(), anySize) > 0, object, variant});
+      for (const auto &known : variants.current())
+        if (known->executable == variant && known->guard == guard)
+          entry = known; // with its count
+      next.push_back(std::move(entry));
+    }
+    if (next.size() > Variants::maxVariants)
+      throw py::value_error("too many variants");
+    variants.replace(std::move(next));
+    return py::none().release().ptr();
+  });
+}
+
+PyObject *getVariants(PyObject *self, PyObject *) {
+  return guarded([&] {
+    py::list rows;
+    if (const Variants *variants = cast(self)->executable->existingVariants())
+      for (const auto &variant : variants->current())
+        rows.append(py::make_tuple(sizesTuple(variant->guard), variant->object, variant->calls));
+    return rows.release().ptr();
+  });
+}
+
+PyObject *watchSizes(PyObject *self, PyObject *arguments) {
+  return guarded([&]() -> PyObject * {
+    unsigned long long threshold;
+    PyObject *watcher;
+    if (!PyArg_ParseTuple(arguments, "KO:watch_sizes", &threshold, &watcher))
+      return nullptr;
+    bool on = threshold && watcher != Py_None;
+    if (on || cast(self)->executable->existingVariants())
+      cast(self)->executable->variants().watch(threshold,
+                                               on ? py::reinterpret_borrow<py::object>(watcher) : py::object());
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject *observedSizes(PyObject *self, PyObject *) {
+  return guarded([&] {
+    py::list rows;
+    if (const Variants *variants = cast(self)->executable->existingVariants())
+      for (const auto &[sizes, count] : variants->observed())
+        rows.append(py::make_tuple(sizesTuple(sizes), count));
+    return rows.release().ptr();
+  });
+}
+
 PyObject *represent(PyObject *self) {
   const Manifest &manifest = cast(self)->executable->getCode().manifest;
   return PyUnicode_FromFormat("<tilewright Executable: %zu inputs, %zu weights bound, %zu outputs>",
@@ -275,10 +368,20 @@ PyMethodDef methods[] = {{"call_tuple", reinterpret_cast<PyCFunction>(callTuple)
                           "code takes them: dense, of the argument's dtype and shape."},
                          {"run_load", runLoad, METH_VARARGS, "run_load(index, sources) -> ndarray. Packs one weight."},
                          {"bound_arrays", boundArrays, METH_NOARGS, "bound_arrays() -> {argument index: array}."},
+                         {"set_variants", setVariants, METH_O,
+                          "set_variants([(sizes, executable), ...]). Replaces the table of variants at once: a call\n"
+                          "whose sizes (per symbol one, None for any) fit runs the first such executable.\n"
+                          "Calls under way finish on what they began with."},
+                         {"variants", getVariants, METH_NOARGS, "variants() -> [(sizes, executable, calls), ...]."},
+                         {"watch_sizes", watchSizes, METH_VARARGS,
+                          "watch_sizes(threshold, watcher). Calls watcher(sizes) for sizes without a variant that\n"
+                          "came so often; 0 and None stop."},
+                         {"observed_sizes", observedSizes, METH_NOARGS, "observed_sizes() -> [(sizes, calls), ...]."},
                          {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef properties[] = {
     {"manifest", getManifest, nullptr, "The manifest as a dict.", nullptr},
+    {"symbols", getSymbols, nullptr, "Names of the symbolic sizes, in the order of guards.", nullptr},
     {"input_indices", getInputs, nullptr, "Indices of the arguments that a call passes.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
@@ -304,6 +407,7 @@ const char doc[] = "Executable(object, manifest, name=\"program\")\n--\n\n"
 PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void *>(construct)},
                        {Py_tp_dealloc, reinterpret_cast<void *>(destroy)},
                        {Py_tp_traverse, reinterpret_cast<void *>(traverse)},
+                       {Py_tp_clear, reinterpret_cast<void *>(clear)},
                        {Py_tp_call, reinterpret_cast<void *>(PyVectorcall_Call)},
                        {Py_tp_repr, reinterpret_cast<void *>(represent)},
                        {Py_tp_methods, methods},

@@ -2,6 +2,8 @@
 #include "Capi/EmitObject.h"
 #include "Capi/Tilewright.h"
 
+#include "mlir-c/Diagnostics.h"
+#include "mlir-c/Pass.h"
 #include "mlir/Bindings/Python/Nanobind.h"
 #include "mlir/Bindings/Python/NanobindAdaptors.h"
 
@@ -31,6 +33,39 @@ nb::bytes emit(MlirModule module, const std::string &cpu, const std::string &fea
   return result;
 }
 
+void append(MlirStringRef text, void *to) { static_cast<std::string *>(to)->append(text.data, text.length); }
+
+MlirLogicalResult collect(MlirDiagnostic diagnostic, void *to) {
+  std::string &text = *static_cast<std::string *>(to);
+  text += text.empty() ? "error: " : "\n note: ";
+  mlirLocationPrint(mlirDiagnosticGetLocation(diagnostic), append, to);
+  text += ": ";
+  mlirDiagnosticPrint(diagnostic, append, to);
+  return mlirLogicalResultSuccess();
+}
+
+/// As PassManager.run, but other Python threads go on meanwhile. That is why
+/// the context must be of no use to them.
+void runPasses(MlirModule module, const std::string &pipeline, bool verify) {
+  std::string problems;
+  bool good = false;
+  {
+    nb::gil_scoped_release release;
+    MlirContext context = mlirModuleGetContext(module);
+    MlirDiagnosticHandlerID handler = mlirContextAttachDiagnosticHandler(context, collect, &problems, nullptr);
+    MlirPassManager manager = mlirPassManagerCreate(context);
+    mlirPassManagerEnableVerifier(manager, verify);
+    MlirStringRef text = mlirStringRefCreate(pipeline.data(), pipeline.size());
+    good = mlirLogicalResultIsSuccess(
+               mlirParsePassPipeline(mlirPassManagerGetAsOpPassManager(manager), text, append, &problems)) &&
+           mlirLogicalResultIsSuccess(mlirPassManagerRunOnOp(manager, mlirModuleGetOperation(module)));
+    mlirPassManagerDestroy(manager);
+    mlirContextDetachDiagnosticHandler(context, handler);
+  }
+  if (!good)
+    throw std::runtime_error(problems.empty() ? "a pass failed" : problems);
+}
+
 } // namespace
 
 NB_MODULE(_tilewright, m) {
@@ -43,6 +78,8 @@ NB_MODULE(_tilewright, m) {
       "clone_module",
       [](MlirModule module) { return mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(module))); },
       nb::arg("module"), "Copy a module within its context.");
+  m.def("run_passes", &runPasses, nb::arg("module"), nb::arg("pipeline"), nb::arg("verify") = true,
+        "Run a pipeline without the interpreter's lock; no other thread may use the module's context.");
   m.def(
       "emit_object",
       [](MlirModule module, const std::string &cpu, const std::string &features, int optLevel) {

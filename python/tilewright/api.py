@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from . import errors, pytree, values
 from .calls import Call, Options
+from .compiled import Compiled
 from .ops import core as ops_core
-from .programs import Compiled, Lowered, Traced
+from .programs import Lowered, Traced
 from .runtime import Dispatcher
-from .signatures import Family, Leaf, Variant, leaves_of
+from .signatures import Family, Leaf, SizedProgram, leaves_of
 from .specs import Spec
+from .variants import VariantInfo
 
 __all__ = ["CacheInfo", "Function", "jit"]
 
@@ -51,11 +53,18 @@ class Function(Dispatcher):
     """What `tw.jit` returns; called like the function itself.
 
     `trace(*args)`, `lower(*args)` and `compile(*args)` take arrays or specs and return `Traced`, `Lowered` and
-    `Compiled`; `cache_info()` tells what was compiled and why, `cache_clear()` forgets it.
+    `Compiled`; `cache_info()` tells what was compiled and why, `cache_clear()` forgets it; `variants()` lists what was
+    made for certain sizes on the side, `despecialize()` drops it.
     """
 
     def __init__(self, fn: Callable[..., Any], options: Options):
-        super().__init__(self._miss, options.static_positions, options.static_names)
+        super().__init__(
+            self._miss,
+            options.static_positions,
+            options.static_names,
+            sorted(options.weights),
+            [name for name in options.positional if options.is_weight(name)],
+        )
         self._fn = fn
         self._options = options
         self._families: dict[Any, Family] = {}
@@ -81,7 +90,7 @@ class Function(Dispatcher):
     @errors.trim_traceback
     def compile(self, *args: Any, **kwargs: Any) -> Compiled:
         """Trace, lower and compile."""
-        return self.lower(*args, **kwargs).compile()
+        return self.lower(*args, **kwargs).compile(specialize=self._options.specialize)
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """Say how the function is compiled: for these arguments, or for all that it was called with."""
@@ -90,15 +99,34 @@ class Function(Dispatcher):
         parts = [compiled.explain() for compiled in self.programs()]
         if not parts:
             return f"{self._options.name}: not compiled yet; call it, or pass arguments to explain()"
+        parts += ["\n".join(lines) for one in self._with_weights() if (lines := one.explain_variants())]
         return "\n\n".join([*parts, *(f"recompiled: {reason}" for reason in self._reasons)])
 
     def programs(self) -> list[Compiled]:
         """Return what was compiled for the calls so far."""
-        return [variant.compiled for family in self._families.values() for variant in family.variants]
+        return [program.compiled for family in self._families.values() for program in family.programs]
+
+    def _with_weights(self) -> list[Compiled]:
+        return [
+            c
+            for family in self._families.values()
+            for program in family.programs
+            for c in program.with_weights()
+        ]
+
+    def variants(self) -> list[VariantInfo]:
+        """List the variants for certain sizes of all its programs, as `Compiled.variants` does."""
+        rows = [row for program in [*self.programs(), *self._with_weights()] for row in program.variants()]
+        return sorted(rows, key=lambda row: -row.calls)
+
+    def despecialize(self) -> None:
+        """Drop the variants of all its programs, and make no more."""
+        for program in [*self.programs(), *self._with_weights()]:
+            program.despecialize()
 
     def cache_info(self) -> CacheInfo:
         """Return counts of hits, misses and programs, and the reason of each recompilation."""
-        size = sum(len(family.variants) for family in self._families.values())
+        size = sum(len(family.programs) for family in self._families.values())
         return CacheInfo(self.hits + self._slow_hits, self._misses, size, tuple(self._reasons))
 
     def cache_clear(self) -> None:
@@ -116,27 +144,32 @@ class Function(Dispatcher):
         if family is None:
             family = self._families[call.key] = Family(self._options.dynamic)
         shapes = [leaf.spec.shape for leaf in call.leaves]
-        variant = family.find(shapes)
-        if variant is None:
-            variant = self._compile_variant(call, family, shapes)
+        program = family.find(shapes)
+        if program is None:
+            program = self._compile_sized(call, family, shapes)
         else:
             self._slow_hits += 1
-        compiled = variant.compiled
+        compiled = program.compiled
+        executable = compiled.executable
+        leaves = [leaf.value for leaf in call.leaves if not leaf.weight]
+        added = program.added
         if call.has_weights:
-            inputs = [leaf.value for leaf in call.leaves if not leaf.weight]
-            return pytree.unflatten(compiled.out_tree, variant.bound(call.leaves).call_tuple(*inputs))
+            bound, gone = program.bound(call.leaves)
+            executable, added = bound.executable, False
+            if gone is not None:
+                self.discard(gone.executable)
         unflatten = functools.partial(pytree.unflatten, compiled.out_tree)
-        if isinstance(compiled.executable, _native()) and not variant.added and call.plain:
+        if isinstance(executable, _native()) and not added and call.plain:
             # A single result needs no Python at all on its way back.
             native = None if compiled.out_tree.kind == "leaf" else unflatten
-            variant.added = self.add(args, kwargs, compiled.executable, native)
-        return unflatten(compiled.executable.call_tuple(*[leaf.value for leaf in call.leaves]))
+            program.added = self.add(args, kwargs, executable, native)
+        return unflatten(executable.call_tuple(*leaves))
 
-    def _compile_variant(self, call: Call, family: Family, shapes: list[Any]) -> Variant:
+    def _compile_sized(self, call: Call, family: Family, shapes: list[Any]) -> SizedProgram:
         self._misses += 1
         names = [leaf.name for leaf in call.leaves]
         pattern, reason = family.plan(shapes, names)
-        first = len(self._families) == 1 and not family.variants
+        first = len(self._families) == 1 and not family.programs
         if not first:
             self._note(reason or self._new_reason(call))
         try:
@@ -152,7 +185,8 @@ class Function(Dispatcher):
 
     def _compile_for(self, call: Call, pattern: list[Any]) -> Compiled:
         specs = [leaf.spec.with_shape(shape) for leaf, shape in zip(call.leaves, pattern, strict=True)]
-        return Lowered(self._trace(call, specs), self._options.target).compile()
+        lowered = Lowered(self._trace(call, specs), self._options.target)
+        return lowered.compile(specialize=self._options.specialize)
 
     def _note(self, reason: str) -> None:
         self._reasons.append(reason)
@@ -238,6 +272,7 @@ def jit(
     donate_argnums: int | Sequence[int] | None = None,
     weight_argnums: int | Sequence[int] | None = None,
     dynamic: bool | None = None,
+    specialize: str | int | None = None,
     target: str | None = None,
     name: str | None = None,
 ) -> Any:
@@ -253,6 +288,8 @@ def jit(
         donate_argnums: positions of arguments whose memory outputs may reuse; do not use them afterwards.
         weight_argnums: positions of arguments that are weights: bound once per array, packed for the target.
         dynamic: None as above; True makes all sizes dynamic at once, False none ever.
+        specialize: "observed" compiles variants, in a thread of its own, for sizes of dynamic dims that calls often
+            have; a number says after how many calls; None leaves it to TILEWRIGHT_SPECIALIZE, by default never.
         target: name of the target; None for the configured one.
         name: for messages and logs; None for the function's.
 
@@ -278,6 +315,7 @@ def jit(
             donate_argnums=donate_argnums,
             weight_argnums=weight_argnums,
             dynamic=dynamic,
+            specialize=specialize,
             target=target,
             name=name,
         )
@@ -287,7 +325,7 @@ def jit(
         fn = fn._fn
     options = Options(fn, static_argnums=static_argnums, static_argnames=static_argnames,
                        donate_argnums=donate_argnums, weight_argnums=weight_argnums, dynamic=dynamic,
-                       target=target, name=name)  # fmt: skip
+                       target=target, name=name, specialize=specialize)  # fmt: skip
     return Function(fn, options)
 
 

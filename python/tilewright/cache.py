@@ -14,6 +14,7 @@ import errno
 import functools
 import hashlib
 import json
+import logging
 import os
 import stat
 import time
@@ -25,6 +26,8 @@ from . import config, errors
 from .runtime import container
 
 __all__ = ["Cache", "Entry", "Row", "default", "diff", "key_of"]
+
+_log = logging.getLogger("tilewright.cache")
 
 _MAGIC = b"TWCACHE\n"
 _VERSION = 1
@@ -52,9 +55,19 @@ def key_of(components: Mapping[str, Any]) -> str:
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return (name, old value, new value) for each component that differs."""
+    """Return (name, old value, new value) for each component that differs; of nested ones what differs inside."""
+    old, new = flat(old), flat(new)
     names = [*old, *(name for name in new if name not in old)]
     return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+
+
+def flat(components: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested components under dotted names."""
+    result = {}
+    for name, value in components.items():
+        inner = flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        result.update(inner)
+    return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,14 +293,18 @@ class Cache:
         """Return entries of one function with what changed from one to the next.
 
         Args:
-            label_or_key: a function's name, or the start of a key; "" is all.
+            label_or_key: a function's name, a model file's, or the start of a key; "" is all.
 
         Returns:
             The entries in the order of their making, each with (component, old value, new value) for what differs
             from the entry before it with the same label.
         """
         rows = sorted(self.ls(), key=lambda row: row.created)
-        chosen = {row.key for row in rows if row.label == label_or_key or row.key.startswith(label_or_key)}
+        chosen = {
+            row.key
+            for row in rows
+            if label_or_key in (row.label, *row.label.split()) or row.key.startswith(label_or_key)
+        }
         labels = {row.label for row in rows if row.key in chosen}
         before: dict[str, Row] = {}
         result = []
@@ -316,6 +333,14 @@ class Cache:
             diff(row.components, components) for row in self.ls() if not label or row.label == label
         ]
         return min((c for c in candidates if c), key=len, default=None)
+
+    def log_miss(self, components: Mapping[str, Any], label: str) -> None:
+        """Say in the log (topic `cache`) why something is made anew."""
+        if not _log.isEnabledFor(logging.INFO):
+            return  # all entries would be read
+        changes = self.explain_miss(components, label)
+        said = "; ".join(f"{name}: {short(old)} -> {short(new)}" for name, old, new in changes or ())
+        _log.info("%s: not in the cache: %s", label, said or "nothing of this name is")
 
     # ---- inside
 
@@ -393,6 +418,12 @@ class Cache:
 
     def _warn(self, message: str, help: str | None = None) -> None:
         errors.warn(errors.CacheWarning, message, help=help)
+
+
+def short(value: Any) -> str:
+    """Return a component as people read it."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 _ELSEWHERE = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import config
-from .cache import Cache, Row
+from .cache import Cache, Row, flat, short
 
 __all__ = ["main"]
 
@@ -30,7 +30,12 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser(
         "explain", help="show what entries were made of, and what changed between them"
     )
-    explain.add_argument("name", nargs="?", default="", help="a function's name or the start of a key")
+    explain.add_argument(
+        "name",
+        nargs="?",
+        default="",
+        help="the name of a function or of a model's file, or the start of a key",
+    )
     commands.add_parser("path", help="print the folder")
     return parser
 
@@ -47,11 +52,6 @@ def _line(row: Row) -> str:
     used = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.used))
     problem = f"   DAMAGED: {row.problem}" if row.problem else ""
     return f"{row.key[:16]}  {_size(row.size):>9}  {used}  {row.label or '-'}{problem}"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,10 +81,10 @@ def main(argv: list[str] | None = None) -> int:
         lines, answer = [], []
         for row, changes in found:
             lines.append(_line(row))
-            shown = changes or [(name, None, value) for name, value in row.components.items()]
+            shown = changes or [(name, None, value) for name, value in flat(row.components).items()]
             for name, old, new in shown:
                 lines.append(
-                    f"    {name}: {_short(old)} -> {_short(new)}" if changes else f"    {name}: {_short(new)}"
+                    f"    {name}: {short(old)} -> {short(new)}" if changes else f"    {name}: {short(new)}"
                 )
             answer.append({**dataclasses.asdict(row), "changes": changes})
         code = 0 if found else 1

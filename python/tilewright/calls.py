@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import errors, pytree
+from . import config, errors, pytree
 from .specs import Spec
+from .variants import DEFAULT_CALLS
 
 __all__ = ["Call", "Options"]
 
@@ -47,13 +48,15 @@ class Options:
     """The arguments of `tw.jit`, brought into one form."""
 
     def __init__(self, fn: Callable[..., Any], *, static_argnums: Any, static_argnames: Any, donate_argnums: Any,
-                 weight_argnums: Any, dynamic: bool | None, target: str | None, name: str | None):  # fmt: skip
+                 weight_argnums: Any, dynamic: bool | None, target: str | None, name: str | None,
+                 specialize: Any = None):  # fmt: skip
         self.name = (
             name
             or getattr(fn, "__name__", None)
             or getattr(getattr(fn, "func", None), "__name__", "function")
         )
         self.dynamic, self.target = dynamic, target
+        self.specialize = _calls_of(specialize)
         try:
             signature: inspect.Signature | None = inspect.signature(fn)
         except (TypeError, ValueError):
@@ -119,6 +122,22 @@ class Options:
         if isinstance(place, str):
             return place in self.positional and self.positional.index(place) in places
         return place in places
+
+
+def _calls_of(specialize: Any) -> int:
+    """Return the number of calls after which sizes get a variant; 0 is never."""
+    if specialize is None:
+        specialize = config.current().specialize
+        specialize = "observed" if specialize is None else specialize
+    if specialize == "observed":
+        return DEFAULT_CALLS
+    if specialize is True or not isinstance(specialize, int) or specialize < 0:
+        errors.fail(
+            errors.ArgumentError,
+            f"jit: specialize={specialize!r} is neither 'observed' nor a number of calls",
+            help="None leaves it to TILEWRIGHT_SPECIALIZE, 0 turns it off.",
+        )
+    return int(specialize)
 
 
 def _listed(x: Any) -> list[Any]:

@@ -53,6 +53,18 @@ def parse_size(text: str) -> int:
     return size
 
 
+def parse_calls(text: str) -> int | None:
+    """Read "observed" or a number of calls; 0 is never, None the default number. Raise ValueError for anything else."""
+    lowered = text.strip().lower()
+    if lowered == "observed":
+        return None
+    if lowered in _FALSE:
+        return 0
+    if not lowered.isdigit():
+        raise ValueError("expected observed, 0 or a number of calls")
+    return int(lowered)
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser()
 
@@ -89,6 +101,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TILEWRIGHT_NUM_THREADS", "num_threads", _threads, "threads of compiled code"),
     Setting("TILEWRIGHT_TRACE", "trace", _path, "file that gets a Chrome trace of compiling and running"),
     Setting("TILEWRIGHT_PERF", "perf", _flag, "1 names compiled kernels for `perf report`"),
+    Setting(
+        "TILEWRIGHT_SPECIALIZE",
+        "specialize",
+        parse_calls,
+        "observed, or a number of calls: functions get variants for sizes that come so often",
+    ),
     Setting("TILEWRIGHT_TARGET", "target", str, "target of functions that name none"),
     Setting("NO_COLOR", "no_color", _present, "any value: no colours in messages"),
 )
@@ -117,6 +135,7 @@ class Config:
         num_threads: threads of compiled code; None is what affinity and cgroup leave.
         trace: file for a Chrome trace, or None.
         perf: whether compiled code is named in a file that `perf` reads.
+        specialize: calls with the same sizes after which they get a variant; None the default number, 0 never.
         target: name of the default target.
         no_color: whether messages stay without colour.
     """
@@ -131,6 +150,7 @@ class Config:
     num_threads: int | None = None
     trace: Path | None = None
     perf: bool = False
+    specialize: int | None = 0
     target: str = "cpu"
     no_color: bool = False
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from . import errors, pytree, values
-from .programs import Compiled, Lowered, Traced
+from .compiled import Compiled
+from .programs import Lowered, Traced
 from .recorder import Recorder
 from .specs import spec
 from .trace import Argument, Program, add_input, finish

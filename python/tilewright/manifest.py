@@ -37,6 +37,14 @@ def _tensor(kind: Any) -> dict[str, Any]:
     return {"dtype": dtypes.by_mlir(str(kind.element_type)).name, "shape": shape}
 
 
+def _pinned(shape: list[int | None], kind: Any) -> list[int | None]:
+    """Take over sizes that became static on the way down, where symbols have one possible value."""
+    sizes = _tensor(kind)["shape"]
+    if len(sizes) != len(shape):
+        return shape
+    return [now if size is None else size for size, now in zip(shape, sizes, strict=True)]
+
+
 def _attributes(op: Any, name: str, index: int) -> dict[str, Any]:
     if name not in op.attributes:
         return {}
@@ -118,6 +126,8 @@ def record_interface(module: Any) -> None:
         if op.name == "func.func" and "tw.load" in op.attributes:
             loads[_text(op.attributes["sym_name"])] = op
     description["args"] = _arguments(traced, main, list(loads))
+    for entry, kind in zip(description["outputs"], _signature(main)[1], strict=True):
+        entry["shape"] = _pinned(entry["shape"], kind)
     description["loads"] = _loads(module, main, loads, traced)
     _write(module, description)
 
@@ -136,6 +146,8 @@ def _arguments(traced: list[dict[str, Any]], main: Any, loads: list[str]) -> lis
         weight = _weight(attributes)
         sources = [traced[ir.IntegerAttr(s).value] for s in attributes["tw.sources"]] if packed_by else []
         entry = {k: original[k] for k in ("dtype", "shape")} if original else _tensor(kind)
+        if original:
+            entry["shape"] = _pinned(entry["shape"], kind)
         entry.update(
             name=original["name"] if original else weight,
             dims=[_text(d) or None for d in attributes["tw.dims"]]

@@ -6,6 +6,8 @@ import logging
 import re
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ class Options:
         verify: Check each stage's promise.
         dump: Folder that receives every stage as `NN-stage.mlir`, or None.
         override: Folder whose `NN-stage.mlir` files take the place of what was computed, or None; not that of `dump`.
+        step: Given by a thread whose module has a context of its own: passes then run without the interpreter's lock,
+            each pipeline of passes and the code generator inside this context manager.
+        progress: Called with a stage's name, the stages that are done and their number, before each stage.
     """
 
     target: str = "cpu"
@@ -35,6 +40,14 @@ class Options:
     dump: str | None = None
     override: str | None = None
     time_passes: bool = False
+    step: AbstractContextManager[Any] | None = None
+    progress: Callable[[str, int, int], None] | None = None
+
+    def begin(self, stage: str) -> None:
+        """Say which stage comes now; the object is the last one."""
+        if self.progress is not None:
+            names = [*stages.NAMES[1:], "object"]
+            self.progress(stage, names.index(stage), len(names))
 
 
 @dataclass
@@ -74,8 +87,16 @@ def _stamp(module: Any, name: str) -> None:
     module.operation.attributes["tw.stage"] = _bindings().StringAttr.get(name, module.context)
 
 
-def _run(module: Any, pipeline: str, verify: bool = True) -> None:
+def _run(
+    module: Any, pipeline: str, step: AbstractContextManager[Any] | None = None, verify: bool = True
+) -> None:
     """Run passes; with `verify`, MLIR checks the module after each of them."""
+    if step is not None:
+        from ._mlir._mlir_libs import _tilewright
+
+        with step:
+            _tilewright.run_passes(module, pipeline, verify)
+        return
     from ._mlir.passmanager import PassManager
 
     manager = PassManager.parse(pipeline, module.context)
@@ -217,6 +238,7 @@ def lower(
         current = _exchange(_clone(module), options)
         _describe(current)
         for stage in rows:
+            options.begin(stage.name)
             started = time.perf_counter()
             current = _advance(current, stage, machine, options, report)
             report.seconds[stage.name] = time.perf_counter() - started
@@ -301,7 +323,7 @@ def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, re
     if stage.name == "kernels":
         manifest.record_interface(module)
     if options.verify:
-        _verify(module, stage)
+        _verify(module, stage, options.step)
     return module
 
 
@@ -309,17 +331,17 @@ def _run_passes(module: Any, stage: stages.Stage, options: Options, report: Repo
     # Where the end of the stage is checked, checking after every pass would be a tenth of the time.
     verify = not options.verify
     if not options.time_passes:
-        _run(module, stages.pipeline_text(stage), verify)
+        _run(module, stages.pipeline_text(stage), options.step, verify)
         return
-    for step in stage.passes:
+    for row in stage.passes:
         started = time.perf_counter()
-        _run(module, stages.nested(step.pipeline), verify)
-        report.passes.append((stage.name, step.pipeline, time.perf_counter() - started))
+        _run(module, stages.nested(row.pipeline), options.step, verify)
+        report.passes.append((stage.name, row.pipeline, time.perf_counter() - started))
 
 
-def _verify(module: Any, stage: stages.Stage) -> None:
+def _verify(module: Any, stage: stages.Stage, step: AbstractContextManager[Any] | None) -> None:
     try:
-        _run(module, stages.nested("tw-verify-stage"))
+        _run(module, stages.nested("tw-verify-stage"), step)
     except Exception as error:
         reproducer = _reproducer(f"verify-{stage.name}", _text(module))
         errors.fail(
@@ -355,11 +377,12 @@ def compile(
     options, report = options or Options(), report if report is not None else Report()
     machine = base.find(target) if isinstance(target, str) else target
     final = lower(module, machine, "llvm", options, report)
+    options.begin("object")
     started = time.perf_counter()
-    with final.context:
+    with final.context, options.step or nullcontext():
         if options.time_passes and hasattr(machine, "emit_timed"):
             code, steps = machine.emit_timed(final, options.opt_level)
-            report.passes += [("object", f"LLVM: {step}", seconds) for step, seconds in steps.items()]
+            report.passes += [("object", f"LLVM: {name}", seconds) for name, seconds in steps.items()]
         else:
             code = machine.emit(final, options.opt_level)
     report.seconds["object"] = time.perf_counter() - started

@@ -1,7 +1,8 @@
-"""What `fn.trace`, `.lower` and `.compile` return: a traced program, a program for a target, a program that runs."""
+"""What `fn.trace` and `.lower` return: a traced program, a program for a target; and the way to its object."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import io
@@ -9,17 +10,20 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import config, errors, explain, places, pytree
-from .pytree import TreeDef
+from . import config, errors, places
+from .compiled import Compiled, plain_name
 
 if TYPE_CHECKING:
     from .trace import Argument, Output, Program
 
-__all__ = ["Compiled", "Lowered", "Traced", "key_components", "load", "to_bytecode"]
+__all__ = ["Lowered", "Traced", "executable_of", "key_components", "pinned", "to_bytecode"]
+
+Progress = Callable[[str, int, int], None]
 
 _log = logging.getLogger("tilewright.compile")
 _fusion_log = logging.getLogger("tilewright.fusion")
@@ -140,8 +144,13 @@ class Lowered:
         return module.operation.get_asm(enable_debug_info=locations)
 
     @errors.trim_traceback
-    def compile(self) -> Compiled:
+    def compile(self, *, specialize: int = 0, progress: Progress | None = None) -> Compiled:
         """Compile, or find what was compiled before in the disk cache.
+
+        Args:
+            specialize: calls with the same sizes after which these get a variant, see `Compiled.variants`; 0 is never.
+            progress: called before each stage with its name, the number of stages done and of all; not at all for what
+                is found.
 
         Raises:
             LoweringError: a pass refused, with the user's line and a reproducer.
@@ -150,10 +159,12 @@ class Lowered:
         if self.interprets:
             executable: Any = self._target.executable(program)
         else:
-            executable = _executable(program, self._target, self.target)
+            executable, _ = executable_of(program, self.target, progress=progress)
         if program.constants:
             executable = executable.bind(program.constants)
-        return Compiled(executable, program.in_tree, program.out_tree, program.name, self)
+        return Compiled(
+            executable, program.in_tree, program.out_tree, program.name, self, specialize=specialize
+        )
 
     def cost_analysis(self) -> dict[str, Any]:
         """Return flops and bytes accessed, as `Compiled.cost_analysis` does."""
@@ -167,23 +178,18 @@ class Lowered:
         return f"<Lowered for {self.target}: {_signature(self.program)}>"
 
 
-def _options(program: Program, target: str) -> Any:
+def _options(program: Program, target: str, step: Any = None) -> Any:
     from . import pipeline
 
     settings = config.current()
     if settings.dump is None and settings.override is None:
-        return pipeline.Options(target=target)
+        return pipeline.Options(target=target, step=step)
     # A folder for each program: its name for people, its content to tell programs of one name apart.
-    folder = f"{_plain(program.name)}-{_digest(program.as_text())[:8]}"
+    folder = f"{plain_name(program.name)}-{_digest(program.as_text())[:8]}"
     dump, override = (
         None if root is None else os.fspath(root / folder) for root in (settings.dump, settings.override)
     )
-    return pipeline.Options(target=target, dump=dump, override=override)
-
-
-def _plain(name: str) -> str:
-    """A name that files and C functions can have."""
-    return "".join(c if c.isalnum() else "_" for c in name)
+    return pipeline.Options(target=target, dump=dump, override=override, step=step)
 
 
 def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
@@ -220,17 +226,66 @@ def to_bytecode(module: Any) -> bytes:
     return file.getvalue()
 
 
+def pinned(program: Program, bytecode: bytes, sizes: Mapping[str, int]) -> Program:
+    """Give symbolic sizes one possible value.
+
+    Args:
+        program: the program.
+        bytecode: its module.
+        sizes: by symbol.
+
+    Returns:
+        The same program, its module in a context that no other thread knows.
+    """
+    from ._mlir import ir
+
+    context = ir.Context()
+    context.enable_multithreading(False)
+    with context, ir.Location.unknown():
+        module = ir.Module.parse(bytecode)
+        for view in module.body.operations:
+            op = view.operation
+            if (
+                op.name == "tw.dim_symbol"
+                and (name := ir.StringAttr(op.attributes["sym_name"]).value) in sizes
+            ):
+                size = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), sizes[name])
+                op.attributes["min"] = op.attributes["max"] = size
+    return dataclasses.replace(program, module=module)
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _executable(program: Program, target: Any, name: str) -> Any:
-    from . import cache, runtime
+def executable_of(
+    program: Program,
+    name: str,
+    step: AbstractContextManager[Any] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Any, bool]:
+    """Compile a program, or find it in the disk cache.
 
+    Args:
+        program: what to compile.
+        name: of the target.
+        step, progress: see `pipeline.Options`.
+
+    Returns:
+        The executable, without weights, and whether it was found.
+
+    Raises:
+        LoweringError: a pass refused.
+    """
+    from . import cache, runtime
+    from .targets import base
+
+    target = base.find(name)
     store = cache.default()
+    options = _options(program, name, step)
+    options.progress = progress
     components = key_components(program, target, name)
     key = cache.key_of(components)
-    options = _options(program, name)
     # A dump asks to see the stages, so they have to run; what a person edited is nobody else's.
     if options.override is not None:
         store = None
@@ -242,10 +297,13 @@ def _executable(program: Program, target: Any, name: str) -> Any:
                 manifest = places.relocate(
                     manifest, entry.sections["places"], places.of_module(program.module)
                 )
-                return runtime.Executable(entry.sections["object"], manifest, program.name)
+                with step or nullcontext():
+                    return runtime.Executable(entry.sections["object"], manifest, program.name), True
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
+        else:
+            store.log_miss(components, program.name)
     from . import pipeline
 
     started = time.perf_counter()
@@ -262,234 +320,5 @@ def _executable(program: Program, target: Any, name: str) -> Any:
         sections = {"object": code, "manifest": text.encode()}
         sections["places"] = places.dumps(places.of_module(program.module))
         store.put(key, sections, components, program.name)
-    return runtime.Executable(code, text, program.name)
-
-
-class Compiled:
-    """A program that runs.
-
-    Call it like the function it came from, without static arguments and without weights that are bound.
-
-    Attributes:
-        executable: the code with its manifest.
-        name: of the function.
-    """
-
-    def __init__(
-        self,
-        executable: Any,
-        in_tree: TreeDef | None,
-        out_tree: TreeDef,
-        name: str,
-        lowered: Lowered | None = None,
-        bytecode: bytes | None = None,
-    ):
-        self.executable = executable
-        self.in_tree = in_tree
-        self.out_tree = out_tree
-        self.name = name
-        self._lowered = lowered
-        self._bytecode = bytecode
-
-    @errors.trim_traceback
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, tree = pytree.flatten((args, kwargs))
-        if self.in_tree is not None and tree != self.in_tree:
-            self._refuse(tree, leaves)
-        return pytree.unflatten(self.out_tree, self.executable.call_tuple(*leaves))
-
-    def _refuse(self, tree: TreeDef, leaves: list[Any]) -> None:
-        assert self.in_tree is not None
-        expected = [a["name"] for a in self.executable.manifest["args"] if a["kind"] != "weight"]
-        errors.fail(
-            errors.ArgumentError,
-            f"{self.name}: compiled for arguments {_shown(self.in_tree)}, called with {_shown(tree)}",
-            help=f"it takes {', '.join(expected) or 'no arguments'}; static arguments are left out.",
-        )
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What the runtime knows about the object."""
-        return self.executable.manifest
-
-    @errors.trim_traceback
-    def bind(self, weights: Any) -> Compiled:
-        """Bind weights once.
-
-        Args:
-            weights: arrays by weight name, or the tree that was passed as the weight argument.
-
-        Returns:
-            A program that takes only the other arguments, without the weight arguments.
-
-        Raises:
-            ArgumentError: a weight is missing.
-            ShapeError, DTypeError: a weight differs from what the program was compiled for.
-        """
-        named = weights
-        flat_names = isinstance(weights, Mapping) and all(hasattr(w, "dtype") for w in weights.values())
-        if not flat_names or not _covers(self.executable, weights):
-            _, _, names = pytree.flatten_with_names(weights)
-            leaves = pytree.flatten(weights)[0]
-            named = dict(zip(names, leaves, strict=True))
-            wanted = [a["weight"] for a in self.executable.manifest["args"] if a["kind"] == "weight"]
-            wanted += [s for a in self.executable.manifest["args"] for s in a.get("sources") or ()]
-            # The tree is one argument: its leaves are known to the program below that argument's name.
-            roots = {name.split(".", 1)[0] for name in wanted if name}
-            named.update({f"{root}.{n}" if n else root: x for root in roots for n, x in list(named.items())})
-        bound = self.executable.bind(named)
-        return Compiled(bound, self._without_weights(), self.out_tree, self.name, self._lowered)
-
-    def _without_weights(self) -> TreeDef | None:
-        program = self._lowered.program if self._lowered is not None else None
-        if program is None or self.in_tree is None:
-            return None
-        # Weight arguments are whole parameters: what is left of the positional ones keeps its order.
-        positional, named = self.in_tree.children
-        kept, position = [], 0
-        for child in positional.children:
-            part = program.arguments[position : position + child.leaf_count]
-            position += child.leaf_count
-            if not (part and all(a.weight for a in part)):
-                kept.append(child)
-        return TreeDef("tuple", (TreeDef("tuple", tuple(kept)), named))
-
-    def as_text(self, stage: str = "traced", *, locations: bool = False) -> str:
-        """Render the program at a stage, as `Lowered.as_text`.
-
-        Raises:
-            ArgumentError: it was loaded from a file without the traced program.
-        """
-        return self.lowered.as_text(stage, locations=locations)
-
-    @property
-    def lowered(self) -> Lowered:
-        """What it was compiled from.
-
-        Raises:
-            ArgumentError: it was loaded from a file without the traced program.
-        """
-        return self._lowered if self._lowered is not None else self._revived()
-
-    def _revived(self) -> Lowered:
-        from .mlir import mlir
-        from .trace import Program
-
-        if not self._bytecode:
-            errors.fail(errors.ArgumentError, f"as_text: {self.name} was saved without its IR")
-        module = mlir().ir.Module.parse(self._bytecode, mlir().context)
-        tree = self.in_tree or self.out_tree
-        program = Program(self.name, module, [], [], tree, self.out_tree)
-        return Lowered(program, self.manifest.get("target"))
-
-    def cost_analysis(self) -> dict[str, float | None]:
-        """Return `flops` and `bytes accessed` of a call; None where sizes are dynamic."""
-        return explain.cost(self.manifest)
-
-    def memory_analysis(self) -> dict[str, Any]:
-        """Return bytes of arguments, weights, outputs and scratch memory; None where sizes are dynamic."""
-        return explain.memory(self.manifest)
-
-    def explain(self) -> str:
-        """Say, kernel by kernel, what was fused, how it is tiled and why, and what it costs."""
-        return explain.explain(self.name, self.manifest)
-
-    @errors.trim_traceback
-    def save(self, path: str | os.PathLike[str], *, include_weights: bool = True) -> None:
-        """Save code, manifest, traced program and bound weights in one file that `tw.load` reads.
-
-        Raises:
-            OSError: the file cannot be written.
-            UnsupportedOpError: the target `interp` has no code to save.
-        """
-        from .runtime import artifact
-
-        self._need_code("save")
-        info = {
-            "name": self.name,
-            "in_tree": None if self.in_tree is None else self.in_tree.to_json(),
-            "out_tree": self.out_tree.to_json(),
-        }
-        bytecode = self._bytecode
-        if self._lowered is not None:
-            bytecode = to_bytecode(self._lowered.program.module)
-        program = artifact.Program(self.executable, bytecode, info)
-        artifact.save(path, {"main": program}, include_weights=include_weights)
-
-    @errors.trim_traceback
-    def export(self, directory: str | os.PathLike[str], name: str | None = None) -> list[Any]:
-        """Write object, C header and manifest for programs without Python; see `tilewright.runtime.export`.
-
-        Returns:
-            The files.
-        """
-        from .runtime import export
-
-        self._need_code("export")
-        return export.export(self.executable, directory, name or _plain(self.name))
-
-    def _need_code(self, what: str) -> None:
-        if not hasattr(self.executable, "object"):
-            errors.fail(
-                errors.UnsupportedOpError,
-                f"{what}: target interp has no compiled code",
-                help="use target='cpu'.",
-            )
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(_show(a) for a in self.manifest["args"] if a["kind"] != "weight")
-        return f"<Compiled {self.name}({arguments}) -> ({', '.join(map(_show, self.manifest['outputs']))})>"
-
-
-def _covers(executable: Any, weights: Mapping[str, Any]) -> bool:
-    wanted: set[str] = set()
-    for a in executable.manifest["args"]:
-        if a["kind"] == "weight":
-            wanted.update(a.get("sources") or [a["weight"]])
-    return wanted <= set(weights)
-
-
-def _shown(tree: TreeDef) -> str:
-    positional, named = tree.children
-    parts = [repr(child) for child in positional.children]
-    parts += [f"{key}={child!r}" for key, child in zip(named.keys, named.children, strict=True)]
-    return f"({', '.join(parts)})"
-
-
-def _show(entry: Mapping[str, Any]) -> str:
-    shape = ", ".join("?" if size is None else str(size) for size in entry["shape"])
-    return f"{entry['name']}: {entry['dtype']}[{shape}]" if "name" in entry else f"{entry['dtype']}[{shape}]"
-
-
-@errors.trim_traceback
-def load(path: str | os.PathLike[str]) -> Any:
-    """Load a program that `compiled.save` wrote; needs no compiler.
-
-    Args:
-        path: the file. Objects in it are machine code: load files of people you trust.
-
-    Returns:
-        A `Compiled`; for a file of several programs the `Artifact` that holds them by name.
-
-    Raises:
-        FormatError: the file is damaged or of another version.
-        DeviceError: it needs processor features that this machine lacks.
-        OSError: it cannot be opened.
-
-    Example:
-        >>> program = tw.load("program.tw")  # doctest: +SKIP
-    """
-    return _load(path)
-
-
-@errors.trim_traceback
-def _load(path: str | os.PathLike[str]) -> Any:
-    from .runtime import artifact
-
-    loaded = artifact.load(path)
-    if list(loaded) != ["main"] or "out_tree" not in loaded.program_info["main"]:
-        return loaded
-    info = loaded.program_info["main"]
-    in_tree = None if info["in_tree"] is None else TreeDef.from_json(info["in_tree"])
-    return Compiled(loaded["main"], in_tree, TreeDef.from_json(info["out_tree"]), str(info.get("name", "main")),
-                    bytecode=loaded.bytecode("main"))  # fmt: skip
+    with step or nullcontext():
+        return runtime.Executable(code, text, program.name), False

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import pytree
-from .programs import Compiled
+from .compiled import Compiled
 from .specs import Dim, Spec
 
-__all__ = ["Family", "Leaf", "Variant", "leaves_of"]
+__all__ = ["Family", "Leaf", "SizedProgram", "leaves_of"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def leaves_of(value: Any, name: str, weight: bool, donate: bool) -> tuple[list[L
 
 
 @dataclass
-class Variant:
+class SizedProgram:
     """A compiled program and the shapes it serves: ints, and `Dim`s of which equal names are equal sizes."""
 
     pattern: list[tuple[int | Dim, ...]]
@@ -62,20 +62,27 @@ class Variant:
                     return False
         return True
 
-    def bound(self, leaves: list[Leaf]) -> Any:
-        """The executable with these very weight arrays bound; packed at first sight of them."""
+    def bound(self, leaves: list[Leaf]) -> tuple[Compiled, Compiled | None]:
+        """Return the program with these very weight arrays bound, packed at first sight; and one that is let go for it.
+
+        A loop that makes new weights at each step must not pile up packed copies.
+        """
         weights = [leaf for leaf in leaves if leaf.weight]
         key = tuple(id(leaf.value) for leaf in weights)
-        found = self._bound.get(key)
+        found, gone = self._bound.get(key), None
         if found is None:
-            executable = self.compiled.executable.bind({leaf.name: leaf.value for leaf in weights})
+            # With all arguments that are weights bound, what is called has the other ones only.
+            program = self.compiled.with_bound({leaf.name: leaf.value for leaf in weights})
             # The arrays are kept: an id means something only while its object lives.
-            found = ([leaf.value for leaf in weights], executable)
-            # A loop that makes new weights at each step must not pile up packed copies.
+            found = ([leaf.value for leaf in weights], program)
             if len(self._bound) >= 4:
-                self._bound.pop(next(iter(self._bound)))
+                gone = self._bound.pop(next(iter(self._bound)))[1]
             self._bound[key] = found
-        return found[1]
+        return found[1], gone
+
+    def with_weights(self) -> list[Compiled]:
+        """Its copies with weights bound."""
+        return [program for _, program in list(self._bound.values())]
 
 
 class Family:
@@ -87,20 +94,20 @@ class Family:
 
     def __init__(self, dynamic: bool | None):
         self.dynamic = dynamic
-        self.variants: list[Variant] = []
+        self.programs: list[SizedProgram] = []
         self.history: list[list[tuple[int, ...]]] = []
         self._lock = threading.Lock()
 
-    def find(self, shapes: list[tuple[int, ...]]) -> Variant | None:
+    def find(self, shapes: list[tuple[int, ...]]) -> SizedProgram | None:
         """Return a program that fits, the newest first."""
-        return next((v for v in reversed(self.variants) if v.admits(shapes)), None)
+        return next((p for p in reversed(self.programs) if p.admits(shapes)), None)
 
-    def add(self, pattern: list[Any], compiled: Compiled) -> Variant:
+    def add(self, pattern: list[Any], compiled: Compiled) -> SizedProgram:
         """Keep a program."""
-        variant = Variant(pattern, compiled)
+        program = SizedProgram(pattern, compiled)
         with self._lock:
-            self.variants.append(variant)
-        return variant
+            self.programs.append(program)
+        return program
 
     def plan(self, shapes: list[tuple[int, ...]], names: list[str]) -> tuple[list[Any], str | None]:
         """Choose what to compile for shapes that no program fits.

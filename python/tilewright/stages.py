@@ -47,6 +47,7 @@ STAGES: tuple[Stage, ...] = (
         "linalg on tensors, tensor views, scf; layouts chosen, weight packing in @load functions",
         (
             Pass("tw-to-linalg", "every structured operation becomes one loop nest"),
+            Pass("tw-pin-sizes", "sizes are plain arithmetic now, and fusion and layouts are still to come"),
             Pass("func.func(canonicalize)", "folds sizes, so that fusion sees equal shapes as equal"),
             Pass("func.func(cse)", "one broadcast or constant per value"),
             Pass(

@@ -153,3 +153,17 @@ def test_every_thread_may_call(no_disk_cache):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_calls_with_weights_need_no_python():
+    f = tw.jit(lambda x, w: {"y": x @ w["layers"][0]["k"]}, weight_argnums=1)
+    x, trees = np.ones((2, 3), "f"), [{"layers": [{"k": np.ones((3, 4), "f") * i}]} for i in range(1, 8)]
+    for _ in range(3):
+        for i, tree in enumerate(trees[:3]):
+            assert f(x, tree)["y"].sum() == 24 * (i + 1)
+    assert f.hits == 6 and f.cache_info().currsize == 1
+    for i, tree in enumerate(trees):  # packed copies do not pile up
+        assert f(x, w=tree)["y"].sum() == 24 * (i + 1)
+    assert len(f.executables) <= 8
+    trees[6]["layers"][0]["k"] = np.ones((3, 4), "f") * 10
+    assert f(x, trees[6])["y"].sum() == 240

@@ -122,10 +122,12 @@ def test_json_lines_are_plain_json():
     assert row["workload"] == "w"
 
 
-def test_command_line_measures_tilewright_and_a_peer(capsys):
+def test_command_line_measures_tilewright_and_a_peer(capsys, tmp_path):
+    output = str(tmp_path / "bench.jsonl")
     arguments = ["call_add8", "--peers", "numpy", "--rounds", "1", "--round-seconds", "0.1", "--json"]
-    assert main([*arguments, "--foreign-limit", "1e9", "--threads", "1"]) == 0
+    assert main([*arguments, "--foreign-limit", "1e9", "--threads", "1", "--output", output]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [json.loads(line) for line in Path(output).read_text().splitlines()] == rows
     assert set(rows.pop(0)) == {"machine", "threads", "flops", "read"}
     assert [row["system"] for row in rows] == ["tilewright", "numpy"]
     assert all(row["correct"] and row["p50_ms"] > 0 and row["p99_ms"] >= row["p50_ms"] for row in rows)

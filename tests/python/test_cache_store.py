@@ -225,6 +225,21 @@ def test_explain(store):
     assert store.explain_miss({"ir": "bb"}, "h") is None
 
 
+def test_a_miss_of_a_model_is_explained(store, caplog):
+    def facts(layers):
+        return {"kind": "model", "config": {"layers": layers, "heads": 9}, "build": "b"}
+
+    label = "llama tiny.gguf"
+    store.put(key_of(facts(30)), PARTS, facts(30), label)
+    with caplog.at_level("INFO", "tilewright.cache"):
+        store.log_miss(facts(12), label)
+        store.log_miss(facts(12), "llama other.gguf")
+    assert caplog.messages[0] == "llama tiny.gguf: not in the cache: config.layers: 30 -> 12"
+    assert "nothing of this name" in caplog.messages[1]
+    store.put(key_of(facts(12)), PARTS, facts(12), label)
+    assert store.explain("tiny.gguf")[1][1] == [("config.layers", 30, 12)]
+
+
 def test_default_follows_the_settings(tmp_path):
     with config.override(cache_dir=tmp_path, cache=True):
         assert cache_module.default().folder == tmp_path

@@ -4,7 +4,8 @@ import io
 import time
 
 import pytest
-from tilewright import config
+import tilewright as tw
+from tilewright import config, stages
 from tilewright.cli.progress import ProgressLine
 
 
@@ -44,3 +45,12 @@ def test_colours_respect_the_setting(no_color):
     line("x", 3, 3)
     assert ("\x1b" in line.render(0)) is not no_color
     assert line.render(0).count("█") == 24
+
+
+def test_compiling_tells_each_stage():
+    told = []
+    lowered = tw.jit(lambda x: x + 1.0).lower(tw.spec((8,)))
+    with config.override(cache=False):
+        lowered.compile(progress=lambda *step: told.append(step))
+    names = [*stages.NAMES[1:], "object"]
+    assert told == [(name, done, len(names)) for done, name in enumerate(names)]

@@ -294,3 +294,23 @@ def test_no_leak_over_many_calls_of_changing_shapes():
     before = rss()
     round_of_calls(20_000)
     assert rss() - before < 2 << 20
+
+
+def test_weights_are_compared_by_identity():
+    args = [ro.arg("a", [4]), ro.arg("b", [4], kind="weight", weight="b")]
+    code = ro.add_static()[0]
+    missed = []
+    call = runtime.Dispatcher(lambda args, kwargs: missed.append(1), weight_positions=[1], weight_names=["b"])
+    a, tree = np.ones(4, "f"), {"w": np.full(4, 2.0, "f")}
+    unbound = runtime.Executable(code, ro.manifest(args, [ro.out([4])]))
+    call.add((a, tree), {}, unbound.bind_arrays({1: tree["w"]}))
+    assert call(a, tree)[0] == 3 and call(a, dict(tree))[0] == 3 and call(a + 1, tree)[0] == 4
+    assert call(a, {"w": tree["w"].copy()}) is None and call(a, tree["w"]) is None, (
+        "other arrays, another structure"
+    )
+    call.add((a,), {"b": tree["w"]}, unbound.bind_arrays({1: tree["w"]}))
+    assert call(a, b=tree["w"])[0] == 3 and len(missed) == 2
+    left = weakref.ref(tree["w"])
+    call.clear()
+    del tree
+    assert left() is None

@@ -53,6 +53,9 @@ std::optional<int64_t> sourceDim(tensor::CollapseShapeOp op, int64_t dim) {
   ReassociationIndices group = op.getReassociationIndices()[dim];
   while (group.size() > 1 && op.getSrcType().getDimSize(group.back()) == 1)
     group.pop_back();
+  // A dynamic size may turn out to be 1; then the step is that of the dimension before it.
+  if (group.size() > 1 && op.getSrcType().isDynamicDim(group.back()))
+    return std::nullopt;
   return group.back();
 }
 
@@ -89,6 +92,30 @@ Attribute windowLayout(Value value) {
   if (innermost && areUnit(cast<RankedTensorType>(whole.getType()).getShape().drop_front(*innermost + 1)))
     strides.back() = 1;
   return StridedLayoutAttr::get(value.getContext(), ShapedType::kDynamic, strides);
+}
+
+/// Reads a row or column directly: `collapse_shape(extract_slice)` that only drops unit dimensions becomes one
+/// rank-reducing `extract_slice`, whose step from element to element is known also where its length is not.
+void foldUnitDims(tensor::CollapseShapeOp collapse) {
+  auto slice = collapse.getSrc().getDefiningOp<tensor::ExtractSliceOp>();
+  auto onlyRead = [&](OpOperand &use) {
+    auto reader = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    return reader && reader.isDpsInput(&use);
+  };
+  auto dropsUnits = [&](const ReassociationIndices &group) {
+    return llvm::count_if(group, [&](int64_t dim) { return collapse.getSrcType().getDimSize(dim) != 1; }) <= 1;
+  };
+  if (!slice || !llvm::all_of(collapse->getUses(), onlyRead) ||
+      !llvm::all_of(collapse.getReassociationIndices(), dropsUnits))
+    return;
+  OpBuilder builder(collapse);
+  Value direct =
+      tensor::ExtractSliceOp::create(builder, collapse.getLoc(), collapse.getResultType(), slice.getSource(),
+                                     slice.getMixedOffsets(), slice.getMixedSizes(), slice.getMixedStrides());
+  collapse.replaceAllUsesWith(direct);
+  collapse.erase();
+  if (slice.use_empty())
+    slice.erase();
 }
 
 /// Gives every result of `op` a destination of its own. Two results may start from one value (equal fills are one fill
@@ -314,6 +341,9 @@ struct FormKernels : tilewright::impl::FormKernelsPassBase<FormKernels> {
         hosts.push_back(function);
     for (func::FuncOp host : hosts) {
       SmallVector<Block *> blocks;
+      SmallVector<tensor::CollapseShapeOp> collapses;
+      host->walk([&](tensor::CollapseShapeOp op) { collapses.push_back(op); });
+      llvm::for_each(collapses, foldUnitDims);
       host->walk([&](Operation *op) {
         if (auto computation = dyn_cast<linalg::LinalgOp>(op))
           return separateDestinations(computation);

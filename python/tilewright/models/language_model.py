@@ -258,8 +258,12 @@ def compile_programs(
     """Compile the two programs of a model: `prefill` for any number of tokens, `decode` for one."""
     programs = {}
     for step, (name, count) in enumerate(_PROGRAMS.items()):
-        report(f"compiling {name}", step, 2)
-        programs[name] = _compile_one(llama.next_logits, config, specs, context, target, count)
+
+        def stage(text: str, done: int, total: int, name: str = name, step: int = step) -> None:
+            report(f"compiling {name}: {text}", step * total + done, 2 * total)
+
+        report(f"tracing {name}", step, 2)
+        programs[name] = _compile_one(llama.next_logits, config, specs, context, target, count, stage)
     report("compiled", 2, 2)
     return programs
 
@@ -271,9 +275,10 @@ def _compile_one(
     context: int,
     target: str,
     count: int | None,
+    progress: Progress | None = None,
 ) -> Any:
     """Compile `function` for `count` tokens, or for any number of them; weights stay arguments."""
-    return _lower_one(function, config, specs, context, target, count).compile().executable
+    return _lower_one(function, config, specs, context, target, count).compile(progress=progress).executable
 
 
 def _lower_one(

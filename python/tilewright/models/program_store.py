@@ -66,6 +66,8 @@ def load_or_compile(
         # An entry that its checksum vouches for and the loader refuses is one of another runtime: make it anew.
         except (KeyError, TilewrightError):
             store.discard(key)
+    if store is not None and entry is None:
+        store.log_miss(components, label)
     programs = compile()
     # What the reference interprets has no object to keep.
     if store is not None and all(hasattr(program, "object") for program in programs.values()):

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import probes
 
-REPEATS = 7
+REPEATS = 20
 DRAM_BYTES = 256 << 20  # for each thread: far above any cache
 CACHED_TRAFFIC = 256 << 20  # bytes that a probe of a cache reads in all
 
