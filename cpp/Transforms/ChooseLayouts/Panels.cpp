@@ -24,7 +24,9 @@ constexpr int32_t kFlipBytes = static_cast<int32_t>(0x80808080);
 Value emitWords(RewriterBase &rewriter, Location loc, Value panels, unsigned depth) {
   auto type = cast<RankedTensorType>(panels.getType());
   int64_t group = groupOf(type.getElementType()), rank = type.getRank();
-  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, loc, panels);
+  // Sizes of the destination, so that nothing keeps a copy that is not read.
+  auto transpose = panels.getDefiningOp<linalg::TransposeOp>();
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, loc, transpose ? transpose.getInit() : panels);
   sizes[depth] = affine::makeComposedFoldedAffineApply(rewriter, loc, rewriter.getAffineSymbolExpr(0).floorDiv(group),
                                                        {sizes[depth]});
   Value empty = tensor::EmptyOp::create(rewriter, loc, sizes, rewriter.getI32Type());
@@ -33,7 +35,6 @@ Value emitWords(RewriterBase &rewriter, Location loc, Value panels, unsigned dep
   // Rows that lie one after the other already are read where they lie, without the copy in between.
   Value source = panels;
   AffineMap read = written;
-  auto transpose = panels.getDefiningOp<linalg::TransposeOp>();
   if (transpose && transpose.getPermutation().back() == rank - 1) {
     source = transpose.getInput();
     read = AffineMap::getPermutationMap(transpose.getPermutation(), rewriter.getContext());

@@ -8,14 +8,14 @@
 #b = affine_map<(m, n, k) -> (k, n)>
 #c = affine_map<(m, n, k) -> (m, n)>
 
-// CHECK: #[[WORDS:.*]] = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2, d1 mod 32)>
-// CHECK: #[[EVEN:.*]] = affine_map<(d0, d1, d2) -> (d0, d2 * 2)>
-// CHECK: #[[ODD:.*]] = affine_map<(d0, d1, d2) -> (d0, d2 * 2 + 1)>
+// CHECK: #[[$WORDS:.*]] = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2, d1 mod 32)>
+// CHECK: #[[$EVEN:.*]] = affine_map<(d0, d1, d2) -> (d0, d2 * 2)>
+// CHECK: #[[$ODD:.*]] = affine_map<(d0, d1, d2) -> (d0, d2 * 2 + 1)>
 module attributes {tw.target = #target} {
 // CHECK-LABEL: func.func @main
 // CHECK-SAME: %[[A:[a-z0-9]+]]: tensor<4x64xbf16>
 // CHECK-SAME: %[[W:[a-z0-9]+]]: tensor<4x32x32xi32> {{.*}}tw.packed_by = "load_0"
-// CHECK: linalg.generic {indexing_maps = [#[[WORDS]], #[[EVEN]], #[[ODD]]
+// CHECK: linalg.generic {indexing_maps = [#[[$WORDS]], #[[$EVEN]], #[[$ODD]]
 // CHECK-SAME: ins(%[[W]], %[[A]], %[[A]]
 // CHECK-SAME: tw.group_dot
 // CHECK: %[[DOT:.*]] = rt.group_dot {{.*}} : i32 -> f32
