@@ -18,7 +18,8 @@ from typing import IO
 import numpy as np
 
 from . import load, systems
-from .workload import Call, NotOffered, all_workloads
+from .workload import Call, NotOffered
+from .workloads import all_workloads
 
 SHORT_S = 20e-6  # shorter calls are timed in batches: the clock costs 50 ns
 MAX_SAMPLES = 5000

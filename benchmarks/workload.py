@@ -103,19 +103,12 @@ def as_numpy(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-_REGISTRY: dict[str, Workload] = {}
+REGISTRY: dict[str, Workload] = {}
 
 
 def register(workloads: Iterable[Workload]) -> None:
     """Add workloads to the suite; a name stands for one workload."""
     for workload in workloads:
-        if workload.name in _REGISTRY:
+        if workload.name in REGISTRY:
             raise ValueError(f"benchmark {workload.name!r} is registered twice")
-        _REGISTRY[workload.name] = workload
-
-
-def all_workloads() -> dict[str, Workload]:
-    """Return the suite by name, in the order in which the families register."""
-    from . import workloads  # noqa: F401  (registers the families)
-
-    return _REGISTRY
+        REGISTRY[workload.name] = workload

@@ -12,7 +12,8 @@ from tilewright.roofline.ceilings import Ceilings
 from benchmarks import load, machine, render, report, systems
 from benchmarks.__main__ import main
 from benchmarks.runner import Result
-from benchmarks.workload import Workload, all_workloads
+from benchmarks.workload import Workload
+from benchmarks.workloads import all_workloads
 from benchmarks.workloads.quantised import GemvQ4
 from benchmarks.workloads.sweep import MatmulSweep
 
