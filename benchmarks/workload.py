@@ -29,6 +29,7 @@ class Workload:
         threads: how many threads it is defined for; None for what the command line says.
         weights_from: inputs from this position on are weights, which a compiler may treat as constant.
         self_timed: `fresh(system, threads)` makes the call; it returns {"ms", "load_ms", "max_error", "correct"}.
+        neighbour: another process computes on the same processors while the calls are timed.
         excluded: systems that do not take part although there is a way to run it there.
     """
 
@@ -39,6 +40,7 @@ class Workload:
     threads: int | None = None
     weights_from: int | None = None
     self_timed = False
+    neighbour = False
     excluded: frozenset[str] = frozenset()
 
     def __init__(self, name: str) -> None:

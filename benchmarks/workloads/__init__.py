@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from ..workload import REGISTRY, Workload
-from . import attention, calls, elementwise, first_calls, matmul, models, networks, quantised, rows, sweep
+from . import (
+    attention,
+    calls,
+    elementwise,
+    first_calls,
+    matmul,
+    models,
+    networks,
+    quantised,
+    rows,
+    shared,
+    sweep,
+)
 
 __all__ = [
     "all_workloads",
@@ -16,6 +28,7 @@ __all__ = [
     "networks",
     "quantised",
     "rows",
+    "shared",
     "sweep",
 ]  # fmt: skip
 
