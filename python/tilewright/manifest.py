@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import linecache
+import re
 from typing import Any
 
 from . import dtypes, errors
@@ -214,7 +215,7 @@ def _loads(
     entries = []
     for name, function in functions.items():
         _, results = _signature(function)
-        key = hashlib.sha256(str(function).encode() + _callees(module, function)).hexdigest()
+        key = hashlib.sha256(_nameless(str(function) + _callees(module, function)).encode()).hexdigest()
         entries.append(
             {
                 "entry": f"tw_{name}",
@@ -227,7 +228,13 @@ def _loads(
     return entries
 
 
-def _callees(kernels: Any, function: Any) -> bytes:
+def _nameless(text: str) -> str:
+    """Return code with its symbols numbered as they appear: programs of one model count their kernels differently."""
+    numbers: dict[str, str] = {}
+    return re.sub(r"@[\w$.]+", lambda found: numbers.setdefault(found[0], f"@{len(numbers)}"), text)
+
+
+def _callees(kernels: Any, function: Any) -> str:
     from ._mlir import ir
 
     text = []
@@ -236,7 +243,7 @@ def _callees(kernels: Any, function: Any) -> bytes:
             text.append(
                 str(_function(kernels, ir.FlatSymbolRefAttr(view.operation.attributes["callee"]).value))
             )
-    return "".join(text).encode()
+    return "".join(text)
 
 
 def _locations(final: Any) -> list[dict[str, Any]]:
