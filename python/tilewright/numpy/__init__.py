@@ -151,6 +151,19 @@ from ..ops import (
 )
 from ..ops import cumprod as cumulative_prod
 from ..ops import cumsum as cumulative_sum
+from .combined import (
+    allclose,
+    array_equal,
+    cross,
+    diagonal,
+    isclose,
+    nanmax,
+    nanmean,
+    nanmin,
+    nansum,
+    select,
+    trace,
+)
 
 __array_api_version__ = "2024.12"
 
@@ -277,6 +290,7 @@ def diff(x: Any, axis: int = -1) -> Any:
 class linalg:
     """The part of the standard's extension `linalg` that tilewright has."""
 
+    cross = staticmethod(cross)
     matmul, outer, tensordot, vecdot, matrix_transpose = (
         staticmethod(matmul),
         staticmethod(outer),
@@ -284,6 +298,16 @@ class linalg:
         staticmethod(vecdot),
         staticmethod(matrix_transpose),
     )
+
+    @staticmethod
+    def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+        """Return the diagonals of matrices, the last two axes."""
+        return diagonal(x, offset, -2, -1)
+
+    @staticmethod
+    def trace(x: Any, /, *, offset: int = 0) -> Any:
+        """Add up the diagonals of matrices, the last two axes."""
+        return trace(x, offset, -2, -1)
 
     @staticmethod
     def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: float = 2) -> Any:
