@@ -204,10 +204,12 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
         >>> tw.numpy.result_type("int8", "uint8")
         tilewright.int16
     """
+    import numpy as np
+
     from .. import dtypes
     from ..ops.core import promoted
 
-    named = (dtypes.of(x) if isinstance(x, (str, type)) else x for x in arrays_and_dtypes)
+    named = (dtypes.of(x) if isinstance(x, (str, type, np.dtype)) else x for x in arrays_and_dtypes)
     return promoted("result_type", tuple(named))[0]
 
 

@@ -11,8 +11,6 @@ from .core import (
     as_tracer,
     axes_of,
     axis_of,
-    broadcast,
-    broadcast_shapes,
     cast,
     emit,
     floating,
@@ -20,6 +18,7 @@ from .core import (
     op,
     reshaped,
     shape_error,
+    unify,
 )
 from .elementwise import divide, exp, isfinite, log, not_equal, sqrt, subtract, where
 
@@ -283,8 +282,5 @@ def average(x: Any, /, axis: Any = None, weights: Any = None) -> Tracer:
     """
     if weights is None:
         return mean(x, axis=axis)
-    value = floating("average", x)
-    scale = cast(floating("average", weights), value.dtype)
-    shape = broadcast_shapes("average", value.shape, scale.shape)
-    value, scale = broadcast(value, shape), broadcast(scale, shape)
+    value, scale = unify("average", floating("average", x), floating("average", weights))
     return divide(sum(value * scale, axis=axis), sum(scale, axis=axis))

@@ -35,6 +35,12 @@ def einsum(subscripts: str, /, *operands: Any) -> Tracer:
     Example:
         >>> y = tw.einsum("ij,kj->ik", np.ones((2, 3), "f"), np.ones((4, 3), "f"))
     """
+    if not isinstance(subscripts, str) or not operands:
+        errors.fail(
+            errors.ArgumentError,
+            f"einsum: expected subscripts and operands, got {subscripts!r} and {len(operands)} operands",
+            help='the subscripts come first, as in tw.einsum("ij,jk->ik", a, b).',
+        )
     dtype, _ = promoted("einsum", operands)
     tracers = [cast(as_tracer("einsum", x, dtype), dtype) for x in operands]
     terms, output = _parse(subscripts, tracers)
