@@ -308,6 +308,7 @@ def build_manifest(final: Any, target: Any, report: Any) -> dict[str, Any]:
                 "calls": kernel.calls,
                 "lines": kernel.lines,
                 "unfused": kernel.unfused,
+                "arithmetic": kernel.facts.arithmetic(),
                 "ops": [
                     {
                         "kind": op.kind,
