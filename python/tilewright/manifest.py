@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import linecache
+import re
 from typing import Any
 
 from . import dtypes, errors
@@ -17,8 +18,8 @@ from . import dtypes, errors
 #: Version of the calling convention; the runtime refuses others.
 ABI = 1
 
-#: The module attribute that carries the description from stage to stage: JSON with the two kinds of quotes exchanged, so
-#: that IR need not escape them.
+#: The module attribute that carries the description from stage to stage: JSON with the two kinds of quotes exchanged,
+#: so that IR need not escape them.
 ATTRIBUTE = "tw.manifest"
 
 _QUOTES = str.maketrans("'\"", "\"'")
@@ -215,7 +216,7 @@ def _loads(
         code = [functions[name], *_callees(functions, functions[name])]
         # Without the local scope, numbering the values of all the module would come first, each time.
         text = "".join(op.get_asm(use_local_scope=True) for op in code)
-        key = hashlib.sha256(text.encode()).hexdigest()
+        key = hashlib.sha256(_nameless(text).encode()).hexdigest()
         entries.append(
             {
                 "entry": f"tw_{name}",
@@ -226,6 +227,12 @@ def _loads(
             }
         )
     return entries
+
+
+def _nameless(text: str) -> str:
+    """Return code with its symbols numbered as they appear: programs of one model count their kernels differently."""
+    numbers: dict[str, str] = {}
+    return re.sub(r"@[\w$.]+", lambda found: numbers.setdefault(found[0], f"@{len(numbers)}"), text)
 
 
 def _callees(functions: dict[str, Any], function: Any) -> list[Any]:
@@ -301,6 +308,7 @@ def build_manifest(final: Any, target: Any, report: Any) -> dict[str, Any]:
                 "calls": kernel.calls,
                 "lines": kernel.lines,
                 "unfused": kernel.unfused,
+                "arithmetic": kernel.facts.arithmetic(),
                 "ops": [
                     {
                         "kind": op.kind,
