@@ -195,9 +195,7 @@ def _symbols(module: Any) -> dict[str, dict[str, Any]]:
     return symbols
 
 
-def _loads(
-    functions: dict[str, Any], loads: list[str], traced: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _loads(functions: dict[str, Any], loads: list[str], traced: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from ._mlir import ir
 
     main = functions["main"]
