@@ -172,9 +172,8 @@ def _slice_parts(k: slice, size: Size) -> tuple[Size, Size, int, bool]:
         return (start if not same(count, 0) else 0), count, step, False
     # A negative step reads the same places in the other order: slice upwards, then flip.
     if isinstance(size, int):
-        places = range(size)[
-            slice(*(None if bound is None else _whole(bound) for bound in (k.start, k.stop)), step)
-        ]
+        first, last = (None if bound is None else _whole(bound) for bound in (k.start, k.stop))
+        places = range(size)[first:last:step]
         count = len(places)
         return (places[-1] if count else 0), count, -step, True
     if k.start is not None or k.stop is not None:
