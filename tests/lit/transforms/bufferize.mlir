@@ -45,3 +45,29 @@ func.func @main(%kept: tensor<8xf32>, %donated: tensor<8xf32> {tw.donate}, %u: t
   %b = tensor.insert_slice %u into %donated[4] [2] [1] : tensor<2xf32> into tensor<8xf32>
   return %a, %b : tensor<8xf32>, tensor<8xf32>
 }
+
+// -----
+
+// Calls that share a destination after CSE get one each, beside the call: the plan, not the analysis, shares memory.
+// CHECK-LABEL: func @main
+// CHECK:         %[[FIRST:.*]] = memref.alloc
+// CHECK-NEXT:    call @kernel_0(%{{.*}}, %[[FIRST]])
+// CHECK:         %[[SECOND:.*]] = memref.alloc
+// CHECK-NEXT:    call @kernel_0(%[[FIRST]], %[[SECOND]])
+// CHECK:         %[[THIRD:.*]] = memref.alloc
+// CHECK-NEXT:    call @kernel_0(%[[SECOND]], %[[THIRD]])
+// CHECK-NOT:     memref.alloc
+func.func private @kernel_0(%x: tensor<16xf32>, %dest: tensor<16xf32>) -> tensor<16xf32> attributes {tw.kernel} {
+  %c0 = arith.constant 0 : index
+  %pad = arith.constant 0.0 : f32
+  %v = vector.transfer_read %x[%c0], %pad {in_bounds = [true]} : tensor<16xf32>, vector<16xf32>
+  %w = vector.transfer_write %v, %dest[%c0] {in_bounds = [true]} : vector<16xf32>, tensor<16xf32>
+  return %w : tensor<16xf32>
+}
+func.func @main(%x: tensor<16xf32>) -> tensor<16xf32> attributes {tw.host} {
+  %e = tensor.empty() : tensor<16xf32>
+  %a = call @kernel_0(%x, %e) : (tensor<16xf32>, tensor<16xf32>) -> tensor<16xf32>
+  %b = call @kernel_0(%a, %e) : (tensor<16xf32>, tensor<16xf32>) -> tensor<16xf32>
+  %c = call @kernel_0(%b, %e) : (tensor<16xf32>, tensor<16xf32>) -> tensor<16xf32>
+  return %c : tensor<16xf32>
+}
