@@ -283,9 +283,9 @@ def test_a_comparison_may_change_the_table(add):
     for number in range(3):
         call.add((A, B, Setting(number)), {}, add)
     Setting.armed = True
-    for _ in range(3):
-        assert call(A, B, Setting(7)) == "miss"
-    assert call.executables == []
+    # The entry that was found equal runs, though it has left the table meanwhile.
+    np.testing.assert_array_equal(call(A, B, Setting(0)), A + B)
+    assert call.executables == [] and call(A, B, Setting(0)) == "miss"
 
 
 def test_a_call_of_two_arguments_is_cheap(add):
