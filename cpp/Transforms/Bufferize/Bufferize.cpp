@@ -45,7 +45,8 @@ void separateDestinations(ModuleOp module) {
   for (auto func : module.getOps<func::FuncOp>()) {
     if (func->hasAttr("tw.kernel") || func.isExternal())
       continue;
-    for (auto empty : llvm::make_early_inc_range(func.getBody().front().getOps<tensor::EmptyOp>())) {
+    // Collected before any is copied: a call with two destinations would otherwise have its copies copied for ever.
+    for (auto empty : llvm::to_vector(func.getBody().front().getOps<tensor::EmptyOp>())) {
       for (OpOperand &use : llvm::make_early_inc_range(empty->getUses())) {
         Operation *user = use.getOwner();
         if (user->getBlock() == empty->getBlock() && isa<func::CallOp>(user))
