@@ -214,7 +214,8 @@ def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
 def _python_digest() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted([*here.glob("targets/**/*.py"), here / "manifest.py", here / "stages.py"]):
+    shared = [here / name for name in ("manifest.py", "pipeline.py", "places.py", "stages.py")]
+    for file in sorted([*here.glob("targets/**/*.py"), *shared]):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
