@@ -17,7 +17,9 @@ from .workloads.first_calls import FirstCall, FirstTokens
 def _load(system: str) -> None:
     """Import the library and make it ready to compile, as one small unrelated program would."""
     if system == "tilewright":
+        from tilewright import api, pipeline, programs  # noqa: F401
         from tilewright.mlir import mlir
+        from tilewright.models import embedder, language_model  # noqa: F401
 
         mlir()
     elif system == "jax":
