@@ -174,5 +174,26 @@ def test_sequential_operations_stay_loops():
 
 @pytest.mark.parametrize("machine", [AVX512, AVX2])
 def test_config_text_is_the_attribute(machine):
-    text = select(matmul(128, 256, 64), machine)[0].text()
+    text = select(matmul(128, 256, 64, panel=True), machine)[0].text()
     assert text.startswith("#tw.config<workgroup = [") and text.endswith('lowering = "vector">')
+    assert select(matmul(128, 256, 64), machine)[0].text().endswith('lowering = "vector", pack = [1]>')
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "packed"), [(128, 256, (1,)), (24, 256, ()), (1, 256, ()), (128, 64, ()), (None, 256, (1,))]
+)
+def test_an_operand_is_packed_where_many_tiles_read_rows_that_lie_apart(m, n, packed):
+    assert select(matmul(m, n, 64), AVX512)[0].pack == packed
+    assert select(matmul(m, n, 64, panel=True), AVX512)[0].pack == (), "panels are packed"
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(203, 1878, 1446), (1000, 64, 333), (3000, 3000, 3000), (97, 40, 5)]
+)
+def test_tasks_of_a_contraction_have_equal_shares_of_rows(m, n, k):
+    config = select(matmul(m, n, k), AVX512)[0]
+    rows, tile = config.workgroup[0] or m, config.tile[0]
+    groups = -(-m // rows)
+    assert rows == m or rows % tile == 0
+    # No share could be a tile smaller.
+    assert groups * rows - m < groups * tile

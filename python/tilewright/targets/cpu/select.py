@@ -27,6 +27,19 @@ TASK_FMAS = 1 << 15
 SQUARE_COLUMNS = 64
 #: Vectors of neighbouring results that a reduction across rows keeps in registers.
 COLUMN_VECTORS = 16
+#: Register tiles that have to read an operand again before a copy of it, in order, pays.
+PACK_TILES = 3
+#: Tiles of columns beside each other that stay in the first-level cache's reach without a copy.
+PACK_COLUMNS = 4
+#: Register tiles that a task of a contraction has at most where its columns are packed already.
+ROW_TILES = 16
+#: Register tiles that a task has at least where it packs its columns: what that costs has to be small beside them.
+TASK_TILES = 8
+#: Tasks that give several threads equal shares.
+TASKS = 32
+#: Second-level caches that the rows of one task may fill: they are read again for each column tile, from the cache that
+#: all threads share.
+ROW_CACHES = 8
 #: Kernels with less work than this run on the calling thread.
 SERIAL_WORK = 1 << 15
 
@@ -51,6 +64,7 @@ class Config:
     vector: int = 1
     unroll: int = 1
     lowering: str = "loops"
+    pack: tuple[int, ...] = ()
     why: str = ""
 
     def text(self) -> str:
@@ -59,9 +73,10 @@ class Config:
         def sizes(values: tuple[int, ...]) -> str:
             return "[" + ", ".join(map(str, values)) + "]"
 
+        pack = f", pack = {sizes(self.pack)}" if self.pack else ""
         return (
             f"#tw.config<workgroup = {sizes(self.workgroup)}, tile = {sizes(self.tile)}, lane = {self.lane}, "
-            f'vector = {self.vector}, unroll = {self.unroll}, lowering = "{self.lowering}">'
+            f'vector = {self.vector}, unroll = {self.unroll}, lowering = "{self.lowering}"{pack}>'
         )
 
 
@@ -152,6 +167,53 @@ def _column_loop(op: OpFacts) -> int:
     return int(last[1:]) if last.startswith("d") and last[1:].isdigit() else -1
 
 
+def _task_rows(
+    known: int | None, rows: int, column_tasks: int | None, reused: int | None, machine: Machine
+) -> int | None:
+    """Choose how many rows of a contraction one task takes, in whole register tiles of equal shares.
+
+    Args:
+        known: Rows of the result, where that is known.
+        rows: Rows of a register tile.
+        column_tasks: Tasks that its columns make.
+        reused: Bytes of a row that are read again for each column tile, where tasks pack columns: more rows make them
+            pack less often, as long as the shared cache holds the rows. None where columns are packed already: few rows
+            stay in a task's own cache.
+        machine: Facts of the target.
+
+    Returns:
+        The rows, or None for all.
+    """
+    if known is None:
+        return ROW_TILES * rows
+    tiles = -(-known // rows)
+    if reused is None:
+        groups = -(-tiles // ROW_TILES)
+    else:
+        groups = -(-known * reused // (ROW_CACHES * machine.l2_bytes))
+        if column_tasks is not None:
+            groups = max(groups, min(-(-TASKS // column_tasks), tiles // TASK_TILES))
+    return -(-tiles // groups) * rows if groups > 1 else None
+
+
+def _to_pack(op: OpFacts, columns: int) -> tuple[int, ...]:
+    """Choose the operands that tasks copy to adjacent rows before they use them.
+
+    Those that every row of results reads again, vectors side by side, from rows that lie further apart than a few tiles
+    of ``columns``.
+    """
+    column = _column_loop(op)
+    outer = [d for d in op.parallel() if d != column]
+    found = []
+    for i, a in enumerate(op.inputs):
+        plain = len(a.results) >= 2 and all(r.removeprefix("d").isdigit() for r in a.results)
+        if not plain or a.results[-1] != f"d{column}" or (outer and outer[-1] in a.dims()):
+            continue
+        if a.shape[-1] is None or a.shape[-1] > PACK_COLUMNS * columns:
+            found.append(i)
+    return tuple(found)
+
+
 def _contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> list[Config]:
     root = kernel.root
     vector = lanes(machine)
@@ -190,8 +252,18 @@ def _contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) ->
             column_tasks *= 2
     if column in kernel.parallel:
         group[column] = column_tasks
-    if row >= 0 and row in kernel.parallel and (known_rows is None or known_rows > 16 * rows):
-        group[row] = 16 * rows
+    packed = {op.index: _to_pack(op, columns) for op in mains}
+    task_rows: int | None = None
+    if row >= 0 and row in kernel.parallel:
+        size = root.ranges[column]
+        beside = [root.ranges[d] for d in outer[:-1] if d in kernel.parallel]
+        column_count = None if size is None or None in beside else -(-size // column_tasks) * prod(beside)
+        reused = 4 * depth if any(packed.values()) else None
+        task_rows = _task_rows(known_rows, rows, column_count, reused, machine)
+        group[row] = task_rows or 0
+    in_task = task_rows or known_rows
+    if in_task is not None and in_task <= (PACK_TILES - 1) * rows:
+        packed = {}
     for d in outer[:-1]:
         group[d] = 1 if d in kernel.parallel else 0
     work = _work(kernel)
@@ -208,6 +280,7 @@ def _contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) ->
                 vector,
                 per_row,
                 "vector",
+                packed.get(op.index, ()),
                 f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers",
             )
         elif op in mains:
@@ -218,6 +291,7 @@ def _contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) ->
                 vector,
                 per_row,
                 "vector",
+                packed.get(op.index, ()),
                 "computed per register tile of the root",
             )
         elif "tw.panel" in op.attributes:
