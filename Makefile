@@ -77,7 +77,7 @@ test-pythons: ## build and test with every Python of 3.11 to 3.13 at hand
 	for version in 3.11 3.12 3.13; do \
 	  if python=$$(PYTHON= sh .ci/find-python $$version 2>/dev/null); then \
 	    echo "== Python $$version ($$python)"; \
-	    PYTHON=$$python $(MAKE) VENV=.venv-$$version install; \
+	    PYTHON=$$python $(MAKE) VENV=.venv-$$version install .venv-$$version/.models; \
 	    .venv-$$version/bin/python -m pytest -q -m 'not slow'; \
 	  else echo "== Python $$version: not at hand"; fi; \
 	done

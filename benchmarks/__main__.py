@@ -10,7 +10,8 @@ import sys
 
 from . import load, machine, report, systems
 from .runner import Settings, run
-from .workload import Workload, all_workloads
+from .workload import Workload
+from .workloads import all_workloads
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

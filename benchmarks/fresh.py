@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from . import systems
-from .workload import all_workloads
+from .workloads import all_workloads
 from .workloads.first_calls import FirstCall, FirstTokens
 
 

@@ -6,9 +6,13 @@ which others used more than `LIMIT` of a core says nothing about the system and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 LIMIT = 0.15  # cores
@@ -50,3 +54,16 @@ class Window:
         wall = time.perf_counter() - self._wall
         foreign = (_machine_busy_s() - self._machine) - (_own_busy_s(self.children) - self._own)
         self.foreign = max(0.0, foreign / wall) if wall else 0.0
+
+
+@contextlib.contextmanager
+def neighbour() -> Iterator[None]:
+    """Keep one process computing on the processors that this one may use."""
+    command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield
+        finally:
+            process.kill()

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable
 
 from .runner import Result
-from .workload import all_workloads
+from .workloads import all_workloads
 
 
 def names() -> list[str]:

@@ -7,6 +7,7 @@ libraries print goes to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,7 +19,8 @@ from typing import IO
 import numpy as np
 
 from . import load, systems
-from .workload import Call, NotOffered, all_workloads
+from .workload import Call, NotOffered, Workload
+from .workloads import all_workloads
 
 SHORT_S = 20e-6  # shorter calls are timed in batches: the clock costs 50 ns
 MAX_SAMPLES = 5000
@@ -57,10 +59,13 @@ def _batch_size(call: Call) -> int:
     return max(1, math.ceil(SHORT_S / best))
 
 
-def _round(call: Call, batch: int, seconds: float) -> dict:
+def _round(call: Call, batch: int, seconds: float, neighbour: bool) -> dict:
     samples: list[float] = []
     clock = time.perf_counter
-    with load.Window() as window:
+    with (
+        load.Window(children=neighbour) as window,
+        load.neighbour() if neighbour else contextlib.nullcontext(),
+    ):
         until = clock() + seconds
         while len(samples) < 3 or (clock() < until and len(samples) < MAX_SAMPLES):
             start = clock()
@@ -70,11 +75,15 @@ def _round(call: Call, batch: int, seconds: float) -> dict:
     return {"samples_ms": samples, "foreign": window.foreign}
 
 
-def _serve(call: Call, out: IO[str], self_timed: bool) -> None:
-    batch = 1 if self_timed else _batch_size(call)
+def _serve(call: Call, out: IO[str], workload: Workload) -> None:
+    batch = 1 if workload.self_timed else _batch_size(call)
     for line in sys.stdin:
         seconds = json.loads(line)["round"]
-        answer = _self_timed_round(call) if self_timed else _round(call, batch, seconds)
+        answer = (
+            _self_timed_round(call)
+            if workload.self_timed
+            else _round(call, batch, seconds, workload.neighbour)
+        )
         print(json.dumps(answer), file=out, flush=True)
 
 
@@ -94,7 +103,7 @@ def main(name: str, system: str, seed: str, threads: str) -> None:
         print(json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]}), file=out, flush=True)
         return
     print(json.dumps(facts), file=out, flush=True)
-    _serve(call, out, all_workloads()[name].self_timed)
+    _serve(call, out, all_workloads()[name])
 
 
 if __name__ == "__main__":

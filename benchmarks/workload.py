@@ -29,6 +29,7 @@ class Workload:
         threads: how many threads it is defined for; None for what the command line says.
         weights_from: inputs from this position on are weights, which a compiler may treat as constant.
         self_timed: `fresh(system, threads)` makes the call; it returns {"ms", "load_ms", "max_error", "correct"}.
+        neighbour: another process computes on the same processors while the calls are timed.
         excluded: systems that do not take part although there is a way to run it there.
     """
 
@@ -39,6 +40,7 @@ class Workload:
     threads: int | None = None
     weights_from: int | None = None
     self_timed = False
+    neighbour = False
     excluded: frozenset[str] = frozenset()
 
     def __init__(self, name: str) -> None:
@@ -103,19 +105,12 @@ def as_numpy(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-_REGISTRY: dict[str, Workload] = {}
+REGISTRY: dict[str, Workload] = {}
 
 
 def register(workloads: Iterable[Workload]) -> None:
     """Add workloads to the suite; a name stands for one workload."""
     for workload in workloads:
-        if workload.name in _REGISTRY:
+        if workload.name in REGISTRY:
             raise ValueError(f"benchmark {workload.name!r} is registered twice")
-        _REGISTRY[workload.name] = workload
-
-
-def all_workloads() -> dict[str, Workload]:
-    """Return the suite by name, in the order in which the families register."""
-    from . import workloads  # noqa: F401  (registers the families)
-
-    return _REGISTRY
+        REGISTRY[workload.name] = workload

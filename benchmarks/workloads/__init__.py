@@ -1,7 +1,38 @@
-"""The families of workloads; importing this package registers them."""
+"""The suite: importing the families registers their workloads."""
 
-from . import attention, calls, elementwise, first_calls, matmul, models, networks, quantised, rows, sweep
+from __future__ import annotations
+
+from ..workload import REGISTRY, Workload
+from . import (
+    attention,
+    calls,
+    elementwise,
+    first_calls,
+    matmul,
+    models,
+    networks,
+    quantised,
+    rows,
+    shared,
+    sweep,
+)
 
 __all__ = [
-    "attention", "calls", "elementwise", "first_calls", "matmul", "models", "networks", "quantised", "rows", "sweep",
+    "all_workloads",
+    "attention",
+    "calls",
+    "elementwise",
+    "first_calls",
+    "matmul",
+    "models",
+    "networks",
+    "quantised",
+    "rows",
+    "shared",
+    "sweep",
 ]  # fmt: skip
+
+
+def all_workloads() -> dict[str, Workload]:
+    """Return the suite by name, in the order in which the families register."""
+    return REGISTRY

@@ -103,7 +103,6 @@ class FirstTokens(Decode):
     """A language model's programs, prefill and decode; only their compilation counts, not the weights."""
 
     count = 1
-    torch_call = llama_cpp = None  # type: ignore[assignment]
 
     def compile_ms(self) -> float:
         """Compile both programs; return the time."""

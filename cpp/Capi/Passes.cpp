@@ -6,6 +6,7 @@
 #include "Transforms/Bufferize/Bufferize.h"
 #include "Transforms/CarryBuffers/CarryBuffers.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
+#include "Transforms/FactorSums/FactorSums.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 #include "Transforms/MakeShapes/MakeShapes.h"
@@ -25,6 +26,7 @@ void tilewright::registerTilewrightPasses() {
   registerCarryBuffersPass();
   registerChooseLayoutsPass();
   registerCpuPasses();
+  registerFactorSumsPass();
   registerFormKernelsPass();
   registerFuseElementwisePass();
   registerMakeShapesPass();

@@ -67,10 +67,14 @@ struct Entry {
   bool hasStructure(const Structure &given) const;
 };
 
+/// Comparing static arguments runs code of users, which may change the table:
+/// whoever looks at an entry holds it, and asks for the size again.
+using Entries = std::vector<std::shared_ptr<Entry>>;
+
 struct PyDispatcher {
   PyObject_HEAD vectorcallfunc vectorcall;
   PyObject *miss;
-  std::vector<std::unique_ptr<Entry>> *entries;
+  Entries *entries;
   std::vector<Py_ssize_t> *staticPositions;
   PyObject *staticNames; // a frozenset
   std::vector<Py_ssize_t> *weightPositions;
@@ -208,12 +212,9 @@ bool Entry::hasStructure(const Structure &given) const {
 }
 
 /// Runs one entry. Sets `result` (null with an exception) unless nothing fits.
-bool tryEntry(PyDispatcher *self, size_t index, PyObject *const *leaves, size_t count, uint32_t kinds,
-              PyObject *&result) {
-  Entry &entry = *(*self->entries)[index];
+bool tryEntry(PyDispatcher *self, const Entry &entry, size_t index, PyObject *const *leaves, size_t count,
+              uint32_t kinds, PyObject *&result) {
   Executable &executable = *executableOf(entry.executable);
-  // Another thread may clear the table while the code runs.
-  auto keep = py::reinterpret_borrow<py::object>(entry.executable);
   auto unflatten = py::reinterpret_borrow<py::object>(entry.unflatten);
   size_t numOutputs = executable.numOutputs();
   PyObject *few[8];
@@ -249,8 +250,10 @@ bool tryEntries(PyDispatcher *self, Predicate fits, PyObject *const *leaves, siz
   size_t first = self->last;
   for (size_t i = 0; i < self->entries->size(); ++i) {
     size_t index = i == 0 ? first : i <= first ? i - 1 : i;
-    if (index < self->entries->size() && fits(*(*self->entries)[index]) &&
-        tryEntry(self, index, leaves, count, kinds, result))
+    if (index >= self->entries->size())
+      continue;
+    std::shared_ptr<Entry> entry = (*self->entries)[index];
+    if (fits(*entry) && tryEntry(self, *entry, index, leaves, count, kinds, result))
       return true;
   }
   return false;
@@ -330,7 +333,7 @@ PyObject *construct(PyTypeObject *type, PyObject *, PyObject *) {
     return nullptr;
   PyDispatcher *self = cast(object);
   self->vectorcall = vectorcall;
-  self->entries = new std::vector<std::unique_ptr<Entry>>;
+  self->entries = new Entries;
   self->staticPositions = new std::vector<Py_ssize_t>;
   self->staticNames = PyFrozenSet_New(nullptr);
   self->weightPositions = new std::vector<Py_ssize_t>;
@@ -387,7 +390,7 @@ int traverse(PyObject *object, visitproc visit, void *arg) {
 int clear(PyObject *object) {
   PyDispatcher *self = cast(object);
   // Destructors may call back: let go of the table first.
-  std::vector<std::unique_ptr<Entry>> entries;
+  Entries entries;
   entries.swap(*self->entries);
   self->last = 0;
   Py_CLEAR(self->miss);
@@ -443,10 +446,12 @@ PyObject *add(PyObject *object, PyObject *arguments, PyObject *keywords) {
     if (!walkCall(self, flat.data(), positional, keys.ptr(), structure) ||
         structure.leaves.size() != executableOf(executable)->numInputs())
       Py_RETURN_FALSE;
-    for (auto &known : *self->entries) // a call that it refuses comes again
+    for (size_t i = 0; i < self->entries->size(); ++i) { // a call that it refuses comes again
+      std::shared_ptr<Entry> known = (*self->entries)[i];
       if (known->executable == executable && known->hasStructure(structure))
         Py_RETURN_TRUE;
-    auto entry = std::make_unique<Entry>();
+    }
+    auto entry = std::make_shared<Entry>();
     Py_INCREF(executable);
     entry->executable = executable;
     entry->unflatten = unflatten == Py_None ? nullptr : unflatten;
@@ -469,7 +474,7 @@ PyObject *add(PyObject *object, PyObject *arguments, PyObject *keywords) {
 PyObject *removeEntries(PyObject *object, PyObject *executable) {
   return guarded([&] {
     PyDispatcher *self = cast(object);
-    std::vector<std::unique_ptr<Entry>> gone;
+    Entries gone;
     auto &entries = *self->entries;
     for (size_t i = entries.size(); i-- > 0;)
       if (entries[i]->executable == executable) {
@@ -482,7 +487,7 @@ PyObject *removeEntries(PyObject *object, PyObject *executable) {
 }
 
 PyObject *clearEntries(PyObject *object, PyObject *) {
-  std::vector<std::unique_ptr<Entry>> entries;
+  Entries entries;
   entries.swap(*cast(object)->entries);
   cast(object)->last = 0;
   Py_RETURN_NONE;

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .roofline.ceilings import Ceilings
+
+# What the machine can do, where the explanation is to say what a kernel takes at least.
+_ceilings: contextvars.ContextVar[Ceilings | None] = contextvars.ContextVar("ceilings", default=None)
+
+
+@contextlib.contextmanager
+def under(ceilings: Ceilings) -> Iterator[None]:
+    """Make explanations within the block state the least time of each kernel under measured ceilings."""
+    token = _ceilings.set(ceilings)
+    try:
+        yield
+    finally:
+        _ceilings.reset(token)
 
 
 def _itemsize(dtype: str) -> int:
@@ -102,6 +120,20 @@ def _how(config: str) -> str:
     return ", ".join(parts)
 
 
+def _least(ceilings: Ceilings, flops: int | None, moved: int | None, dtype: str) -> str:
+    """Say what one call takes at least, with its data from memory, and what bounds it."""
+    if flops is None or moved is None:
+        return "depends on dynamic sizes"
+    arithmetic = ceilings.least_s(flops, 0, dtype)
+    memory = ceilings.least_s(0, moved, dtype)
+    if arithmetic is None or memory is None:
+        return f"not known: no {dtype} arithmetic was measured on this machine"
+    bound = f"{dtype} arithmetic" if arithmetic > memory else "reads and writes of memory"
+    us = 1e6 * max(arithmetic, memory)
+    text = f"{us:.3g} µs" if us < 1000 else f"{us / 1000:.3g} ms"
+    return f"{text}, bound by {bound} on {ceilings.threads} threads"
+
+
 def _kernel_lines(kernel: Mapping[str, Any]) -> list[str]:
     flops, moved = kernel_flops(kernel), kernel_bytes(kernel)
     lines = [f"{kernel['name']}: {len(kernel['ops'])} fused operations, called {kernel['calls']} times"]
@@ -109,8 +141,11 @@ def _kernel_lines(kernel: Mapping[str, Any]) -> list[str]:
         lines.append(
             "  lines      " + ", ".join(kernel["lines"][:6]) + (" …" if len(kernel["lines"]) > 6 else "")
         )
+    ceilings = _ceilings.get()
     intensity = f", {flops / moved:.2f} flops a byte" if flops and moved else ""
     lines.append(f"  work       {_count(flops, 'flops')}, {_count(moved, 'bytes')}{intensity}")
+    if ceilings is not None:
+        lines.append(f"  at least   {_least(ceilings, flops, moved, kernel.get('arithmetic', 'f32'))}")
     for op in kernel["ops"]:
         loops = " ".join(
             f"{'par' if k == 'parallel' else 'red'}:{'?' if r is None else r}"

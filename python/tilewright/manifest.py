@@ -7,9 +7,10 @@ last stage: a dump of any stage can be compiled.
 
 from __future__ import annotations
 
-import ast
 import hashlib
+import json
 import linecache
+import re
 from typing import Any
 
 from . import dtypes, errors
@@ -17,19 +18,16 @@ from . import dtypes, errors
 #: Version of the calling convention; the runtime refuses others.
 ABI = 1
 
-#: The module attribute that carries the description from stage to stage: a Python literal, whose quotes IR need not
-#: escape.
+#: The module attribute that carries the description from stage to stage: JSON with the two kinds of quotes exchanged,
+#: so that IR need not escape them.
 ATTRIBUTE = "tw.manifest"
 
+_QUOTES = str.maketrans("'\"", "\"'")
 
-def _function(module: Any, name: str) -> Any | None:
-    from ._mlir import ir
 
-    for view in module.body.operations:
-        op = view.operation
-        if op.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == name:
-            return op
-    return None
+def _functions(module: Any) -> dict[str, Any]:
+    operations = (view.operation for view in module.body.operations)
+    return {_text(op.attributes["sym_name"]): op for op in operations if op.name == "func.func"}
 
 
 def _tensor(kind: Any) -> dict[str, Any]:
@@ -78,13 +76,16 @@ def _dropped(main: Any) -> list[int]:
 
 def _read(module: Any) -> dict[str, Any] | None:
     attributes = module.operation.attributes
-    return ast.literal_eval(_text(attributes[ATTRIBUTE])) if ATTRIBUTE in attributes else None
+    if ATTRIBUTE not in attributes:
+        return None
+    return json.loads(_text(attributes[ATTRIBUTE]).translate(_QUOTES))
 
 
 def _write(module: Any, description: dict[str, Any]) -> None:
     from ._mlir import ir
 
-    module.operation.attributes[ATTRIBUTE] = ir.StringAttr.get(repr(description), module.context)
+    text = json.dumps(description).translate(_QUOTES)
+    module.operation.attributes[ATTRIBUTE] = ir.StringAttr.get(text, module.context)
 
 
 def is_recorded(module: Any) -> bool:
@@ -94,7 +95,7 @@ def is_recorded(module: Any) -> bool:
 
 def record_signature(module: Any) -> None:
     """Write on a module what its program takes and returns, while types still say it (up to stage `tensor`)."""
-    main = _function(module, "main")
+    main = _functions(module)["main"]
     inputs, results = _signature(main)
     arguments = []
     for index, kind in enumerate(inputs):
@@ -108,7 +109,8 @@ def record_signature(module: Any) -> None:
 
 def record_interface(module: Any) -> None:
     """Turn the signature on a module into the interface of its object: what is passed and packed (stage `kernels`)."""
-    main = _function(module, "main")
+    functions = _functions(module)
+    main = functions["main"]
     description = _read(module)
     if description is None:
         if _dropped(main):
@@ -120,15 +122,11 @@ def record_interface(module: Any) -> None:
         description = _read(module)
     assert description is not None
     traced = description["args"]
-    loads = {}
-    for view in module.body.operations:
-        op = view.operation
-        if op.name == "func.func" and "tw.load" in op.attributes:
-            loads[_text(op.attributes["sym_name"])] = op
-    description["args"] = _arguments(traced, main, list(loads))
+    loads = [name for name, function in functions.items() if "tw.load" in function.attributes]
+    description["args"] = _arguments(traced, main, loads)
     for entry, kind in zip(description["outputs"], _signature(main)[1], strict=True):
         entry["shape"] = _pinned(entry["shape"], kind)
-    description["loads"] = _loads(module, main, loads, traced)
+    description["loads"] = _loads(functions, loads, traced)
     _write(module, description)
 
 
@@ -197,11 +195,10 @@ def _symbols(module: Any) -> dict[str, dict[str, Any]]:
     return symbols
 
 
-def _loads(
-    module: Any, main: Any, functions: dict[str, Any], traced: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _loads(functions: dict[str, Any], loads: list[str], traced: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from ._mlir import ir
 
+    main = functions["main"]
     # Raw weights are checked against the types they were traced with, which know unsigned integers.
     taken: dict[str, list[dict[str, Any]]] = {}
     for position in range(len(_signature(main)[0])):
@@ -212,9 +209,12 @@ def _loads(
                 _text(attributes["tw.packed_by"]), [{k: s[k] for k in ("dtype", "shape")} for s in sources]
             )
     entries = []
-    for name, function in functions.items():
-        _, results = _signature(function)
-        key = hashlib.sha256(str(function).encode() + _callees(module, function)).hexdigest()
+    for name in loads:
+        _, results = _signature(functions[name])
+        code = [functions[name], *_callees(functions, functions[name])]
+        # Without the local scope, numbering the values of all the module would come first, each time.
+        text = "".join(op.get_asm(use_local_scope=True) for op in code)
+        key = hashlib.sha256(_nameless(text).encode()).hexdigest()
         entries.append(
             {
                 "entry": f"tw_{name}",
@@ -227,16 +227,21 @@ def _loads(
     return entries
 
 
-def _callees(kernels: Any, function: Any) -> bytes:
+def _nameless(text: str) -> str:
+    """Return code with its symbols numbered as they appear: programs of one model count their kernels differently."""
+    numbers: dict[str, str] = {}
+    return re.sub(r"@[\w$.]+", lambda found: numbers.setdefault(found[0], f"@{len(numbers)}"), text)
+
+
+def _callees(functions: dict[str, Any], function: Any) -> list[Any]:
     from ._mlir import ir
 
-    text = []
-    for view in function.regions[0].blocks[0].operations:
-        if view.operation.name == "func.call":
-            text.append(
-                str(_function(kernels, ir.FlatSymbolRefAttr(view.operation.attributes["callee"]).value))
-            )
-    return "".join(text).encode()
+    calls = (view.operation for view in function.regions[0].blocks[0].operations)
+    return [
+        functions[ir.FlatSymbolRefAttr(call.attributes["callee"]).value]
+        for call in calls
+        if call.name == "func.call"
+    ]
 
 
 def _locations(final: Any) -> list[dict[str, Any]]:
@@ -301,6 +306,7 @@ def build_manifest(final: Any, target: Any, report: Any) -> dict[str, Any]:
                 "calls": kernel.calls,
                 "lines": kernel.lines,
                 "unfused": kernel.unfused,
+                "arithmetic": kernel.facts.arithmetic(),
                 "ops": [
                     {
                         "kind": op.kind,

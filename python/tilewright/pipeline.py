@@ -240,10 +240,21 @@ def lower(
         for stage in rows:
             options.begin(stage.name)
             started = time.perf_counter()
-            current = _advance(current, stage, machine, options, report)
+            try:
+                _advance(current, stage, machine, options, report)
+            except errors.TilewrightError:
+                raise
+            except Exception as error:
+                _diagnose(stage, _text(_again(module, machine, stage, options)), error)
             report.seconds[stage.name] = time.perf_counter() - started
             current = _exchange(current, options)
     return current
+
+
+def _again(module: Any, target: Any, stage: stages.Stage, options: Options) -> Any:
+    """Return what a failed stage was given: failures are rare, copies for them would cost every program time."""
+    before = stages.NAMES[stages.NAMES.index(stage.name) - 1]
+    return lower(module, target, before, Options(verify=False, override=options.override, step=options.step))
 
 
 def _exchange(module: Any, options: Options) -> Any:
@@ -306,25 +317,18 @@ def _clone(module: Any) -> Any:
     return _tilewright.clone_module(module)
 
 
-def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, report: Report) -> Any:
-    backup = _clone(module)  # a failure is reported with the module as it was before
+def _advance(module: Any, stage: stages.Stage, target: Any, options: Options, report: Report) -> None:
     if stage.name == "tensor":
         attribute = _bindings().Attribute.parse(target.attribute(), module.context)
         module.operation.attributes["tw.target"] = attribute
-    try:
-        if stage.select:
-            _select(module, target, report)
-        _run_passes(module, stage, options, report)
-    except errors.TilewrightError:
-        raise
-    except Exception as error:
-        _diagnose(stage, _text(backup), error)
+    if stage.select:
+        _select(module, target, report)
+    _run_passes(module, stage, options, report)
     _stamp(module, stage.name)
     if stage.name == "kernels":
         manifest.record_interface(module)
     if options.verify:
         _verify(module, stage, options.step)
-    return module
 
 
 def _run_passes(module: Any, stage: stages.Stage, options: Options, report: Report) -> None:

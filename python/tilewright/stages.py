@@ -59,6 +59,10 @@ STAGES: tuple[Stage, ...] = (
                 "func.func(tw-split-reductions)",
                 "what a long reduction reads is known; its chunks are loops that threads can share",
             ),
+            Pass(
+                "func.func(tw-factor-sums)",
+                "contractions hold their dequantisation; what columns share of it becomes an operand",
+            ),
             Pass("tw-choose-layouts", "what contractions read is settled, so it can be packed"),
             Pass("func.func(tw-materialize-slices)", "packing pads the last panel"),
             Pass("func.func(canonicalize)", "drops reshapes that packing made superfluous"),

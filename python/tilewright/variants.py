@@ -114,8 +114,9 @@ def _submit(job: Callable[[], None]) -> None:
         _jobs.append(job)
         if _worker is None:
             # No daemon: those are killed inside native code when the interpreter goes away.
-            _worker = threading.Thread(target=_work, name="tilewright-variants")
-            _worker.start()
+            worker = threading.Thread(target=_work, name="tilewright-variants")
+            worker.start()
+            _worker = worker  # only now: a thread that the system refuses is none
 
 
 def _work() -> None:
@@ -126,7 +127,10 @@ def _work() -> None:
                 _worker = None
                 return
             job = _jobs.popleft()
-        job()
+        try:
+            job()
+        except Exception:  # the next job is another program's
+            _log.exception("a variant could not be made")
 
 
 def wait() -> None:
@@ -193,7 +197,12 @@ class Specializer:
             reason = self._make(guard, self._generation, None)
             if reason:
                 errors.fail(errors.UnsupportedOpError, f"specialize: {self._name}: {reason}")
-        return next(row for row in self.rows() if row.guard == dict(sizes))
+        row = next((row for row in self.rows() if row.guard == dict(sizes)), None)
+        if row is None:
+            errors.fail(
+                errors.UnsupportedOpError, f"specialize: {self._name}: its variants were dropped meanwhile"
+            )
+        return row
 
     def despecialize(self) -> None:
         """Go back to the code for all sizes, and stop watching. What is being compiled is dropped."""
@@ -254,7 +263,7 @@ class Specializer:
         except _Stopped:
             return
         except Exception as problem:  # the code for all sizes is still there
-            reason = str(problem).splitlines()[0]
+            reason = next(iter(str(problem).splitlines()), type(problem).__name__)
         finally:
             with _tables:
                 self._pending.discard(sizes)

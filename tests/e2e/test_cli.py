@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,14 @@ def test_explain_runs_a_script(tmp_path):
     result = run("explain", script, "word")
     assert result.returncode == 0, result.stderr
     assert "[2.0, 2.0, 2.0] word" in result.stdout and "double" in result.stdout
+    assert "at least" not in result.stdout
+    result = run("explain", "--roof", script, "word")
+    assert result.returncode == 0, result.stderr
+    (bound,) = re.findall(
+        r"at least +([\d.e-]+) µs, bound by reads and writes of memory on \d+ threads", result.stdout
+    )
+    # 24 bytes, at something between 1 and 1000 GB/s.
+    assert 24e-6 <= float(bound) <= 24e-3
 
 
 def test_explain_of_a_script_that_compiles_nothing(capsys, tmp_path):

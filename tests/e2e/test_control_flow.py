@@ -156,3 +156,23 @@ def test_gather_checks_its_indices_where_asked():
             with pytest.raises(tw.IndexRangeError, match="out of range"):
                 run(x, np.array([0, 1, bad, 2]))
         np.testing.assert_array_equal(run(x, indices), x[indices], err_msg=name)
+
+
+def test_a_while_loop_of_two_sizes_results_in_the_second():
+    """The first carried value is dropped after the loop: sizes and memory follow the one that is left."""
+
+    def program(a, b):
+        def body(carried):
+            _, y = carried
+            return a + tw.sum(y), y + 1
+
+        return tw.while_loop(lambda c: tw.sum(c[0]) + tw.sum(c[1]) < 50, body, (a, b))[1]
+
+    specs = tw.spec((tw.Dim("n"),), "float32"), tw.spec((tw.Dim("m"),), "float32")
+    compiled = tw.jit(program).lower(*specs).compile()
+    for n, m in ((5, 7), (7, 5), (1, 40), (300, 3)):
+        a, b = np.ones(n, np.float32), np.ones(m, np.float32)
+        x, y = a, b
+        while x.sum() + y.sum() < 50:
+            x, y = a + y.sum(), y + 1
+        np.testing.assert_array_equal(compiled(a, b), y)

@@ -150,3 +150,17 @@ def test_causal_tiles_end_behind_their_last_row(attention, sizes, rng):
     k, v = rng.standard_normal((2, 1, 3, columns, 16)).astype(np.float32)
     for run in attention:
         np.testing.assert_allclose(run(q, k, v), causal_attention(q, k, v), atol=3e-6)
+
+
+def test_a_mask_hides_no_nan_of_what_is_subtracted(rng):
+    """-inf minus -inf is NaN, also behind the bound of a causal tile."""
+    q, k = (rng.standard_normal(shape).astype(np.float32) for shape in ((64, 32), (32, 512)))
+    u = np.zeros(512, np.float32)
+    u[300:] = -np.inf
+
+    def program(q, k, u):
+        visible = tw.iota((64, 512), 1) <= tw.iota((64, 512), 0)
+        scores = tw.where(visible, q @ k, float("-inf"))
+        return tw.exp(scores - u).sum(axis=-1) + scores.max(axis=-1) * 0
+
+    assert np.isnan(tw.jit(program)(q, k, u)).all()

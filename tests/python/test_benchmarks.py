@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from tilewright.roofline.ceilings import Ceilings
 from benchmarks import load, machine, render, report, systems
 from benchmarks.__main__ import main
 from benchmarks.runner import Result
-from benchmarks.workload import Workload, all_workloads
+from benchmarks.worker import _round
+from benchmarks.workload import Workload
+from benchmarks.workloads import all_workloads
 from benchmarks.workloads.quantised import GemvQ4
 from benchmarks.workloads.sweep import MatmulSweep
 
@@ -78,6 +81,25 @@ def test_error_of_wrong_results_is_infinite():
     assert workload.error(np.ones(3), reference) == float("inf")
     assert workload.error(np.array([1, 1, np.nan, 1]), reference) == float("inf")
     assert workload.error([np.ones(4)], reference) == 0.0
+
+
+def test_a_neighbour_counts_as_our_own_load():
+    before = load._own_busy_s(children=True)
+    with load.neighbour():
+        time.sleep(0.5)
+    # Only what a process used that has ended and was waited for is in the sum.
+    assert load._own_busy_s(children=True) - before > 0.1
+
+
+def test_shared_rows_are_their_workloads_with_a_neighbour(rng):
+    suite = all_workloads()
+    shared = [w for w in suite.values() if w.neighbour]
+    assert len(shared) >= 4
+    for workload in shared:
+        alone = suite[workload.name.removesuffix("_shared")]
+        assert type(workload) is type(alone) and not alone.neighbour
+    ran = _round(lambda: np.ones(8) + 1, 1, 0.1, neighbour=True)
+    assert len(ran["samples_ms"]) >= 3
 
 
 def test_foreign_load_is_seen():

@@ -106,6 +106,32 @@ def test_a_weighted_average_of_infinities(target):
     np.testing.assert_allclose(actual, [math.inf, 2.75])
 
 
+@pytest.mark.parametrize("weights", [np.float64([1, 3]), np.float32([1, 3]), np.int64([1, 3]), 2.0])
+def test_weights_take_part_in_promotion(weights):
+    x = np.float32([[1, 2], [3, 5]])
+    actual = np.asarray(tw.jit(lambda x: tw.average(x, axis=1, weights=weights))(x))
+    expected = x.mean(axis=1) if isinstance(weights, float) else np.average(x, axis=1, weights=weights)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    assert actual.dtype == (np.float64 if getattr(weights, "dtype", None) == np.float64 else np.float32)
+
+
+def test_counts_may_be_numpy_integers():
+    def program(x):
+        two, one = np.int64(2), np.int32(1)
+        rolled = tw.roll(x, one, axis=(0, 1)), tw.roll(x, (one, two), axis=(0, 1))
+        parts = *tw.split(x, two, axis=1), *tw.split(x, np.array([1, 2]))
+        return *rolled, *parts, tw.pad(x, np.array([[1, 0], [0, 2]])), x[two::-one], x[two:0:-one]
+
+    both = ((0, 1),)
+    expected = (
+        *(np.roll(X, 1, *both), np.roll(X, (1, 2), *both)),
+        *(*np.split(X, 2, axis=1), *np.split(X, [1, 2])),
+        *(np.pad(X, ((1, 0), (0, 2))), X[2::-1], X[2:0:-1]),
+    )
+    for actual, wanted in zip(tw.jit(program)(X), expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+
+
 def test_what_a_traced_value_says_of_itself():
     def program(x, n):
         assert repr(x) == "<traced float32[3, 4]>" and x.device == "traced" and hash(x) == id(x)
@@ -127,6 +153,7 @@ def test_the_namespace_describes_itself():
 
 def test_dtypes_of_a_mix():
     assert tnp.result_type("int8", "uint8") is tw.int16 and tnp.result_type(X, 1) is tw.float32
+    assert tnp.result_type(np.dtype("int8"), np.int32) is tw.int32
     assert (
         tnp.can_cast("int8", "int16") and not tnp.can_cast("int16", "int8") and not tnp.can_cast(X, "int64")
     )

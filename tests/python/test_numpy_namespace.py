@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import tilewright as tw
@@ -117,6 +119,7 @@ FUNCTIONS = {
     "sum": lambda x: np.sum(x, axis=1, keepdims=True),
     "prod": lambda x: np.prod(x),
     "mean": lambda x: np.mean(x, axis=0),
+    "mean-of-bools": lambda x: np.mean(x > 0.5, axis=1) + (x > 0.5).mean(),
     "var": lambda x: np.var(x, axis=1, ddof=1),
     "std": lambda x: np.std(x),
     "max": lambda x: np.max(x, axis=(0, 1)),
@@ -173,6 +176,26 @@ FUNCTIONS = {
     "methods": lambda x: x.sum(0) + x.mean(axis=0) + x.max(0).astype("float32") + x.T.reshape(4, 3).std(axis=1),
     "reduce": lambda x: np.add.reduce(x, axis=1) + np.maximum.reduce(x, axis=1),
     "meshgrid": lambda x: np.meshgrid(x[0], x[:, 1]),
+    "isclose": lambda x: np.isclose(np.where(x > 0.5, np.float32(np.inf), x), np.where(x > 0.6, np.float32(np.inf), x * 1.000001)),
+    "isclose-nan": lambda x: np.isclose(np.where(x > 0.5, np.float32(np.nan), x), np.where(x > 0.6, np.float32(np.nan), x), equal_nan=True),
+    "isclose-inf": lambda x: np.isclose(x, np.where(x > 0.5, np.float32(np.inf), x)),
+    "allclose": lambda x: np.allclose(x, x * 1.01),
+    "array_equal": lambda x: np.array_equal(x, x * 1.0),
+    "array_equal-shapes": lambda x: np.array_equal(x, x[:2]),
+    "nansum": lambda x: np.nansum(np.where(x > 0.5, np.float32(np.nan), x), axis=1),
+    "nanmean": lambda x: np.nanmean(np.where(x > 0.5, np.float32(np.nan), x)),
+    "nanmax": lambda x: np.nanmax(np.where(x > 0.5, np.float32(np.nan), x)),
+    "nanmin": lambda x: np.nanmin(np.where(x > 0.5, np.float32(np.nan), x), keepdims=True),
+    "select": lambda x: np.select([x < 0.3, x < 0.6], [x, x * 2], 7.0),
+    "diagonal": lambda x: np.linalg.diagonal(x),
+    "diagonal-above": lambda x: np.linalg.diagonal(np.stack([x, x * 2]), offset=2),
+    "diagonal-below": lambda x: np.linalg.diagonal(x, offset=-2),
+    "diagonal-none": lambda x: np.linalg.diagonal(x, offset=9),
+    "diagonal-axes": lambda x: np.diagonal(np.stack([x, x * 2]), 1, 2, 0),
+    "diagonal-first": lambda x: np.diagonal(np.stack([x, x * 2, x * 3])),
+    "trace-axes": lambda x: np.trace(np.stack([x, x * 2, x * 3])),
+    "trace": lambda x: np.trace(x) + np.linalg.trace(x, offset=1),
+    "cross": lambda x: np.cross(x[:, :3], x[1, 1:]) + np.linalg.cross(x[:, :3], x[:, 1:]),
     "operators": lambda x: (x**2 + x**0.5 - 1 / x) // 0.5 % 3 * (x @ x.T)[:, :1] + -x + abs(x),
 }  # fmt: skip
 
@@ -366,7 +389,7 @@ def test_every_function_is_documented_with_an_example_that_runs(name):
     doc = fn.__doc__
     assert doc and doc[0].isupper() and "Example" in doc, name
     if name != "QuantizedTensor":
-        assert len(doc.splitlines()) > 4
+        assert len(inspect.cleandoc(doc).splitlines()) > 4  # Python 3.13 cleans docstrings itself
     runner = doctest.DocTestRunner(verbose=False)
     for test in doctest.DocTestFinder(recurse=False).find(fn, name, globs={"tw": tw, "np": np}):
         assert test.examples

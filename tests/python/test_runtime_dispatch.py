@@ -263,6 +263,31 @@ def test_without_miss(add):
         runtime.Dispatcher(Recorder()).add((A, B), {}, 3)
 
 
+def test_a_comparison_may_change_the_table(add):
+    """Equality of static arguments is code of users."""
+
+    class Setting:
+        armed = False
+
+        def __init__(self, number):
+            self.number = number
+
+        def __eq__(self, other):
+            if Setting.armed:
+                call.clear()
+            return self.number == other.number
+
+        __hash__ = None
+
+    call = runtime.Dispatcher(lambda args, kwargs: "miss", (2,))
+    for number in range(3):
+        call.add((A, B, Setting(number)), {}, add)
+    Setting.armed = True
+    # The entry that was found equal runs, though it has left the table meanwhile.
+    np.testing.assert_array_equal(call(A, B, Setting(0)), A + B)
+    assert call.executables == [] and call(A, B, Setting(0)) == "miss"
+
+
 def test_a_call_of_two_arguments_is_cheap(add):
     call = runtime.Dispatcher(Recorder())
     call.add((A, B), {}, add)

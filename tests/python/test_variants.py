@@ -163,6 +163,60 @@ def test_a_variant_that_cannot_be_made_is_explained(monkeypatch):
     assert fn.variants() == [] and "no code for this one" in fn.explain()
 
 
+def test_an_error_without_words_stops_nothing(monkeypatch):
+    """The thread that makes variants outlives any job, and says what it can."""
+
+    def run_out(*_):
+        raise MemoryError
+
+    compiled = tw.jit(softmax_of_product).lower(tw.spec(("m", 33)), tw.spec((33, 9))).compile(specialize=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(programs, "executable_of", run_out)
+        for _ in range(6):
+            compiled(rand(7, 33), rand(33, 9))
+        while variants._jobs or any(one._pending for one in list(variants._all)):
+            time.sleep(0.01)
+    assert "none: MemoryError" in compiled.explain()
+    for _ in range(6):
+        compiled(rand(8, 33), rand(33, 9))
+    for _ in range(1200):  # not `wait`, which would not come back from a thread that died
+        if compiled.variants():
+            break
+        time.sleep(0.05)
+    assert [row.guard for row in compiled.variants()] == [{"m": 8}]
+
+
+def test_a_thread_that_cannot_start_is_tried_again(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    compiled = tw.jit(softmax_of_product).lower(tw.spec(("m", 33)), tw.spec((33, 9))).compile(specialize=5)
+    said = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(sys, "unraisablehook", said.append)
+        for _ in range(6):
+            compiled(rand(7, 33), rand(33, 9))
+    assert len(said) == 1 and variants._worker is None
+    for _ in range(6):
+        compiled(rand(8, 33), rand(33, 9))
+    variants.wait()
+    assert {row.guard["m"] for row in compiled.variants()} == {7, 8}  # what had to wait is made, too
+
+
+def test_variants_dropped_while_one_is_ordered(monkeypatch):
+    compiled = tw.jit(softmax_of_product).compile(tw.spec(("m", 33)), tw.spec((33, 9)))
+    real = programs.executable_of
+
+    def despecialized_meanwhile(*args):
+        compiled.despecialize()
+        return real(*args)
+
+    monkeypatch.setattr(programs, "executable_of", despecialized_meanwhile)
+    with pytest.raises(tw.UnsupportedOpError, match="dropped meanwhile"):
+        compiled.specialize(m=7)
+
+
 def test_a_variant_in_the_making_is_dropped(monkeypatch):
     compiled = tw.jit(softmax_of_product).lower(tw.spec(("m", 33)), tw.spec((33, 9))).compile(specialize=5)
     real, begun, go = programs.executable_of, threading.Event(), threading.Event()
@@ -326,7 +380,12 @@ print("done")
 def test_processes_that_fork_or_end(script, output):
     environ = {**os.environ, "TILEWRIGHT_CACHE": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environ, timeout=300
+        # Python 3.12 and later warn of every fork beside threads; this is about whether ours survive it.
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=300,
     )
     assert done.stdout.strip() == output and done.returncode == 0, done.stderr
     assert not done.stderr

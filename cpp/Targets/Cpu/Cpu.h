@@ -31,6 +31,9 @@ struct CpuFeatures {
 /// Adds the expansions of float32 functions into arithmetic.
 void populateFloatFunctionPatterns(mlir::RewritePatternSet &patterns, CpuFeatures features);
 
+/// Adds the patterns that make floats of four-bit integers by looking them up.
+void populateTableLookupPatterns(mlir::RewritePatternSet &patterns, CpuFeatures features);
+
 } // namespace tilewright
 
 #endif // TILEWRIGHT_TARGETS_CPU_H

@@ -150,6 +150,7 @@ struct ExpandMathPass : tilewright::impl::ExpandMathPassBase<ExpandMathPass> {
     RewritePatternSet patterns(&getContext());
     patterns.add<WidenToFloat, SquareForPower>(&getContext());
     populateFloatFunctionPatterns(patterns, featuresOf(module));
+    populateTableLookupPatterns(patterns, featuresOf(module));
     if (failed(applyPatternsGreedily(module, std::move(patterns))))
       return signalPassFailure();
     SmallVector<Operation *> rest;

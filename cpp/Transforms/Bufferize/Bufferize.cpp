@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_BUFFERIZEPASS
@@ -37,6 +38,26 @@ void markWritableArguments(ModuleOp module) {
   }
 }
 
+/// Gives each result that a host function computes a destination of its own. CSE makes one of all that have a type; then
+/// hundreds of calls write to one value, and the analysis compares each with each, only to share memory that the plan
+/// shares anyway.
+void separateDestinations(ModuleOp module) {
+  for (auto func : module.getOps<func::FuncOp>()) {
+    if (func->hasAttr("tw.kernel") || func.isExternal())
+      continue;
+    // Collected before any is copied: a call with two destinations would otherwise have its copies copied for ever.
+    for (auto empty : llvm::to_vector(func.getBody().front().getOps<tensor::EmptyOp>())) {
+      for (OpOperand &use : llvm::make_early_inc_range(empty->getUses())) {
+        Operation *user = use.getOwner();
+        if (user->getBlock() == empty->getBlock() && isa<func::CallOp>(user))
+          use.set(OpBuilder(user).clone(*empty)->getResult(0));
+      }
+      if (empty->use_empty())
+        empty.erase();
+    }
+  }
+}
+
 /// Buffers at function boundaries are dense. A kernel that writes a window of a larger buffer returns that window: where
 /// its destination (the last argument) has a layout, values of that type have it, too, and dense ones are cast.
 BufferLikeType boundaryType(TensorType type, Attribute space, func::FuncOp func) {
@@ -55,6 +76,7 @@ struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     markWritableArguments(module);
+    separateDestinations(module);
 
     OneShotBufferizationOptions options;
     options.bufferizeFunctionBoundaries = true;

@@ -155,16 +155,65 @@ Value withoutCopy(Value value, scf::ConditionOp condition) {
   return source;
 }
 
+/// Finds sizes of what a loop's condition makes in terms of values before the loop. The order of what the loop carries says
+/// nothing about them: canonicalisation drops arguments and results each by themselves.
+class SizesBefore {
+public:
+  SizesBefore(OpBuilder &builder, scf::WhileOp loop) : builder(builder), loc(loop.getLoc()), loop(loop) {}
+
+  /// The size of a dynamic dimension of `buffer`, or null.
+  Value size(Value buffer, int64_t dim) {
+    auto type = cast<MemRefType>(buffer.getType());
+    if (!type.isDynamicDim(dim))
+      return arith::ConstantIndexOp::create(builder, loc, type.getDimSize(dim));
+    if (isBefore(buffer))
+      return memref::DimOp::create(builder, loc, buffer, dim);
+    if (auto cast = buffer.getDefiningOp<memref::CastOp>())
+      return size(cast.getSource(), dim);
+    if (auto alloc = buffer.getDefiningOp<memref::AllocOp>())
+      return index(alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)]);
+    return Value();
+  }
+
+private:
+  bool isBefore(Value value) { return value.getParentRegion()->isProperAncestor(&loop.getBefore()); }
+
+  Value index(Value value) {
+    if (isBefore(value))
+      return value;
+    Operation *op = value.getDefiningOp();
+    if (auto dim = dyn_cast_or_null<memref::DimOp>(op))
+      return dim.getConstantIndex() ? size(dim.getSource(), *dim.getConstantIndex()) : Value();
+    if (!op || !isPure(op) || op->getNumRegions() != 0 || op->getNumResults() != 1)
+      return Value();
+    IRMapping mapping;
+    for (Value operand : op->getOperands()) {
+      Value known = operand.getType().isIndex() ? index(operand) : Value();
+      if (!known)
+        return Value();
+      mapping.map(operand, known);
+    }
+    return builder.clone(*op, mapping)->getResult(0);
+  }
+
+  OpBuilder &builder;
+  Location loc;
+  scf::WhileOp loop;
+};
+
 /// A place for a buffer that the condition computes; its size must be known before the loop.
-FailureOr<Value> placeForPassed(OpBuilder &builder, scf::WhileOp loop, unsigned number) {
-  auto type = cast<MemRefType>(loop.getResult(number).getType());
-  if (type.hasStaticShape())
-    return memref::AllocOp::create(builder, loop.getLoc(), MemRefType::get(type.getShape(), type.getElementType()),
-                                   builder.getI64IntegerAttr(64))
-        .getResult();
-  if (number < loop.getInits().size() && loop.getInits()[number].getType() == type)
-    return allocateLike(builder, loop.getLoc(), loop.getInits()[number]);
-  return loop.emitOpError("passes a buffer of its condition to its body whose size is not known before the loop");
+FailureOr<Value> placeForPassed(OpBuilder &builder, scf::WhileOp loop, Value passed) {
+  auto type = cast<MemRefType>(passed.getType());
+  SmallVector<Value> sizes;
+  for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+    if (!type.isDynamicDim(dim))
+      continue;
+    sizes.push_back(SizesBefore(builder, loop).size(passed, dim));
+    if (!sizes.back())
+      return loop.emitOpError("passes a buffer of its condition to its body whose size is not known before the loop");
+  }
+  auto dense = MemRefType::get(type.getShape(), type.getElementType());
+  return memref::AllocOp::create(builder, loop.getLoc(), dense, sizes, builder.getI64IntegerAttr(64)).getResult();
 }
 
 LogicalResult carryInWhile(scf::WhileOp loop) {
@@ -197,7 +246,7 @@ LogicalResult carryInWhile(scf::WhileOp loop) {
     }
     value = withoutCopy(value, condition);
     if (!value.getParentRegion()->isProperAncestor(&loop.getBefore())) {
-      FailureOr<Value> place = placeForPassed(builder, loop, i);
+      FailureOr<Value> place = placeForPassed(builder, loop, value);
       if (failed(place))
         return failure();
       OpBuilder atCondition(condition);

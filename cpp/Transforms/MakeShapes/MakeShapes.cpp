@@ -31,22 +31,20 @@ namespace {
 
 /// Loop-carried values keep their sizes, so a result of a loop is as large as
 /// what it started from.
-template <typename LoopOp> struct DimOfLoop : OpRewritePattern<tensor::DimOp> {
+struct DimOfFor : OpRewritePattern<tensor::DimOp> {
   using OpRewritePattern<tensor::DimOp>::OpRewritePattern;
   LogicalResult matchAndRewrite(tensor::DimOp op, PatternRewriter &rewriter) const override {
-    auto loop = op.getSource().template getDefiningOp<LoopOp>();
+    auto loop = op.getSource().getDefiningOp<scf::ForOp>();
     if (!loop)
       return rewriter.notifyMatchFailure(op, "not a size of a loop's result");
     unsigned index = cast<OpResult>(op.getSource()).getResultNumber();
-    if (index >= loop.getInits().size() || loop.getInits()[index].getType() != op.getSource().getType())
-      return rewriter.notifyMatchFailure(op, "the loop carries another type");
     rewriter.modifyOpInPlace(op, [&] { op.getSourceMutable().assign(loop.getInits()[index]); });
     return success();
   }
 };
 
-/// Finds a size that is computed inside a branch in terms of values outside of
-/// it; what it builds in vain, nothing uses.
+/// Finds a size that is computed inside a branch or a loop in terms of values
+/// outside of it; what it builds in vain, nothing uses.
 class Hoister {
 public:
   Hoister(OpBuilder &builder, Location loc, Operation *outside) : builder(builder), loc(loc), outside(outside) {}
@@ -59,8 +57,8 @@ public:
     if (isOutside(tensor))
       return tensor::DimOp::create(builder, loc, tensor, dim);
     auto result = dyn_cast<OpResult>(tensor);
-    if (!result)
-      return Value();
+    if (!result) // an argument of a loop's body has the sizes that it had at the start
+      return start(cast<BlockArgument>(tensor), dim);
     Operation *op = result.getOwner();
     if (auto destination = dyn_cast<DestinationStyleOpInterface>(op))
       return size(destination.getTiedOpOperand(result)->get(), dim);
@@ -70,6 +68,8 @@ public:
       return slice.getDroppedDims().any() ? Value() : index(slice.getMixedSizes()[dim]);
     if (auto cast = dyn_cast<tensor::CastOp>(op))
       return size(cast.getSource(), dim);
+    if (auto loop = dyn_cast<scf::WhileOp>(op))
+      return size(loop.getConditionOp().getArgs()[result.getResultNumber()], dim);
     if (auto loop = dyn_cast<LoopLikeOpInterface>(op)) {
       OpOperand *init = loop.getTiedLoopInit(result);
       return init ? size(init->get(), dim) : Value();
@@ -84,6 +84,17 @@ public:
   }
 
 private:
+  /// What a while carries, what its condition passes on and what it results in need not be in one order:
+  /// canonicalisation drops each of them by itself.
+  Value start(BlockArgument argument, int64_t dim) {
+    auto loop = dyn_cast<LoopLikeOpInterface>(argument.getOwner()->getParentOp());
+    if (auto whileOp = dyn_cast_or_null<scf::WhileOp>(loop ? loop.getOperation() : nullptr);
+        whileOp && argument.getOwner() == whileOp.getAfterBody())
+      return size(whileOp.getConditionOp().getArgs()[argument.getArgNumber()], dim);
+    OpOperand *init = loop ? loop.getTiedLoopInit(argument) : nullptr;
+    return init ? size(init->get(), dim) : Value();
+  }
+
   bool isOutside(Value value) {
     Operation *owner = value.getParentBlock()->getParentOp();
     return owner->isProperAncestor(outside);
@@ -124,25 +135,38 @@ private:
   Operation *outside;
 };
 
-/// Both branches yield equal sizes; the one whose size follows from values
-/// outside of it is read.
-LogicalResult resolveBranches(func::FuncOp function) {
+/// The values inside of a branch or a while that its result may be; none for
+/// any other value.
+SmallVector<Value> possibleValues(Value value) {
+  if (auto branch = value.getDefiningOp<scf::IfOp>()) {
+    unsigned result = cast<OpResult>(value).getResultNumber();
+    return {branch.thenYield().getOperand(result), branch.elseYield().getOperand(result)};
+  }
+  if (auto loop = value.getDefiningOp<scf::WhileOp>())
+    return {loop.getConditionOp().getArgs()[cast<OpResult>(value).getResultNumber()]};
+  return {};
+}
+
+/// Whether `op` measures the result of a branch or a while.
+bool measuresRegion(tensor::DimOp op) { return op.getConstantIndex() && !possibleValues(op.getSource()).empty(); }
+
+/// All possible values have equal sizes; one whose size follows from values
+/// outside of the branch or loop is read.
+LogicalResult resolveRegions(func::FuncOp function) {
   SmallVector<tensor::DimOp> sizes;
   function.walk([&](tensor::DimOp op) {
-    if (op.getSource().getDefiningOp<scf::IfOp>() && op.getConstantIndex())
+    if (measuresRegion(op))
       sizes.push_back(op);
   });
   for (tensor::DimOp op : sizes) {
-    auto branch = op.getSource().getDefiningOp<scf::IfOp>();
-    unsigned result = cast<OpResult>(op.getSource()).getResultNumber();
-    OpBuilder builder(branch);
+    Operation *owner = op.getSource().getDefiningOp();
+    OpBuilder builder(owner);
     Value size;
-    for (scf::YieldOp yield : {branch.thenYield(), branch.elseYield()})
+    for (Value value : possibleValues(op.getSource()))
       if (!size)
-        size = Hoister(builder, op.getLoc(), branch).size(yield.getOperand(result), *op.getConstantIndex());
+        size = Hoister(builder, op.getLoc(), owner).size(value, *op.getConstantIndex());
     if (!size)
-      return op.emitError("the size of a branch's result follows from nothing "
-                          "outside of the branch");
+      return op.emitError("the size of a result follows from nothing outside of its branch or loop");
     op.replaceAllUsesWith(size);
     op.erase();
   }
@@ -186,23 +210,21 @@ LogicalResult makeShapes(func::FuncOp function, StringRef name) {
 
   RewritePatternSet patterns(context);
   memref::populateResolveRankedShapedTypeResultDimsPatterns(patterns);
-  patterns.add<DimOfLoop<scf::WhileOp>, DimOfLoop<scf::ForOp>>(context);
+  patterns.add<DimOfFor>(context);
   tensor::DimOp::getCanonicalizationPatterns(patterns, context);
   tensor::EmptyOp::getCanonicalizationPatterns(patterns, context);
   scf::ForOp::getCanonicalizationPatterns(patterns, context);
   FrozenRewritePatternSet frozen(std::move(patterns));
   // A size hoisted from a branch may be one of another branch's result.
-  auto hasBranchSizes = [&] {
+  auto hasRegionSizes = [&] {
     return shapes
-        .walk([](tensor::DimOp op) {
-          return op.getSource().getDefiningOp<scf::IfOp>() ? WalkResult::interrupt() : WalkResult::advance();
-        })
+        .walk([](tensor::DimOp op) { return measuresRegion(op) ? WalkResult::interrupt() : WalkResult::advance(); })
         .wasInterrupted();
   };
   if (failed(applyPatternsGreedily(shapes, frozen)))
     return failure();
-  while (hasBranchSizes())
-    if (failed(resolveBranches(shapes)) || failed(applyPatternsGreedily(shapes, frozen)))
+  while (hasRegionSizes())
+    if (failed(resolveRegions(shapes)) || failed(applyPatternsGreedily(shapes, frozen)))
       return failure();
   eraseUnused(shapes);
   WalkResult result = shapes.walk([&](Operation *op) {

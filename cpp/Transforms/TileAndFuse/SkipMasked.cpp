@@ -14,6 +14,7 @@
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -31,9 +32,10 @@ namespace {
 /// Bounds are rounded up to whole panels and vectors.
 constexpr int64_t kGranule = 32;
 
-/// What is known of the elements beyond the bound; `Accumulator` is the value
-/// that a reduction carries, unchanged.
-enum class Beyond { Unknown, MinusInfinity, Zero, Accumulator };
+/// What is known of the elements beyond the bound: `Invariant` ones do not
+/// change along the masked dimension (a row's maximum), `Accumulator` is the
+/// value that a reduction carries, unchanged.
+enum class Beyond { Unknown, Invariant, MinusInfinity, Zero, Accumulator };
 
 /// A tensor whose elements beyond `bound` along `dim` are known.
 struct Masked {
@@ -48,14 +50,20 @@ bool isMinusInfinity(Value value) {
          constant.getValue().isNegative();
 }
 
-/// Looks through conversions of an index.
-Value stripCasts(Value value) {
+/// Integers that hold any index. In narrow ones indices and their sums wrap, and
+/// what comes before a bound is no longer below it.
+bool isWide(Type type) { return type.isIndex() || (type.isInteger() && type.getIntOrFloatBitWidth() >= 32); }
+
+/// The index that `value` is a wide conversion of, or null.
+linalg::IndexOp strippedIndex(Value value) {
   while (Operation *op = value.getDefiningOp()) {
-    if (!isa<arith::IndexCastOp, arith::TruncIOp, arith::ExtSIOp>(op))
+    if (auto index = dyn_cast<linalg::IndexOp>(op))
+      return index;
+    if (!isa<arith::IndexCastOp, arith::TruncIOp, arith::ExtSIOp>(op) || !isWide(value.getType()))
       break;
     value = op->getOperand(0);
   }
-  return value;
+  return {};
 }
 
 bool isSum(AffineExpr expr) {
@@ -64,36 +72,43 @@ bool isSum(AffineExpr expr) {
   return true;
 }
 
-/// Computes before `op` the largest value that the sum `value` of its body
-/// takes: at the last trip of every loop. Null where it is no sum of indices and
-/// scalars.
+/// Computes before `op`, as an index, the largest value that the sum `value` of
+/// its body takes: at the last trip of every loop. Null where it is no sum of
+/// indices and scalars.
 Value largest(OpBuilder &builder, linalg::GenericOp op, ArrayRef<Range> domain, Value value) {
   Location loc = op.getLoc();
+  if (!isWide(value.getType()))
+    return {};
+  auto asIndex = [&](Value scalar) {
+    return getValueOrCreateCastToIndexLike(builder, loc, builder.getIndexType(), scalar);
+  };
   if (auto argument = dyn_cast<BlockArgument>(value); argument && argument.getOwner() == op.getBody()) {
     OpOperand *operand = op.getMatchingOpOperand(argument);
     if (op.isDpsInit(operand) || op.getMatchingIndexingMap(operand).getNumResults() != 0)
       return {};
-    return tensor::ExtractOp::create(builder, loc, operand->get(), ValueRange());
+    return asIndex(tensor::ExtractOp::create(builder, loc, operand->get(), ValueRange()));
   }
   Operation *def = value.getDefiningOp();
   if (!def || def->getBlock() != op.getBody())
-    return value;
-  if (auto index = dyn_cast<linalg::IndexOp>(def)) {
+    return asIndex(value);
+  if (linalg::IndexOp index = strippedIndex(value)) {
     Value size = getValueOrCreateConstantIndexOp(builder, loc, domain[index.getDim()].size);
     return arith::SubIOp::create(builder, loc, size, arith::ConstantIndexOp::create(builder, loc, 1));
   }
   auto apply = dyn_cast<affine::AffineApplyOp>(def);
-  if (!(isa<arith::IndexCastOp, arith::TruncIOp, arith::ExtSIOp, arith::AddIOp>(def) ||
+  if (!(isa<arith::IndexCastOp, arith::ExtSIOp, arith::AddIOp>(def) ||
         (apply && isSum(apply.getAffineMap().getResult(0)))))
     return {};
-  IRMapping mapping;
+  SmallVector<Value> operands;
   for (Value operand : def->getOperands()) {
-    Value mapped = largest(builder, op, domain, operand);
-    if (!mapped)
+    operands.push_back(largest(builder, op, domain, operand));
+    if (!operands.back())
       return {};
-    mapping.map(operand, mapped);
   }
-  return builder.clone(*def, mapping)->getResult(0);
+  if (apply)
+    return affine::AffineApplyOp::create(builder, loc, apply.getAffineMap(), operands);
+  return operands.size() == 1 ? operands.front()
+                              : arith::AddIOp::create(builder, loc, operands[0], operands[1]).getResult();
 }
 
 /// Recognises `column <= sum ? x : -inf` and computes the tile's bound.
@@ -104,7 +119,7 @@ std::optional<Masked> matchMask(OpBuilder &builder, linalg::GenericOp op) {
   auto compare = select ? select.getCondition().getDefiningOp<arith::CmpIOp>() : arith::CmpIOp();
   if (!compare || compare.getPredicate() != arith::CmpIPredicate::sle || !isMinusInfinity(select.getFalseValue()))
     return std::nullopt;
-  auto column = stripCasts(compare.getLhs()).getDefiningOp<linalg::IndexOp>();
+  linalg::IndexOp column = strippedIndex(compare.getLhs());
   if (!column)
     return std::nullopt;
   AffineMap written = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
@@ -119,8 +134,6 @@ std::optional<Masked> matchMask(OpBuilder &builder, linalg::GenericOp op) {
   Value last = largest(builder, op, domain, compare.getRhs());
   if (!last)
     return std::nullopt;
-  if (!last.getType().isIndex())
-    last = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), last);
   // At least one granule, so that rows without any column keep what they had.
   AffineExpr s = builder.getAffineSymbolExpr(0);
   Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
@@ -137,7 +150,9 @@ Beyond evaluate(linalg::GenericOp op, ArrayRef<Beyond> arguments) {
     state[argument] = what;
   auto stateOf = [&](Value value) {
     auto found = state.find(value);
-    return found == state.end() ? Beyond::Unknown : found->second;
+    if (found != state.end())
+      return found->second;
+    return value.getParentBlock() == op.getBody() ? Beyond::Unknown : Beyond::Invariant;
   };
   for (Operation &inner : op.getBody()->without_terminator()) {
     if (inner.getNumResults() != 1)
@@ -145,14 +160,17 @@ Beyond evaluate(linalg::GenericOp op, ArrayRef<Beyond> arguments) {
     Beyond lhs = inner.getNumOperands() ? stateOf(inner.getOperand(0)) : Beyond::Unknown;
     Beyond rhs = inner.getNumOperands() > 1 ? stateOf(inner.getOperand(1)) : Beyond::Unknown;
     auto either = [&](Beyond a, Beyond b) { return (lhs == a && rhs == b) || (lhs == b && rhs == a); };
-    Beyond result = Beyond::Unknown;
-    if (isa<arith::SubFOp>(inner) && lhs == Beyond::MinusInfinity && rhs == Beyond::Unknown)
+    bool isInvariant = isPure(&inner) && !isa<linalg::IndexOp>(inner) &&
+                       llvm::all_of(inner.getOperands(), [&](Value v) { return stateOf(v) == Beyond::Invariant; });
+    Beyond result = isInvariant ? Beyond::Invariant : Beyond::Unknown;
+    if (isa<arith::SubFOp>(inner) && lhs == Beyond::MinusInfinity && rhs == Beyond::Invariant)
       result = Beyond::MinusInfinity;
     else if (isa<math::ExpOp>(inner) && lhs == Beyond::MinusInfinity)
       result = Beyond::Zero;
-    else if (isa<arith::MulFOp>(inner) && either(Beyond::Zero, Beyond::Unknown))
+    else if (isa<arith::MulFOp>(inner) &&
+             (either(Beyond::Zero, Beyond::Unknown) || either(Beyond::Zero, Beyond::Invariant)))
       result = Beyond::Zero;
-    else if (isa<arith::DivFOp>(inner) && lhs == Beyond::Zero && rhs == Beyond::Unknown)
+    else if (isa<arith::DivFOp>(inner) && lhs == Beyond::Zero && rhs == Beyond::Invariant)
       result = Beyond::Zero;
     else if (isa<arith::MaximumFOp>(inner) && either(Beyond::Accumulator, Beyond::MinusInfinity))
       result = Beyond::Accumulator;
@@ -204,6 +222,9 @@ private:
     }
     if (!loop)
       return;
+    for (OpOperand *input : op.getDpsInputOperands())
+      if (!known.contains(input->get()) && !op.getMatchingIndexingMap(input).isFunctionOfDim(*loop))
+        arguments[input->getOperandNumber()] = Beyond::Invariant;
     bool reduces = op.getIteratorTypesArray()[*loop] == utils::IteratorType::reduction;
     if (reduces)
       arguments.back() = Beyond::Accumulator;

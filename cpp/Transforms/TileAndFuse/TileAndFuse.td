@@ -12,8 +12,8 @@ def TileAndFusePass : Pass<"tw-tile-and-fuse", "::mlir::func::FuncOp"> {
 
     Where a tile sets what lies beyond a column to -inf (`column <= sum of row indices and scalars`), its maxima and, after
     the exponential, its sums and products end at the bound of the tile's last row, rounded up to 32 columns: a causal tile
-    computes half of the scores on average. Infinities and NaN in what masked columns would be multiplied with are then
-    not seen.
+    computes half of the scores on average. Infinities and NaN in what masked columns would be multiplied with, or what is
+    the same for all columns of a row would divide them by, are then not seen.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::affine::AffineDialect"];
 }

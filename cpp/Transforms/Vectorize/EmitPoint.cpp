@@ -151,6 +151,10 @@ Value Emitter::guardDivisor(Operation *bodyOp, Value divisor, const Point &point
 }
 
 Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
+  return evaluate(point, outputs, op.getBody()->getTerminator()->getOperands());
+}
+
+Values Emitter::evaluate(const Point &point, ArrayRef<Value> outputs, ValueRange wanted) {
   struct Known {
     Value value;       // for Lane: null until somebody needs the vector
     OpFoldResult base; // for Lane and for scalar indices: the first lane's index
@@ -174,19 +178,25 @@ Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
   };
 
   Block *body = op.getBody();
+  llvm::SmallPtrSet<Value, 32> needed(llvm::from_range, wanted);
+  for (Operation &bodyOp : llvm::reverse(body->without_terminator()))
+    if (llvm::any_of(bodyOp.getResults(), [&](Value result) { return needed.contains(result); }))
+      needed.insert_range(bodyOp.getOperands());
   for (auto [i, operand] : llvm::enumerate(op.getDpsInputOperands())) {
     BlockArgument arg = body->getArgument(i);
-    if (arg.use_empty())
+    if (!needed.contains(arg))
       continue;
     int same = nest.sameAsOutput[operand->getOperandNumber()];
     bind(arg, same >= 0 ? outputs[same] : readOperand(*operand, point, operand->get()));
   }
   for (auto [arg, output] : llvm::zip(op.getRegionOutputArgs(), outputs))
-    if (!arg.use_empty())
+    if (needed.contains(arg))
       bind(arg, output);
 
   for (Operation &bodyOp : body->without_terminator()) {
     Value result = bodyOp.getResult(0);
+    if (!needed.contains(result))
+      continue;
     if (auto index = dyn_cast<linalg::IndexOp>(&bodyOp)) {
       OpFoldResult base = point.index[index.getDim()];
       bool lane = !scalar && index.getDim() == nest.lane;
@@ -224,7 +234,7 @@ Values Emitter::evaluateBody(const Point &point, ArrayRef<Value> outputs) {
     bind(result, b.create(state)->getResult(0));
   }
   Values yields;
-  for (Value v : body->getTerminator()->getOperands()) {
+  for (Value v : wanted) {
     Known k = lookup(v);
     yields.push_back(k.spread == Spread::Lane ? asVector(k) : k.value);
   }

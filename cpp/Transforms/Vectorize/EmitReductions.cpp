@@ -14,6 +14,13 @@
 using namespace mlir;
 using namespace tilewright::vectorize;
 
+/// Sets of partial sums that hide the latency of additions.
+static constexpr int64_t kMaxSets = 4;
+/// The same inside a group, which overlaps with the next.
+static constexpr int64_t kGroupSets = 2;
+/// Elements of a group that one step of its loop takes: whole cache lines of what is stored are asked for at once.
+static constexpr int64_t kGroupSteps = 4;
+
 Value Emitter::combine(unsigned output, Value lhs, Value rhs) {
   Operation *combiner = nest.combiners[output];
   OperationState state(loc, combiner->getName().getIdentifier(), {lhs, rhs}, lhs.getType(), combiner->getAttrs());
@@ -91,10 +98,84 @@ Value Emitter::extremumOfLanes(Value vec) {
 }
 
 Values Emitter::accumulate(ArrayRef<Point> points, Values inits) {
-  unsigned numOutputs = nest.combiners.size();
-  size_t perSet = inits.size();
+  return accumulateOver(nest.reductions, points, inits, kMaxSets, /*minSteps=*/1,
+                        [&](const Point &point, ArrayRef<Value> accs) { return evaluateBody(point, accs); });
+}
+
+Value Emitter::multiply(ArrayRef<Value> factors) {
+  Value scalars, vectors;
+  auto flags = cast<arith::AddFOp>(nest.combiners.front()).getFastmathAttr();
+  for (Value factor : factors) {
+    Value &product = isa<VectorType>(factor.getType()) ? vectors : scalars;
+    product = product ? arith::MulFOp::create(b, loc, product, factor, flags).getResult() : factor;
+  }
+  if (!vectors || !scalars)
+    return vectors ? vectors : scalars;
+  Value wide = widen(scalars, cast<VectorType>(vectors.getType()).getNumElements());
+  return arith::MulFOp::create(b, loc, wide, vectors, flags);
+}
+
+Values Emitter::accumulateGroups(ArrayRef<Point> points, Values inits) {
+  const Factoring &factoring = *nest.factoring;
+  auto flags = cast<arith::AddFOp>(nest.combiners.front()).getFastmathAttr();
+  SmallVector<const Term *> sums;
+  for (const Term &term : factoring.terms)
+    if (!term.kept.empty())
+      sums.push_back(&term);
+  // Short loops around the groups (the halves of a byte) are unrolled inside of them, where they share what is read.
   SmallVector<unsigned> rolled, unrolled;
-  splitReductions(rolled, unrolled);
+  splitReductions(factoring.outer, rolled, unrolled);
+  if (SmallVector<Indices> copies = combinations(unrolled, points.front().index);
+      static_cast<int64_t>(copies.size() * points.size() * sums.size()) > kMaxTileVectors / 2) {
+    rolled = factoring.outer;
+    unrolled.clear();
+  }
+  return loopNest(rolled, points.front().index, inits, [&](const Indices &index, Values accs) {
+    SmallVector<Point> here;
+    Values partials;
+    for (const Indices &copy : combinations(unrolled, index))
+      for (Point point : points) {
+        for (unsigned loop : factoring.outer)
+          point.index[loop] = copy[loop];
+        here.push_back(point);
+        partials.append(sums.size(), neutral(0, point.width));
+      }
+    auto step = [&](const Point &point, ArrayRef<Value> before) {
+      Values after;
+      for (auto [term, sum] : llvm::zip_equal(sums, before)) {
+        Value product = widen(multiply(evaluate(point, {}, term->kept)), point.width);
+        after.push_back(arith::AddFOp::create(b, loc, sum, product, flags));
+      }
+      return after;
+    };
+    partials = accumulateOver(factoring.inner, here, partials, kGroupSets, kGroupSteps, step);
+    size_t next = 0;
+    for (auto [i, point] : llvm::enumerate(here)) {
+      Value &acc = accs[i % points.size()];
+      for (const Term &term : factoring.terms) {
+        Value common = multiply(evaluate(point, {}, term.factored)), sum;
+        if (term.kept.empty()) {
+          Type type = getElementTypeOrSelf(common.getType());
+          sum = arith::ConstantOp::create(b, loc, b.getFloatAttr(type, static_cast<double>(factoring.group)));
+        } else {
+          sum = partials[next++];
+        }
+        Value product = widen(common ? multiply({common, sum}) : sum, point.width);
+        acc = term.negative ? arith::SubFOp::create(b, loc, acc, product, flags).getResult()
+                            : arith::AddFOp::create(b, loc, acc, product, flags).getResult();
+      }
+    }
+    return accs;
+  });
+}
+
+Values Emitter::accumulateOver(ArrayRef<unsigned> loops, ArrayRef<Point> points, Values inits, int64_t maxSets,
+                               int64_t minSteps, const Accumulation &body) {
+  size_t perSet = inits.size(), numOutputs = perSet / points.size();
+  SmallVector<unsigned> rolled, unrolled;
+  splitReductions(loops, rolled, unrolled);
+  // The output whose combiner adds up accumulator `i` of a set: the sums of groups are all of one output.
+  auto outputOf = [&](size_t i) { return nest.combiners.size() == 1 ? 0 : i % numOutputs; };
   SmallVector<Indices> copies = combinations(unrolled, points.front().index);
 
   // A tile with few accumulators waits for the latency of each: several sets of
@@ -102,21 +183,22 @@ Values Emitter::accumulate(ArrayRef<Point> points, Values inits) {
   // neutral but the first.
   bool mayReassociate = llvm::all_of(nest.combiners, [](Operation *c) { return c != nullptr; });
   int64_t wanted = mayReassociate ? std::max<int64_t>(1, kWantedAccumulators / static_cast<int64_t>(perSet)) : 1;
-  wanted = std::min<int64_t>(wanted, 4);
+  wanted = std::min(wanted, maxSets);
   bool whole = llvm::all_of(points, [&](const Point &p) { return p.width == nest.lanes && !p.mask; });
   int64_t sets = std::min<int64_t>(wanted, copies.size());
   int64_t step = 1;
-  if (whole && !rolled.empty() && sets < wanted) {
-    step = std::max<int64_t>(1, wanted / sets);
+  if (whole && !rolled.empty()) {
+    int64_t most = sets < wanted ? std::max<int64_t>(1, wanted / sets) : 1;
+    step = std::max(most, minSteps);
     if (nest.isStatic(rolled.back()))
       while (nest.sizes[rolled.back()] % step != 0)
         --step;
-    sets *= step;
+    sets *= std::min(step, most);
   }
   Values partials(inits);
   for (int64_t s = 1; s < sets; ++s)
     for (size_t i = 0; i < perSet; ++i)
-      partials.push_back(neutral(i % numOutputs, points[i / numOutputs].width));
+      partials.push_back(neutral(outputOf(i), points[i / numOutputs].width));
 
   auto atIndex = [&](const Indices &index, int64_t shift, Values accs) {
     for (auto [c, copy] : llvm::enumerate(copies)) {
@@ -128,7 +210,7 @@ Values Emitter::accumulate(ArrayRef<Point> points, Values inits) {
         for (unsigned loop : unrolled)
           here.index[loop] = copy[loop];
         size_t first = set * perSet + p * numOutputs;
-        Values results = evaluateBody(here, ArrayRef(accs).slice(first, numOutputs));
+        Values results = body(here, ArrayRef(accs).slice(first, numOutputs));
         for (unsigned o = 0; o < numOutputs; ++o)
           accs[first + o] = widen(results[o], point.width);
       }
@@ -167,7 +249,7 @@ Values Emitter::accumulate(ArrayRef<Point> points, Values inits) {
     Values parts;
     for (int64_t s = 0; s < sets; ++s)
       parts.push_back(partials[s * perSet + i]);
-    results.push_back(combineTree(i % numOutputs, parts));
+    results.push_back(combineTree(outputOf(i), parts));
   }
   return results;
 }
@@ -193,7 +275,7 @@ Values Emitter::reduceLanes(const Indices &index, Values tensors) {
       partials.push_back(widen(arith::ConstantOp::create(b, loc, b.getBoolAttr(false)), V));
   }
   SmallVector<unsigned> rolled, unrolled;
-  splitReductions(rolled, unrolled);
+  splitReductions(nest.reductions, rolled, unrolled);
   partials = loopNest(rolled, index, partials, [&](const Indices &here, Values accs) {
     for (const Indices &copy : combinations(unrolled, here))
       accs = reduceLanesOnce(points, copy, accs, U);

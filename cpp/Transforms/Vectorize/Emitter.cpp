@@ -85,9 +85,10 @@ SmallVector<Point> Emitter::pointsOf(const Indices &index, ArrayRef<Slot> slots)
   return points;
 }
 
-void Emitter::splitReductions(SmallVectorImpl<unsigned> &rolled, SmallVectorImpl<unsigned> &unrolled) {
+void Emitter::splitReductions(ArrayRef<unsigned> loops, SmallVectorImpl<unsigned> &rolled,
+                              SmallVectorImpl<unsigned> &unrolled) {
   int64_t copies = 1;
-  for (unsigned loop : nest.reductions) {
+  for (unsigned loop : loops) {
     bool small = nest.isStatic(loop) && nest.sizes[loop] > 0 && nest.sizes[loop] <= kMaxUnrolledTrips &&
                  copies * nest.sizes[loop] <= 2 * kMaxUnrolledTrips;
     if (small)
@@ -286,7 +287,7 @@ Values Emitter::block(const Indices &index, ArrayRef<Slot> slots, Values tensors
   for (const Point &point : points)
     for (unsigned o = 0; o < numOutputs; ++o)
       accumulators.push_back(widen(readInit(o, point, tensors[o]), point.width));
-  accumulators = accumulate(points, accumulators);
+  accumulators = nest.factoring ? accumulateGroups(points, accumulators) : accumulate(points, accumulators);
   for (auto [p, point] : llvm::enumerate(points))
     for (unsigned o = 0; o < numOutputs; ++o)
       tensors[o] = writeOutput(o, point, accumulators[p * numOutputs + o], tensors[o]);

@@ -89,11 +89,22 @@ private:
   Values block(const Indices &index, llvm::ArrayRef<Slot> slots, Values tensors);
   llvm::SmallVector<Point> pointsOf(const Indices &index, llvm::ArrayRef<Slot> slots);
   llvm::SmallVector<Indices> combinations(llvm::ArrayRef<unsigned> loops, const Indices &index);
-  void splitReductions(llvm::SmallVectorImpl<unsigned> &rolled, llvm::SmallVectorImpl<unsigned> &unrolled);
+  void splitReductions(llvm::ArrayRef<unsigned> loops, llvm::SmallVectorImpl<unsigned> &rolled,
+                       llvm::SmallVectorImpl<unsigned> &unrolled);
 
   // Reductions whose lane loop is parallel, and whose lane loop is the
   // reduction.
   Values accumulate(llvm::ArrayRef<Point> points, Values inits);
+  /// The same where factors are taken out of the sums of groups.
+  Values accumulateGroups(llvm::ArrayRef<Point> points, Values inits);
+  /// One step of a reduction: the accumulators of a point after its body.
+  using Accumulation = std::function<Values(const Point &, llvm::ArrayRef<mlir::Value>)>;
+  /// Runs `step` over `loops` for every point, with at most `maxSets` sets of accumulators, and at least `minSteps` of
+  /// the innermost loop unrolled.
+  Values accumulateOver(llvm::ArrayRef<unsigned> loops, llvm::ArrayRef<Point> points, Values inits, int64_t maxSets,
+                        int64_t minSteps, const Accumulation &step);
+  /// The product of scalars and vectors, scalars first; null for no factors.
+  mlir::Value multiply(llvm::ArrayRef<mlir::Value> factors);
   Values reduceLanes(const Indices &index, Values tensors);
   /// Adds the lanes of one step of the other reduction loops; `vectors` partial
   /// vectors are kept for each point and output.
@@ -116,6 +127,8 @@ private:
 
   // Points.
   Values evaluateBody(const Point &point, llvm::ArrayRef<mlir::Value> outputs);
+  /// The values `wanted` of the body; nothing that they do not need is built.
+  Values evaluate(const Point &point, llvm::ArrayRef<mlir::Value> outputs, mlir::ValueRange wanted);
   mlir::Value evaluateExtract(mlir::tensor::ExtractOp op, const Point &point, mlir::Value tensor,
                               llvm::ArrayRef<mlir::OpFoldResult> bases, llvm::ArrayRef<mlir::Value> vectors,
                               llvm::ArrayRef<Spread> spreads);

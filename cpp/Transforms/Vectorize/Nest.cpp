@@ -290,5 +290,6 @@ FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config, 
       return failure();
     }
   }
+  nest.factoring = factorGroups(nest);
   return nest;
 }

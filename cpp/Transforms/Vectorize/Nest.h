@@ -27,6 +27,19 @@ enum class Spread {
   Vector
 };
 
+/// One product of the sum that a nest adds up: of the group's elements, and what their sum is multiplied by.
+struct Term {
+  llvm::SmallVector<mlir::Value> kept, factored;
+  bool negative = false;
+};
+
+/// A sum over `outer` of sums over the `group` elements of `inner`, whose common factors are taken out.
+struct Factoring {
+  llvm::SmallVector<unsigned> outer, inner;
+  llvm::SmallVector<Term> terms;
+  int64_t group = 1;
+};
+
 /// Everything about one linalg.generic that the emitter needs; the op is not
 /// changed.
 struct Nest {
@@ -41,6 +54,8 @@ struct Nest {
   llvm::SmallVector<Access> access;                            // per operand
   llvm::SmallVector<int> sameAsOutput;            // per input: the output with the same tensor and map, or -1
   llvm::SmallVector<mlir::Operation *> combiners; // per output: its reduction's combiner, or null
+
+  std::optional<Factoring> factoring; // of a sum of products with common factors
 
   bool isStatic(unsigned loop) const { return !mlir::ShapedType::isDynamic(sizes[loop]); }
 };
@@ -58,6 +73,9 @@ std::optional<Spread> spreadOf(mlir::Operation *op, llvm::ArrayRef<Spread> opera
 
 /// Whether a tensor.extract in a body reads neighbours of the last dimension.
 bool isContiguousExtract(llvm::ArrayRef<Spread> indices);
+
+/// The factors that can be taken out of sums over the inner reduction loops, if there are any.
+std::optional<Factoring> factorGroups(const Nest &nest);
 
 /// Describes `op` for its configuration, or says in `reason` why it has to stay
 /// loops.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import runpy
 import sys
 from pathlib import Path
@@ -11,14 +12,26 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
+    parser.add_argument(
+        "--roof",
+        action="store_true",
+        help="measure the machine's ceilings, and say what each kernel takes at least",
+    )
     parser.add_argument("script", metavar="SCRIPT.py", help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the script as `python SCRIPT.py` would, and print the explanations after its own output."""
-    for function in run_script(options.script, options.arguments):
-        print(f"\n{function.explain()}")
+    from .. import explain, runtime
+    from ..roofline import ceilings
+
+    functions = run_script(options.script, options.arguments)
+    with contextlib.ExitStack() as stack:
+        if options.roof:
+            stack.enter_context(explain.under(ceilings.measure(runtime.num_threads())))
+        for function in functions:
+            print(f"\n{function.explain()}")
     return 0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .blocks import split
 from .packing import pack_halves, pack_int4, pack_six_bits
-from .table import GROUP, SUPER, Format, Planes, by_name, columns_of, plane_specs
+from .table import GROUP, SUPER, Format, Planes, by_name, check_group, columns_of, plane_specs
 
 
 def quantize(
@@ -25,8 +25,10 @@ def quantize(
 
     Raises:
         ShapeError: when K does not fill whole blocks or groups.
+        ArgumentError: when `group` is none of these.
     """
     fmt = by_name(fmt)
+    check_group(fmt, group)
     x = np.asarray(x)
     if fmt.is_block:
         columns = columns_of(fmt, x.shape)

@@ -116,6 +116,26 @@ def by_name(name: str | Format) -> Format:
     return found
 
 
+def check_group(fmt: Format, group: str | int) -> None:
+    """Check what a caller says of the weights that share a scale.
+
+    Raises:
+        ArgumentError: when it is none of the ways to say it, or the format has groups of its own.
+    """
+    counts = isinstance(group, int) and not isinstance(group, bool) and group > 0
+    if not counts and group not in ("tensor", "channel"):
+        errors.fail(
+            errors.ArgumentError,
+            f"{fmt.name}: group must be 'tensor', 'channel' or a number of weights, got {group!r}",
+        )
+    if fmt.is_block and group != "channel":
+        errors.fail(
+            errors.ArgumentError,
+            f"{fmt.name}: {fmt.group} weights share a scale, group cannot be {group!r}",
+            help="group is for int8 and int4.",
+        )
+
+
 def columns_of(fmt: Format, shape: tuple[int, ...], group: int | None = None) -> int:
     """Return K after checking that it fills whole blocks (pairs, for int4)."""
     if not shape:
@@ -143,8 +163,10 @@ def plane_specs(
 
     Raises:
         ShapeError: when K does not fill whole blocks or groups.
+        ArgumentError: when `group` is none of these.
     """
     fmt, shape = by_name(fmt), tuple(shape)
+    check_group(fmt, group)
     rows = shape[:-1]
     if fmt.is_block:
         columns = columns_of(fmt, shape)

@@ -151,6 +151,19 @@ from ..ops import (
 )
 from ..ops import cumprod as cumulative_prod
 from ..ops import cumsum as cumulative_sum
+from .combined import (
+    allclose,
+    array_equal,
+    cross,
+    diagonal,
+    isclose,
+    nanmax,
+    nanmean,
+    nanmin,
+    nansum,
+    select,
+    trace,
+)
 
 __array_api_version__ = "2024.12"
 
@@ -191,10 +204,12 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
         >>> tw.numpy.result_type("int8", "uint8")
         tilewright.int16
     """
+    import numpy as np
+
     from .. import dtypes
     from ..ops.core import promoted
 
-    named = (dtypes.of(x) if isinstance(x, (str, type)) else x for x in arrays_and_dtypes)
+    named = (dtypes.of(x) if isinstance(x, (str, type, np.dtype)) else x for x in arrays_and_dtypes)
     return promoted("result_type", tuple(named))[0]
 
 
@@ -275,6 +290,7 @@ def diff(x: Any, axis: int = -1) -> Any:
 class linalg:
     """The part of the standard's extension `linalg` that tilewright has."""
 
+    cross = staticmethod(cross)
     matmul, outer, tensordot, vecdot, matrix_transpose = (
         staticmethod(matmul),
         staticmethod(outer),
@@ -282,6 +298,16 @@ class linalg:
         staticmethod(vecdot),
         staticmethod(matrix_transpose),
     )
+
+    @staticmethod
+    def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+        """Return the diagonals of matrices, the last two axes."""
+        return diagonal(x, offset, -2, -1)
+
+    @staticmethod
+    def trace(x: Any, /, *, offset: int = 0) -> Any:
+        """Add up the diagonals of matrices, the last two axes."""
+        return trace(x, offset, -2, -1)
 
     @staticmethod
     def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: float = 2) -> Any:

@@ -6,10 +6,25 @@ once through the reference implementation.
 
 from __future__ import annotations
 
-from . import arrange, contract, control, creation, elementwise, indexing, nn, quant, reduce, shape
+from . import (
+    activations,
+    arrange,
+    contract,
+    control,
+    creation,
+    elementwise,
+    indexing,
+    loops,
+    nn,
+    quant,
+    reduce,
+    shape,
+    summation,
+)
+from .activations import gelu, relu, softplus
 from .arrange import repeat, roll, tile, tril, triu
-from .contract import dot, dot_general, einsum, linear, matmul, norm, outer, tensordot, vecdot
-from .control import check, cond, fori_loop, scan, switch, while_loop
+from .contract import dot, dot_general, linear, matmul, norm, outer, tensordot, vecdot
+from .control import check, cond, switch
 from .conv import avg_pool, batch_norm, conv, max_pool
 from .creation import (
     arange,
@@ -56,7 +71,6 @@ from .elementwise import (
     expm1,
     floor,
     floor_divide,
-    gelu,
     greater,
     greater_equal,
     hypot,
@@ -82,7 +96,6 @@ from .elementwise import (
     positive,
     pow,
     reciprocal,
-    relu,
     remainder,
     round,
     rsqrt,
@@ -92,7 +105,6 @@ from .elementwise import (
     silu,
     sin,
     sinh,
-    softplus,
     sqrt,
     square,
     subtract,
@@ -103,6 +115,7 @@ from .elementwise import (
 )
 from .gathering import gather, one_hot, scatter, take, take_along_axis
 from .indexing import dynamic_slice, dynamic_update_slice, getitem, update_slice
+from .loops import fori_loop, scan, while_loop
 from .nn import (
     attention,
     embedding,
@@ -147,3 +160,4 @@ from .shape import (
     swapaxes,
     transpose,
 )
+from .summation import einsum

@@ -43,7 +43,7 @@ def roll(x: Any, /, shift: Any, axis: Any = None) -> Tracer:
     if axis is None:
         return reshaped(roll(reshaped(value, (product(value.shape),)), shift, 0), value.shape)
     if isinstance(axis, (tuple, list)):
-        shifts = (shift,) * len(axis) if isinstance(shift, int) else tuple(shift)
+        shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axis)
         if len(shifts) != len(axis):
             shape_error(f"roll: {len(shifts)} shifts for {len(axis)} axes")
         for each, place in zip(shifts, axis, strict=True):

@@ -1,11 +1,11 @@
-"""Sums of products: matmul, einsum and what is written with them; all end in one `tw.dot_general`."""
+"""Sums of products: matmul and what is written with it; all end in one `tw.dot_general`."""
 
 from __future__ import annotations
 
 import builtins
 from typing import Any
 
-from .. import dtypes, errors
+from .. import dtypes
 from ..symbols import product, same, show_shape
 from ..values import Tracer
 from .core import (
@@ -24,7 +24,6 @@ from .core import (
 )
 from .elementwise import multiply
 from .reduce import sum as sum_
-from .shape import expand_dims, transpose
 
 
 def _pair(name: str, a: Any, b: Any) -> tuple[Tracer, Tracer]:
@@ -37,9 +36,10 @@ def _pair(name: str, a: Any, b: Any) -> tuple[Tracer, Tracer]:
     return left, right
 
 
-def _dot(
+def product_of(
     name: str, a: Tracer, b: Tracer, batch: tuple[Any, Any], contract: tuple[Any, Any], dtype: Any = None
 ) -> Tracer:
+    """Emit `tw.dot_general` for (axes of a, axes of b) that are batched and that are added up."""
     for i, j in [*zip(*batch, strict=True), *zip(*contract, strict=True)]:
         if not same(a.shape[i], b.shape[j]):
             shape_error(
@@ -100,7 +100,7 @@ def dot_general(
     ]
     if len(lists[0]) != len(lists[1]) or len(lists[2]) != len(lists[3]):
         shape_error("dot_general: the lists of paired axes differ in length")
-    return _dot("dot_general", left, right, (lists[0], lists[1]), (lists[2], lists[3]), dtype)
+    return product_of("dot_general", left, right, (lists[0], lists[1]), (lists[2], lists[3]), dtype)
 
 
 @op
@@ -132,18 +132,18 @@ def matmul(a: Any, b: Any, /) -> Tracer:
         # The stored matrix is [N, K]: contract its rows instead of transposing what was dequantised.
         left, right = _pair("matmul", a, b.T)
         _check_matmul(left.shape, b.shape)
-        return _dot("matmul", left, right, ((), ()), ((left.ndim - 1,), (1,)))
+        return product_of("matmul", left, right, ((), ()), ((left.ndim - 1,), (1,)))
     left, right = _pair("matmul", a, b)
     _check_matmul(left.shape, right.shape)
     if right.ndim <= 2:
-        return _dot("matmul", left, right, ((), ()), ((left.ndim - 1,), (0,)))
+        return product_of("matmul", left, right, ((), ()), ((left.ndim - 1,), (0,)))
     if left.ndim == 1:
-        moved = _dot("matmul", right, left, ((), ()), ((right.ndim - 2,), (0,)))
+        moved = product_of("matmul", right, left, ((), ()), ((right.ndim - 2,), (0,)))
         return moved
     batch = broadcast_shapes("matmul", left.shape[:-2], right.shape[:-2])
     left, right = (broadcast(x, (*batch, *x.shape[-2:])) for x in (left, right))
     axes = tuple(range(len(batch)))
-    return _dot("matmul", left, right, (axes, axes), ((left.ndim - 1,), (right.ndim - 2,)))
+    return product_of("matmul", left, right, (axes, axes), ((left.ndim - 1,), (right.ndim - 2,)))
 
 
 def _check_matmul(a: Any, b: Any) -> None:
@@ -175,7 +175,7 @@ def dot(a: Any, b: Any, /) -> Tracer:
     left, right = _pair("dot", a, b)
     if not left.ndim or not right.ndim:
         return multiply(left, right)
-    return _dot("dot", left, right, ((), ()), ((left.ndim - 1,), (builtins.max(right.ndim - 2, 0),)))
+    return product_of("dot", left, right, ((), ()), ((left.ndim - 1,), (builtins.max(right.ndim - 2, 0),)))
 
 
 @op
@@ -198,7 +198,7 @@ def vecdot(a: Any, b: Any, /, *, axis: int = -1) -> Tracer:
     left, right = broadcast(left, shape), broadcast(right, shape)
     place = axis_of("vecdot", axis, len(shape))
     batch = tuple(i for i in range(len(shape)) if i != place)
-    return _dot("vecdot", left, right, (batch, batch), ((place,), (place,)))
+    return product_of("vecdot", left, right, (batch, batch), ((place,), (place,)))
 
 
 @op
@@ -243,7 +243,7 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Tracer:
     second = tuple(axis_of("tensordot", i, right.ndim) for i in pairs[1])
     if len(first) != len(second):
         shape_error(f"tensordot: {len(first)} axes against {len(second)}")
-    return _dot("tensordot", left, right, ((), ()), (first, second))
+    return product_of("tensordot", left, right, ((), ()), (first, second))
 
 
 @op
@@ -269,128 +269,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tracer:
         shape_error(
             f"linear: expected x [..., K] and weight [N, K], got {show_shape(left.shape)} and {show_shape(right.shape)}"
         )
-    y = _dot("linear", left, right, ((), ()), ((left.ndim - 1,), (1,)))
+    y = product_of("linear", left, right, ((), ()), ((left.ndim - 1,), (1,)))
     return y if bias is None else y + bias
-
-
-# ---- einsum -------------------------------------------------------------------------------------------------
-
-
-@op
-def einsum(subscripts: str, /, *operands: Any) -> Tracer:
-    """Add up products as written: "bij,bjk->bik".
-
-    Args:
-        subscripts: one letter per axis; letters that are missing after "->" are added up. "..." stands for leading
-            axes that all operands share. Without "->" the letters that occur once remain, in alphabetical order.
-        operands: one per term; contracted from left to right.
-
-    Returns:
-        The axes after "->", in that order.
-
-    Raises:
-        ShapeError: ranks or sizes do not fit the letters.
-        ArgumentError: the subscripts make no sense.
-        UnsupportedOpError: a letter is repeated within one term (a diagonal).
-
-    Example:
-        >>> y = tw.einsum("ij,kj->ik", np.ones((2, 3), "f"), np.ones((4, 3), "f"))
-    """
-    dtype, _ = promoted("einsum", operands)
-    tracers = [cast(as_tracer("einsum", x, dtype), dtype) for x in operands]
-    terms, output = _parse(subscripts, tracers)
-    sizes: dict[str, Any] = {}
-    for term, x in zip(terms, tracers, strict=True):
-        for letter, size in zip(term, x.shape, strict=True):
-            if not same(sizes.setdefault(letter, size), size):
-                shape_error(f"einsum: {letter!r} is {sizes[letter]} and {size} in {subscripts!r}",
-                            sizes=(sizes[letter], size))  # fmt: skip
-    term, value = terms[0], tracers[0]
-    for i in range(1, len(terms)):
-        later = set(output).union(*terms[i + 1 :])
-        term, value = _contract(term, value, terms[i], tracers[i], later)
-    term, value = _reduce(term, value, set(output))
-    return transpose(value, tuple(term.index(letter) for letter in output))
-
-
-def _parse(subscripts: str, tracers: list[Tracer]) -> tuple[list[str], str]:
-    text = subscripts.replace(" ", "")
-    left, arrow, output = text.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(tracers):
-        errors.fail(
-            errors.ArgumentError, f"einsum: {len(terms)} terms in {subscripts!r} for {len(tracers)} operands"
-        )
-    if "..." in text:
-        extra = builtins.max(x.ndim - len(t.replace("...", "")) for t, x in zip(terms, tracers, strict=True))
-        letters = "".join(
-            [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in text][: builtins.max(extra, 0)]
-        )
-        terms = [
-            t.replace(
-                "...", letters[len(letters) - (x.ndim - len(t.replace("...", ""))) :] if "..." in t else ""
-            )
-            for t, x in zip(terms, tracers, strict=True)
-        ]
-        output = output.replace("...", letters)
-        if not arrow:
-            arrow, output = "->", letters + "".join(sorted(_once("".join(terms)) - set(letters)))
-    if not arrow:
-        output = "".join(sorted(_once("".join(terms))))
-    for term, x in zip(terms, tracers, strict=True):
-        if not all(c.isalpha() for c in term) or len(set(output)) != len(output):
-            errors.fail(errors.ArgumentError, f"einsum: cannot read {subscripts!r}")
-        if len(set(term)) != len(term):
-            errors.fail(
-                errors.UnsupportedOpError, f"einsum: {term!r} repeats a letter; diagonals are not supported"
-            )
-        if len(term) != x.ndim:
-            shape_error(
-                f"einsum: {term!r} names {len(term)} axes, the operand has shape {show_shape(x.shape)}"
-            )
-    missing = set(output) - set("".join(terms))
-    if missing:
-        errors.fail(
-            errors.ArgumentError,
-            f"einsum: {sorted(missing)[0]!r} appears only in the output of {subscripts!r}",
-        )
-    return terms, output
-
-
-def _once(letters: str) -> set[str]:
-    return {c for c in letters if letters.count(c) == 1}
-
-
-def _reduce(term: str, x: Tracer, keep: set[str]) -> tuple[str, Tracer]:
-    axes = tuple(i for i, letter in enumerate(term) if letter not in keep)
-    return ("".join(c for c in term if c in keep), sum_(x, axis=axes)) if axes else (term, x)
-
-
-def _contract(a_term: str, a: Tracer, b_term: str, b: Tracer, later: set[str]) -> tuple[str, Tracer]:
-    a_term, a = _reduce(a_term, a, later | set(b_term))
-    b_term, b = _reduce(b_term, b, later | set(a_term))
-    shared = [c for c in a_term if c in b_term]
-    batch = [c for c in shared if c in later]
-    contract = [c for c in shared if c not in later]
-    if not contract:
-        # Nothing is added up: an elementwise product of aligned operands.
-        term = a_term + "".join(c for c in b_term if c not in a_term)
-        return term, multiply(_aligned(a_term, a, term), _aligned(b_term, b, term))
-    value = _dot(
-        "einsum",
-        a,
-        b,
-        (tuple(map(a_term.index, batch)), tuple(map(b_term.index, batch))),
-        (tuple(map(a_term.index, contract)), tuple(map(b_term.index, contract))),
-    )
-    free = [c for c in a_term if c not in shared] + [c for c in b_term if c not in shared]
-    return "".join(batch + free), value
-
-
-def _aligned(term: str, x: Tracer, target: str) -> Tracer:
-    ordered = [c for c in target if c in term]
-    moved = transpose(x, tuple(term.index(c) for c in ordered))
-    return expand_dims(moved, tuple(i for i, c in enumerate(target) if c not in term))
 
 
 @op

@@ -75,6 +75,11 @@ def ones(shape: Any, *, dtype: Any = "float32") -> Tracer:
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None) -> Tracer:
     """Make a tensor of one value in the shape (and dtype) of another.
 
+    Args:
+        x: the tensor, [...].
+        fill_value: a number or a 0-d tensor.
+        dtype: None for that of x.
+
     Example:
         >>> y = tw.full_like(np.ones((2, 3), "f"), 7)
     """
@@ -86,6 +91,10 @@ def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None) -> Tracer:
 def zeros_like(x: Any, /, *, dtype: Any = None) -> Tracer:
     """Make zeros in the shape (and dtype) of a tensor.
 
+    Args:
+        x: the tensor, [...].
+        dtype: None for that of x.
+
     Example:
         >>> y = tw.zeros_like(np.ones((2, 3), "f"))
     """
@@ -96,6 +105,10 @@ def zeros_like(x: Any, /, *, dtype: Any = None) -> Tracer:
 @op
 def ones_like(x: Any, /, *, dtype: Any = None) -> Tracer:
     """Make ones in the shape (and dtype) of a tensor.
+
+    Args:
+        x: the tensor, [...].
+        dtype: None for that of x.
 
     Example:
         >>> y = tw.ones_like(np.ones((2, 3), "f"))
@@ -174,6 +187,13 @@ def linspace(
 ) -> Tracer:
     """Make evenly spaced numbers over an interval; all arguments are static.
 
+    Args:
+        start: the first number.
+        stop: the end of the interval.
+        num: how many numbers.
+        dtype: of the result.
+        endpoint: whether `stop` is the last of them.
+
     Example:
         >>> y = tw.linspace(0.0, 1.0, 5)
     """
@@ -185,6 +205,12 @@ def linspace(
 @op
 def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = "float32") -> Tracer:
     """Make a matrix with ones on a diagonal, zeros elsewhere.
+
+    Args:
+        n_rows: the number of rows.
+        n_cols: the number of columns; None for that of rows.
+        k: how far above the main diagonal.
+        dtype: of the result.
 
     Example:
         >>> y = tw.eye(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import operator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -49,6 +50,15 @@ def slice_axis(x: Tracer, axis: int, start: Size, stop: Size, step: int = 1) -> 
     return _slice(x, offsets, sizes, strides)
 
 
+def _whole(value: Any) -> int:
+    try:
+        return operator.index(value)
+    except errors.TilewrightError:  # a size that is no number here has said so
+        raise
+    except TypeError:
+        errors.fail(errors.ArgumentError, f"getitem: the bounds of a slice must be ints, got {value!r}")
+
+
 def _bound(value: Any, size: Size, default: Size) -> Size:
     """Normalise one bound of a Python slice against a size; raises where that depends on an unknown size."""
     if value is None:
@@ -60,7 +70,7 @@ def _bound(value: Any, size: Size, default: Size) -> Size:
             help="tw.dynamic_slice(x, starts, sizes) takes traced starts and static sizes.",
         )
     if not isinstance(value, SymDim):
-        value = value.__index__()
+        value = _whole(value)
     if isinstance(size, int) and isinstance(value, int):
         return builtins.min(builtins.max(value + size if value < 0 else value, 0), size)
     low, high = bounds(value)
@@ -151,7 +161,7 @@ def getitem(x: Any, key: Any) -> Tracer:
 
 
 def _slice_parts(k: slice, size: Size) -> tuple[Size, Size, int, bool]:
-    step = 1 if k.step is None else k.step.__index__()
+    step = 1 if k.step is None else _whole(k.step)
     if step == 0:
         shape_error("getitem: slice step is 0")
     if step > 0:
@@ -162,7 +172,8 @@ def _slice_parts(k: slice, size: Size) -> tuple[Size, Size, int, bool]:
         return (start if not same(count, 0) else 0), count, step, False
     # A negative step reads the same places in the other order: slice upwards, then flip.
     if isinstance(size, int):
-        places = range(size)[k]
+        first, last = (None if bound is None else _whole(bound) for bound in (k.start, k.stop))
+        places = range(size)[first:last:step]
         count = len(places)
         return (places[-1] if count else 0), count, -step, True
     if k.start is not None or k.stop is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..symbols import SymDim, same, show_shape
 from ..values import Tracer
+from .activations import gelu, relu, softplus
 from .contract import linear
 from .conv import avg_pool, batch_norm, conv, max_pool
 from .core import (
@@ -23,7 +24,7 @@ from .core import (
     reshaped,
     shape_error,
 )
-from .elementwise import gelu, relu, sigmoid, silu, softplus, where
+from .elementwise import sigmoid, silu, where
 from .gathering import one_hot, take
 from .quant import QuantizedTensor, gather_rows
 from .reduce import logsumexp

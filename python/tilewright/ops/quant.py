@@ -203,6 +203,7 @@ def quantize(x: Any, format: str = "int8", *, group: str | int = "channel") -> Q
     Raises:
         UnsupportedOpError: another format.
         ShapeError: K does not fit.
+        ArgumentError: `group` is none of these, or the format's groups are fixed.
 
     Example:
         >>> y = tw.dequantize(tw.quantize(np.ones((2, 64), "f"), "q8_0"))

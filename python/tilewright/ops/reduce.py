@@ -11,8 +11,6 @@ from .core import (
     as_tracer,
     axes_of,
     axis_of,
-    broadcast,
-    broadcast_shapes,
     cast,
     emit,
     floating,
@@ -20,6 +18,7 @@ from .core import (
     op,
     reshaped,
     shape_error,
+    unify,
 )
 from .elementwise import divide, exp, isfinite, log, not_equal, sqrt, subtract, where
 
@@ -63,8 +62,9 @@ def _reduction(name: str, mnemonic: str, kind: str, text: str, sample: str = "on
             value = cast(value, dtypes.DEFAULT_INT)
         elif mnemonic in ("any", "all") and not value.dtype.is_bool:
             value = not_equal(value, 0)
-        elif mnemonic in ("mean", "var"):
-            value = floating(name, value)
+        elif mnemonic == "mean":
+            # The mean of bools is the share that holds.
+            value = cast(value, dtypes.DEFAULT_FLOAT) if value.dtype.is_bool else floating(name, value)
         need(name, value, kind)
         axes = axes_of(name, axis, value.ndim)
         if not empty_ok and 0 in [value.shape[i] for i in axes if isinstance(value.shape[i], int)]:
@@ -77,9 +77,11 @@ def _reduction(name: str, mnemonic: str, kind: str, text: str, sample: str = "on
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = _DOC.format(
         text=text,
-        kind={"bool": "bool, or number compared with 0", "float": "float, or integer", "number": "number"}[
-            kind
-        ],
+        kind={
+            "bool": "bool, or number compared with 0",
+            "float": "float, integer or bool",
+            "number": "number",
+        }[kind],
         more="\n    dtype: what to convert to before adding up."
         if mnemonic in ("sum", "prod", "mean")
         else "",
@@ -99,7 +101,7 @@ sum = _reduction("sum", "sum", "number", "Add up elements; bools count as int64.
 prod = _reduction("prod", "prod", "number", "Multiply elements; bools count as int64.")
 max = _reduction("max", "reduce_max", "number", "Find the largest element; NaN wins.")
 min = _reduction("min", "reduce_min", "number", "Find the smallest element; NaN wins.")
-mean = _reduction("mean", "mean", "float", "Compute the arithmetic mean; integers become float32.")
+mean = _reduction("mean", "mean", "float", "Compute the arithmetic mean; integers and bools become float32.")
 any = _reduction("any", "any", "bool", "Tell whether some element holds.", "ones((2, 3), '?')")
 all = _reduction("all", "all", "bool", "Tell whether every element holds.", "ones((2, 3), '?')")
 
@@ -280,8 +282,5 @@ def average(x: Any, /, axis: Any = None, weights: Any = None) -> Tracer:
     """
     if weights is None:
         return mean(x, axis=axis)
-    value = floating("average", x)
-    scale = cast(floating("average", weights), value.dtype)
-    shape = broadcast_shapes("average", value.shape, scale.shape)
-    value, scale = broadcast(value, shape), broadcast(scale, shape)
+    value, scale = unify("average", floating("average", x), floating("average", weights))
     return divide(sum(value * scale, axis=axis), sum(scale, axis=axis))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -327,6 +328,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tracer]:
 
     Raises:
         ShapeError: the axis does not divide evenly, or a place may lie beyond an axis of unknown size.
+        ArgumentError: neither a number of parts nor places are given.
 
     Example:
         >>> y = tw.split(np.ones((6, 2), "f"), 3)
@@ -336,7 +338,8 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tracer]:
     value = as_tracer("split", x)
     place = axis_of("split", axis, value.ndim)
     size = value.shape[place]
-    if isinstance(indices_or_sections, int):
+    if isinstance(indices_or_sections, (int, np.integer)):
+        indices_or_sections = int(indices_or_sections)
         part: Any = size // indices_or_sections if indices_or_sections > 0 else 0
         if indices_or_sections < 1 or not same(part * indices_or_sections, size):
             shape_error(
@@ -344,6 +347,11 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tracer]:
             )
         cuts = [part * i for i in range(indices_or_sections + 1)]
         return [slice_axis(value, place, a, b) for a, b in itertools.pairwise(cuts)]
+    if not isinstance(indices_or_sections, Iterable):
+        errors.fail(
+            errors.ArgumentError,
+            f"split: expected a number of parts, or the places to cut at, got {indices_or_sections!r}",
+        )
     ahead = (slice(None),) * place
     places = [None, *indices_or_sections, None]
     return [getitem(value, (*ahead, slice(a, b))) for a, b in itertools.pairwise(places)]
@@ -371,7 +379,8 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: Any 
             errors.UnsupportedOpError, f"pad: mode {mode!r} is not supported", help="use mode='constant'."
         )
     try:
-        pairs = np.broadcast_to(np.asarray(pad_width, np.int64), (value.ndim, 2)).tolist()
+        widths = np.asarray(pad_width)
+        pairs = np.broadcast_to(widths, (value.ndim, 2)).tolist() if widths.dtype.kind in "iu" else None
     except (TypeError, ValueError):
         pairs = None
     if pairs is None or builtins.any(p < 0 for pair in pairs for p in pair):

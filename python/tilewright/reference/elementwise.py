@@ -104,7 +104,7 @@ def cast(x: Array, dtype: Any) -> Array:
         whole = np.trunc(np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf))
         inside = (whole >= float(info.min)) & (whole < float(info.max) + 1.0)
         # float(2**63 - 1) rounds up to 2**63, which does not convert: the clamp is a choice, not a minimum.
-        clamped = np.where(whole < 0, info.min, info.max).astype(target)
+        clamped = np.where(whole < 0, target.type(info.min), target.type(info.max))
         return np.where(inside, np.where(inside, whole, 0).astype(target), clamped)
     return x.astype(target)
 

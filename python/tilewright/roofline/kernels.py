@@ -115,7 +115,8 @@ def _measure_one(module: Any, target: Any, kernel: Any, calls: int, cached_bytes
         ]
     }  # fmt: skip
     facts = {
-        "name": kernel.facts.name, "calls": calls, "lines": tuple(kernel.lines), "dtype": _dtype(kernel.facts),
+        "name": kernel.facts.name, "calls": calls, "lines": tuple(kernel.lines),
+        "dtype": kernel.facts.arithmetic(),
         "flops": explain.kernel_flops(described), "bytes": explain.kernel_bytes(described),
     }  # fmt: skip
     alone = _alone(module, kernel.facts.name)
@@ -130,12 +131,6 @@ def _measure_one(module: Any, target: Any, kernel: Any, calls: int, cached_bytes
     count = min(max(2, math.ceil(2 * cached_bytes / size)), max(2, COLD_LIMIT // size), 4096)
     sets = [one, *([x.copy() for x in one] for _ in range(count - 1))]
     return Measured(**facts, hot_s=_time(executable, sets[:1]), cold_s=_time(executable, sets))
-
-
-def _dtype(facts: Any) -> str:
-    """Return the ceiling of arithmetic: that of the narrowest operands which a contraction multiplies."""
-    widths = [a.bits for op in facts.ops if op.contracts() for a in op.inputs if a.results]
-    return {8: "int8", 16: "bf16"}.get(min(widths, default=32), "f32")
 
 
 def _example(entry: dict[str, Any]) -> np.ndarray:

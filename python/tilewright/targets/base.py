@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from .. import errors
 from .facts import KernelFacts
 
-#: Targets of this distribution; they work from a source tree that was never installed, too.
+#: Targets of this distribution; they work from a source tree that was never installed, too. They need no look into
+#: the metadata of all installed packages, which takes as long as compiling something small.
 _BUILT_IN = {
     "cpu": "tilewright.targets.cpu.target:target",
     "interp": "tilewright.targets.interp.target:target",
@@ -39,9 +39,15 @@ class Target(Protocol):
         ...
 
 
+def _installed() -> Any:
+    from importlib.metadata import entry_points
+
+    return entry_points(group="tilewright.targets")
+
+
 def names() -> list[str]:
     """Return the names of all targets that are installed."""
-    return sorted({*_BUILT_IN, *(e.name for e in entry_points(group="tilewright.targets"))})
+    return sorted({*_BUILT_IN, *(entry.name for entry in _installed())})
 
 
 @cache
@@ -51,12 +57,12 @@ def find(name: str) -> Any:
     Raises:
         ArgumentError: If no such target is installed.
     """
-    for entry in entry_points(group="tilewright.targets"):
-        if entry.name == name:
-            return entry.load()()
     if name in _BUILT_IN:
         module, function = _BUILT_IN[name].split(":")
         return getattr(import_module(module), function)()
+    for entry in _installed():
+        if entry.name == name:
+            return entry.load()()
     errors.fail(
         errors.ArgumentError, f"no target is called {name!r}", help=f"installed targets: {', '.join(names())}"
     )

@@ -96,6 +96,11 @@ class KernelFacts:
     def root(self) -> OpFacts:
         return self.ops[-1]
 
+    def arithmetic(self) -> str:
+        """Return its ceiling of arithmetic: that of the narrowest operands that a contraction multiplies."""
+        widths = [a.bits for op in self.ops if op.contracts() for a in op.inputs if a.results]
+        return {8: "int8", 16: "bf16"}.get(min(widths, default=32), "f32")
+
 
 @dataclass
 class _Reader:

@@ -45,3 +45,54 @@ func.func @main(%kept: tensor<8xf32>, %donated: tensor<8xf32> {tw.donate}, %u: t
   %b = tensor.insert_slice %u into %donated[4] [2] [1] : tensor<2xf32> into tensor<8xf32>
   return %a, %b : tensor<8xf32>, tensor<8xf32>
 }
+
+// -----
+
+// Calls that share a destination after CSE get one each, beside the call: the plan, not the analysis, shares memory.
+// CHECK-LABEL: func @main
+// CHECK:         %[[FIRST:.*]] = memref.alloc
+// CHECK-NEXT:    call @kernel_0(%{{.*}}, %[[FIRST]])
+// CHECK:         %[[SECOND:.*]] = memref.alloc
+// CHECK-NEXT:    call @kernel_0(%[[FIRST]], %[[SECOND]])
+// CHECK:         %[[THIRD:.*]] = memref.alloc
+// CHECK-NEXT:    call @kernel_0(%[[SECOND]], %[[THIRD]])
+// CHECK-NOT:     memref.alloc
+func.func private @kernel_0(%x: tensor<16xf32>, %dest: tensor<16xf32>) -> tensor<16xf32> attributes {tw.kernel} {
+  %c0 = arith.constant 0 : index
+  %pad = arith.constant 0.0 : f32
+  %v = vector.transfer_read %x[%c0], %pad {in_bounds = [true]} : tensor<16xf32>, vector<16xf32>
+  %w = vector.transfer_write %v, %dest[%c0] {in_bounds = [true]} : vector<16xf32>, tensor<16xf32>
+  return %w : tensor<16xf32>
+}
+func.func @main(%x: tensor<16xf32>) -> tensor<16xf32> attributes {tw.host} {
+  %e = tensor.empty() : tensor<16xf32>
+  %a = call @kernel_0(%x, %e) : (tensor<16xf32>, tensor<16xf32>) -> tensor<16xf32>
+  %b = call @kernel_0(%a, %e) : (tensor<16xf32>, tensor<16xf32>) -> tensor<16xf32>
+  %c = call @kernel_0(%b, %e) : (tensor<16xf32>, tensor<16xf32>) -> tensor<16xf32>
+  return %c : tensor<16xf32>
+}
+
+// -----
+
+// A call with several destinations gets each of them once.
+// CHECK-LABEL: func @main
+// CHECK-DAG:     %[[SINE:.*]] = memref.alloc() {{.*}} : memref<16xf32>
+// CHECK-DAG:     %[[COSINE:.*]] = memref.alloc() {{.*}} : memref<16xf64>
+// CHECK-NOT:     memref.alloc
+// CHECK:         call @two(%{{.*}}, %[[SINE]], %[[COSINE]])
+func.func private @two(%x: tensor<16xf32>, %a: tensor<16xf32>, %b: tensor<16xf64>) -> (tensor<16xf32>, tensor<16xf64>)
+    attributes {tw.kernel} {
+  %c0 = arith.constant 0 : index
+  %pad = arith.constant 0.0 : f32
+  %v = vector.transfer_read %x[%c0], %pad {in_bounds = [true]} : tensor<16xf32>, vector<16xf32>
+  %w = vector.transfer_write %v, %a[%c0] {in_bounds = [true]} : vector<16xf32>, tensor<16xf32>
+  %wide = arith.extf %v : vector<16xf32> to vector<16xf64>
+  %z = vector.transfer_write %wide, %b[%c0] {in_bounds = [true]} : vector<16xf64>, tensor<16xf64>
+  return %w, %z : tensor<16xf32>, tensor<16xf64>
+}
+func.func @main(%x: tensor<16xf32>) -> (tensor<16xf32>, tensor<16xf64>) attributes {tw.host} {
+  %a = tensor.empty() : tensor<16xf32>
+  %b = tensor.empty() : tensor<16xf64>
+  %c:2 = call @two(%x, %a, %b) : (tensor<16xf32>, tensor<16xf32>, tensor<16xf64>) -> (tensor<16xf32>, tensor<16xf64>)
+  return %c#0, %c#1 : tensor<16xf32>, tensor<16xf64>
+}
