@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 _DIM = re.compile(r"d(\d+)")
@@ -75,6 +76,11 @@ class OpFacts:
     def reductions(self) -> list[int]:
         return [i for i, kind in enumerate(self.loops) if kind == "reduction"]
 
+    def column_loop(self) -> int:
+        """The loop along the last dimension of the first result, or -1: the columns of a contraction."""
+        last = self.outputs[0].results[-1:]
+        return int(last[0][1:]) if last and re.fullmatch(r"d\d+", last[0]) else -1
+
     def contracts(self) -> bool:
         """At least two inputs of a reduction each lack an output loop; the same as `contracts` in Contraction.h."""
         if not self.reductions():
@@ -95,6 +101,16 @@ class KernelFacts:
     @property
     def root(self) -> OpFacts:
         return self.ops[-1]
+
+    def work(self) -> int | None:
+        """Scalar operations of the kernel if all its sizes are known."""
+        total = 0
+        for op in self.ops:
+            sizes = [r for r in op.ranges if r is not None]
+            if len(sizes) != len(op.ranges):
+                return None
+            total += prod(sizes) * max(op.flops, 1)
+        return total
 
     def arithmetic(self) -> str:
         """Return its ceiling of arithmetic: that of the narrowest operands that a contraction multiplies."""
