@@ -62,7 +62,7 @@ public:
   /// Returns the reason why `producer` cannot join, or nothing after it joined.
   std::optional<StringRef> tryJoin(linalg::LinalgOp producer) {
     SmallVector<int64_t> map(producer.getNumLoops(), kUnmapped);
-    bool feedsContraction = false, feedsColumns = false, first = true;
+    bool feedsContraction = false, feedsColumns = false, feedsMatrix = false, first = true;
     for (OpOperand &use : producer->getUses()) {
       auto consumer = cast<linalg::LinalgOp>(use.getOwner());
       if (consumer.isDpsInit(&use))
@@ -77,6 +77,7 @@ public:
       first = false;
       feedsContraction |= contracts(consumer);
       feedsColumns |= contracts(consumer) && readsColumns(consumer, use);
+      feedsMatrix |= contracts(consumer) && !hasBatchLoop(consumer);
     }
     SmallVector<int64_t> shared;
     for (int64_t d : group.parallel)
@@ -91,8 +92,7 @@ public:
       });
       if ((!keepsOutput || dropsLoops) && !hasBatchLoop(producer))
         return StringRef("its columns would no longer be spread over threads");
-    } else if (feedsContraction && dropsLoops && (feedsColumns || !hasBatchLoop(group.root)) &&
-               !producer->hasAttr("tw.panel")) {
+    } else if (feedsContraction && dropsLoops && (feedsColumns || feedsMatrix) && !producer->hasAttr("tw.panel")) {
       return StringRef("it would be computed again for every column tile of "
                        "the contraction");
     }
