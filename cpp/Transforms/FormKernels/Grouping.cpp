@@ -25,13 +25,18 @@ namespace {
 
 constexpr int64_t kUnmapped = -1;
 
-/// Loops that index the output and every tensor input.
+/// True if a loop indexes the output and everything that is summed up: each of its trips is a product of its own. What does
+/// not vary along the sum (a bias, a scale of columns) is no factor of it.
 bool hasBatchLoop(linalg::LinalgOp op) {
-  SmallVector<unsigned> parallel;
+  SmallVector<unsigned> parallel, reductions;
   op.getParallelDims(parallel);
+  op.getReductionDims(reductions);
   return llvm::any_of(parallel, [&](unsigned d) {
-    return llvm::all_of(op.getDpsInputOperands(),
-                        [&](OpOperand *input) { return op.getMatchingIndexingMap(input).isFunctionOfDim(d); });
+    return llvm::all_of(op.getDpsInputOperands(), [&](OpOperand *input) {
+      AffineMap map = op.getMatchingIndexingMap(input);
+      bool summed = llvm::any_of(reductions, [&](unsigned r) { return map.isFunctionOfDim(r); });
+      return !summed || map.isFunctionOfDim(d);
+    });
   });
 }
 
