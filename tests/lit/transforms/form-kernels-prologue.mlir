@@ -71,3 +71,35 @@ func.func @batches(%x: tensor<4x8x64xf32>, %b: tensor<4x64x96xf32>) -> tensor<4x
   } -> tensor<4x8x96xf32>
   return %r : tensor<4x8x96xf32>
 }
+
+#tok = affine_map<(b, d, s) -> (b, s, d)>
+#mask = affine_map<(b, d, s) -> (b, s)>
+#scale = affine_map<(b, d, s) -> (b, d)>
+#width = affine_map<(b, d, s) -> (d)>
+
+// What does not vary along the sum (%w) takes no batch away.
+// CHECK-LABEL: func.func @pooling
+// CHECK:         call @kernel_{{[0-9]+}}({{.*}}) :
+// CHECK-NOT:     call
+// CHECK:         return
+func.func @pooling(%x: tensor<4x8x64xf32>, %m: tensor<4x8xf32>, %w: tensor<64xf32>) -> tensor<4x64xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e0 = tensor.empty() : tensor<4x8x64xf32>
+  %p = linalg.generic {indexing_maps = [#id3, #id3], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%x : tensor<4x8x64xf32>) outs(%e0 : tensor<4x8x64xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %t = math.tanh %v : f32
+    linalg.yield %t : f32
+  } -> tensor<4x8x64xf32>
+  %e = tensor.empty() : tensor<4x64xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x64xf32>) -> tensor<4x64xf32>
+  %r = linalg.generic {indexing_maps = [#mask, #tok, #width, #scale], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%m, %p, %w : tensor<4x8xf32>, tensor<4x8x64xf32>, tensor<64xf32>) outs(%f : tensor<4x64xf32>) {
+  ^bb0(%k: f32, %v: f32, %c: f32, %acc: f32):
+    %q = arith.mulf %v, %c : f32
+    %a = arith.mulf %k, %q : f32
+    %s = arith.addf %acc, %a : f32
+    linalg.yield %s : f32
+  } -> tensor<4x64xf32>
+  return %r : tensor<4x64xf32>
+}
