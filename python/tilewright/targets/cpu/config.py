@@ -16,6 +16,9 @@ class Machine:
     registers: int = 32
     l1_bytes: int = 32768
     l2_bytes: int = 1 << 20
+    #: Products that one instruction sums up in each 32-bit lane: of bfloat16, and of bytes.
+    group_bf16: int = 1
+    group_i8: int = 1
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,11 @@ def _to_pack(op: OpFacts, columns: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _dot_note(mains: list[OpFacts]) -> str:
+    grouped = any("tw.group_dot" in op.attributes for op in mains)
+    return ", groups of products summed up by one instruction" if grouped else ""
+
+
 def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> list[Config]:
     root = kernel.root
     vector = lanes(machine)
@@ -140,7 +145,8 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
                 per_row,
                 "vector",
                 packed.get(op.index, ()),
-                f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers",
+                f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers"
+                + _dot_note(mains),
             )
         elif op in mains:
             config = Config(
