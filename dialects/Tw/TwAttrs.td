@@ -20,20 +20,16 @@ def Tw_ConfigAttr : Tw_Attr<"Config", "config"> {
     - `vector`: the number of lanes of one vector.
     - `unroll`: vectors kept in flight along the lane loop.
     - `lowering`: `vector`, or `loops` for operations that stay loops until stage `target`.
-    - `pack`: numbers of operands whose slice is copied to adjacent rows once per workgroup tile; left out where there
-      are none.
 
     Example: `#tw.config<workgroup = [64, 256, 0], tile = [8, 32, 0], lane = 1, vector = 16, unroll = 2, lowering = "vector">`.
   }];
   let parameters = (ins
     OptionalArrayRefParameter<"int64_t">:$workgroup,
     OptionalArrayRefParameter<"int64_t">:$tile,
-    "int64_t":$lane, "int64_t":$vector, "int64_t":$unroll, "::mlir::StringAttr":$lowering,
-    OptionalArrayRefParameter<"int64_t">:$pack);
+    "int64_t":$lane, "int64_t":$vector, "int64_t":$unroll, "::mlir::StringAttr":$lowering);
   let assemblyFormat = [{
     `<` `workgroup` `=` `[` (`]`) : ($workgroup^ `]`)? `,` `tile` `=` `[` (`]`) : ($tile^ `]`)? `,`
-    `lane` `=` $lane `,` `vector` `=` $vector `,` `unroll` `=` $unroll `,` `lowering` `=` $lowering
-    (`,` `pack` `=` `[` $pack^ `]`)? `>`
+    `lane` `=` $lane `,` `vector` `=` $vector `,` `unroll` `=` $unroll `,` `lowering` `=` $lowering `>`
   }];
 }
 

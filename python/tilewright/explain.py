@@ -100,7 +100,6 @@ def _count(value: float | None, unit: str) -> str:
 
 _CONFIG = re.compile(
     r"workgroup = \[(.*?)\], tile = \[(.*?)\], lane = (-?\d+), vector = (\d+), unroll = (\d+), lowering = \"(\w+)\""
-    r"(?:, pack = \[(.*?)\])?"
 )
 
 
@@ -108,15 +107,13 @@ def _how(config: str) -> str:
     match = _CONFIG.search(config)
     if not match:
         return config
-    workgroup, tile, lane, vector, unroll, lowering, pack = match.groups()
+    workgroup, tile, lane, vector, unroll, lowering = match.groups()
     parts = [f"threads take [{workgroup}]" if workgroup else "one thread"]
     if tile:
         parts.append(f"register tile [{tile}]")
     parts.append(
         f"loop d{lane} in vectors of {vector} x {unroll}" if lowering == "vector" else "scalar loops"
     )
-    if pack:
-        parts.append(f"operand {pack} packed by each task")
     return ", ".join(parts)
 
 

@@ -1,6 +1,6 @@
 //===- PackOperands.cpp - Copies of operands beside their use -------------===//
 //
-// In:  kernels tiled over threads. Operands that a config's `pack` numbers are
+// In:  kernels tiled over threads. Operands that `tw.pack` numbers are
 // slices of arrays whose rows lie far apart.
 // Out: the same slices copied to a buffer of the tile, row after row.
 // Here, between the two tilings: a workgroup tile is what reads a slice again
@@ -62,7 +62,7 @@ Value copyOf(RewriterBase &rewriter, Location loc, Value value, tw::ConfigAttr c
     tile.back() = kRowsAtOnce;
   tile[1] = config.getVector() * config.getUnroll();
   copy->setAttr("tw.config", tw::ConfigAttr::get(context, {}, tile, /*lane=*/1, config.getVector(), config.getUnroll(),
-                                                 rewriter.getStringAttr("vector"), {}));
+                                                 rewriter.getStringAttr("vector")));
   return copy.getResult(0);
 }
 
@@ -72,14 +72,14 @@ void tilewright::packOperands(func::FuncOp function) {
   IRRewriter rewriter(function.getContext());
   SmallVector<linalg::GenericOp> ops;
   function.walk([&](linalg::GenericOp op) {
-    auto config = op->getAttrOfType<tw::ConfigAttr>("tw.config");
-    if (config && !config.getPack().empty())
+    if (op->hasAttr("tw.config") && op->hasAttr("tw.pack"))
       ops.push_back(op);
   });
   for (linalg::GenericOp op : ops) {
     auto config = op->getAttrOfType<tw::ConfigAttr>("tw.config");
     SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-    for (int64_t number : config.getPack()) {
+    auto numbers = cast<DenseI64ArrayAttr>(op->removeAttr("tw.pack"));
+    for (int64_t number : numbers.asArrayRef()) {
       if (number < 0 || number >= op.getNumDpsInputs())
         continue;
       OpOperand *input = op.getDpsInputOperand(number);

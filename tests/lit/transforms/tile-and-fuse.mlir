@@ -50,7 +50,6 @@ func.func @plain(%x: tensor<8xf32>, %out: tensor<8xf32>) -> tensor<8xf32> attrib
 #lhs = affine_map<(m, n, k) -> (m, k)>
 #rhs = affine_map<(m, n, k) -> (k, n)>
 #res = affine_map<(m, n, k) -> (m, n)>
-#packs = #tw.config<workgroup = [0, 32, 0], tile = [12, 32, 0], lane = 1, vector = 16, unroll = 2, lowering = "vector", pack = [1]>
 #plain = #tw.config<workgroup = [0, 32, 0], tile = [12, 32, 0], lane = 1, vector = 16, unroll = 2, lowering = "vector">
 
 // Each task copies its columns to rows of its own, four at a time, and its register tiles read the copy.
@@ -71,7 +70,7 @@ func.func @plain(%x: tensor<8xf32>, %out: tensor<8xf32>) -> tensor<8xf32> attrib
 // CHECK:           linalg.generic {{.*}} outs(%{{.*}} : tensor<2x8xf32>)
 func.func @packed(%a: tensor<50x70xf32>, %b: tensor<70x200xf32>, %out: tensor<50x200xf32>) -> tensor<50x200xf32> attributes {tw.kernel} {
   %r = linalg.generic {indexing_maps = [#lhs, #rhs, #res], iterator_types = ["parallel", "parallel", "reduction"]}
-      ins(%a, %b : tensor<50x70xf32>, tensor<70x200xf32>) outs(%out : tensor<50x200xf32>) attrs = {tw.config = #packs} {
+      ins(%a, %b : tensor<50x70xf32>, tensor<70x200xf32>) outs(%out : tensor<50x200xf32>) attrs = {tw.config = #plain, tw.pack = array<i64: 1>} {
   ^bb0(%x: f32, %y: f32, %acc: f32):
     %p = arith.mulf %x, %y : f32
     %s = arith.addf %acc, %p : f32
@@ -80,7 +79,7 @@ func.func @packed(%a: tensor<50x70xf32>, %b: tensor<70x200xf32>, %out: tensor<50
   return %r : tensor<50x200xf32>
 }
 
-// Must not fire: the config packs nothing.
+// Must not fire: nothing is to be packed.
 // CHECK-LABEL: func.func @unpacked
 // CHECK-NOT:     tensor.empty
 // CHECK:         return

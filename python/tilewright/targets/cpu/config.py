@@ -40,8 +40,12 @@ class Config:
         def sizes(values: tuple[int, ...]) -> str:
             return "[" + ", ".join(map(str, values)) + "]"
 
-        pack = f", pack = {sizes(self.pack)}" if self.pack else ""
         return (
             f"#tw.config<workgroup = {sizes(self.workgroup)}, tile = {sizes(self.tile)}, lane = {self.lane}, "
-            f'vector = {self.vector}, unroll = {self.unroll}, lowering = "{self.lowering}"{pack}>'
+            f'vector = {self.vector}, unroll = {self.unroll}, lowering = "{self.lowering}">'
         )
+
+    def attributes(self) -> dict[str, str]:
+        """What an operation gets: its config and, as ``tw.pack``, the numbers of the operands that each task packs."""
+        pack = {"tw.pack": f"array<i64: {', '.join(map(str, self.pack))}>"} if self.pack else {}
+        return {"tw.config": self.text(), **pack}

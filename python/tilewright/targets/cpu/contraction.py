@@ -77,6 +77,10 @@ def _dot_note(mains: list[OpFacts]) -> str:
     return ", groups of products summed up by one instruction" if grouped else ""
 
 
+def _pack_note(operands: tuple[int, ...]) -> str:
+    return f", operand {', '.join(map(str, operands))} packed by each task" if operands else ""
+
+
 def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> list[Config]:
     root = kernel.root
     vector = lanes(machine)
@@ -146,6 +150,7 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
                 "vector",
                 packed.get(op.index, ()),
                 f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers"
+                + _pack_note(packed.get(op.index, ()))
                 + _dot_note(mains),
             )
         elif op in mains:
@@ -157,7 +162,7 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
                 per_row,
                 "vector",
                 packed.get(op.index, ()),
-                "computed per register tile of the root",
+                "computed per register tile of the root" + _pack_note(packed.get(op.index, ())),
             )
         elif "tw.panel" in op.attributes:
             # A panel is written group by group: long loops stay loops, short ones (the nibbles of a byte) are unrolled.
