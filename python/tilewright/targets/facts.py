@@ -17,12 +17,16 @@ _PANEL = re.compile(r"^d(\d+) (floordiv|mod) (\d+)$")
 
 @dataclass(frozen=True)
 class Access:
-    """One operand: its static shape (``None`` for a dynamic size) and the loops that index each of its dimensions."""
+    """One operand: its static shape (``None`` for a dynamic size) and the loops that index each of its dimensions.
+
+    ``producer`` is the number of the kernel's operation that computes it, if one does.
+    """
 
     results: tuple[str, ...]
     shape: tuple[int | None, ...]
     bits: int
     is_output: bool
+    producer: int | None = None
 
     def dims(self) -> set[int]:
         """Loops that the operand depends on."""
@@ -112,6 +116,22 @@ class KernelFacts:
             total += prod(sizes) * max(op.flops, 1)
         return total
 
+    def root_loops(self) -> list[dict[int, int]]:
+        """For each operation, which of its loops run along which of the root's, seen through what it produces."""
+        found: list[dict[int, int]] = [{} for _ in self.ops]
+        found[-1] = {d: d for d in range(len(self.root.loops))}
+        for op, mine in zip(reversed(self.ops), reversed(found), strict=True):
+            for access in op.accesses:
+                if access.producer is None or found[access.producer]:
+                    continue
+                written = self.ops[access.producer].outputs[0].results
+                there = dict(zip(access.results, written, strict=True))
+                for root_loop, loop in mine.items():
+                    wrote = there.get(f"d{loop}", "")
+                    if re.fullmatch(r"d\d+", wrote):
+                        found[access.producer][root_loop] = int(wrote[1:])
+        return found
+
     def arithmetic(self) -> str:
         """Return its ceiling of arithmetic: that of the narrowest operands that a contraction multiplies."""
         widths = [a.bits for op in self.ops if op.contracts() for a in op.inputs if a.results]
@@ -169,7 +189,8 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     ranges: list[int | None] = [None] * len(loops)
     for position, (operand, results) in enumerate(zip(operands, maps, strict=True)):
         sizes, bits = _shape(operand, ir)
-        accesses.append(Access(results, sizes, bits, position >= len(operands) - inits))
+        is_output = position >= len(operands) - inits
+        accesses.append(Access(results, sizes, bits, is_output, positions.get(operand)))
         for result, size in zip(results, sizes, strict=False):
             if re.fullmatch(r"d\d+", result) and size is not None:
                 ranges[int(result[1:])] = size

@@ -36,15 +36,30 @@ def _panel_of(kernel: KernelFacts) -> int | None:
     return max(widths, default=None)
 
 
+def _shared_row(kernel: KernelFacts) -> int:
+    """The spread loop along which most trips read the same factors of a sum (in attention: keys, values), or -1."""
+    best, most = -1, 2
+    for op, loops in zip(kernel.ops, kernel.root_loops(), strict=True):
+        if not op.contracts():
+            continue
+        summed = [a for a in op.inputs if a.dims() & set(op.reductions())]
+        for d in kernel.parallel:
+            size = kernel.root.ranges[d]
+            trips = 1 << 62 if size is None else size
+            if d in loops and trips >= most and any(loops[d] not in a.dims() for a in summed):
+                best, most = d, trips
+    return best
+
+
 def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     root = kernel.root
     has_contraction = any(op.contracts() for op in kernel.ops)
     group = [0] * len(root.loops)
     spread = list(kernel.parallel)
-    row = spread[-1] if spread else -1
+    row = shared if (shared := _shared_row(kernel)) >= 0 else spread[-1] if spread else -1
     inner = [root.ranges[d] for d in range(len(root.loops)) if d not in kernel.parallel]
     length = prod(r if r is not None else 1024 for r in inner) or 1
-    for d in spread[:-1]:
+    for d in spread:
         group[d] = 1
     rows = 8 if has_contraction else max(1, min(64, TASK_ELEMENTS // max(length, 1)))
     # Results that lie side by side are summed up side by side: long stretches of memory are what a task asks for.
