@@ -87,6 +87,11 @@ def scalar_conversion(ins: ast.Instruction, d: Decoder, target: Scalar, source: 
 
         return integer
 
+    if target.name == "f64" and source.kind != "f":
+        if mode != "rn":
+            raise d.unsupported(ins.opcode)
+        return lambda a: a.astype(np.float64)
+
     def real(a: Array) -> Array:
         x = to_double(a, source)
         if ins.has("ftz") and source.name == "f32":
