@@ -79,7 +79,20 @@ def edge_floats(dtype: Any) -> np.ndarray:
     kind = np.dtype(dtype)
     info = ml_dtypes.finfo(kind)
     tiny, small = float(info.smallest_subnormal), float(info.smallest_normal)
-    values = [0.0, 1.0, 1.5, 0.1, 3.0, float(info.max), small, tiny, small - tiny, np.inf, 1 + float(info.eps), 255.75]
+    values = [
+        0.0,
+        1.0,
+        1.5,
+        0.1,
+        3.0,
+        float(info.max),
+        small,
+        tiny,
+        small - tiny,
+        np.inf,
+        1 + float(info.eps),
+        255.75,
+    ]
     return np.array([*values, *(-v for v in values), np.nan]).astype(kind)
 
 
@@ -125,7 +138,12 @@ def rounded(exact: Fraction, kind: str, mode: str = "rn") -> float:
         exponent -= 1
     unit = Fraction(2) ** (max(exponent, lowest) - precision + 1)
     whole, rest = divmod(size, unit)
-    up = {"rn": rest * 2 > unit or (rest * 2 == unit and whole % 2), "rz": False, "rm": negative, "rp": not negative}[mode]
+    up = {
+        "rn": rest * 2 > unit or (rest * 2 == unit and whole % 2),
+        "rz": False,
+        "rm": negative,
+        "rp": not negative,
+    }[mode]
     value = (whole + (1 if rest and up else 0)) * unit
     if value > Fraction(largest):
         to_infinity = mode == "rn" or (mode == "rp" and not negative) or (mode == "rm" and negative)

@@ -11,7 +11,12 @@ import pytest
 from ptx_kernels import apply, bfloat16, edge_floats, edge_integers, rounded, same
 
 INTEGERS = {f"{k}{b}": np.dtype(f"{'i' if k == 's' else 'u'}{b // 8}") for b in (8, 16, 32, 64) for k in "us"}
-FLOATS = {"f16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16), "f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+FLOATS = {
+    "f16": np.dtype(np.float16),
+    "bf16": np.dtype(ml_dtypes.bfloat16),
+    "f32": np.dtype(np.float32),
+    "f64": np.dtype(np.float64),
+}
 
 
 def range_of(name: str) -> tuple[int, int]:
@@ -35,11 +40,15 @@ def test_between_integers(source: str) -> None:
             assert limited == min(max(value, low), high)
 
 
-@pytest.mark.parametrize("mode,function", [("rni", round), ("rzi", math.trunc), ("rmi", math.floor), ("rpi", math.ceil)])
+@pytest.mark.parametrize(
+    "mode,function", [("rni", round), ("rzi", math.trunc), ("rmi", math.floor), ("rpi", math.ceil)]
+)
 @pytest.mark.parametrize("source", ["f16", "f32", "f64"])
 def test_floats_to_integers(source: str, mode: str, function) -> None:
     kind = FLOATS[source]
-    more = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 2.0**31, 2.0**32, 2.0**63, 2.0**64, -(2.0**63), 1e30, 127.5, -128.5])
+    more = np.array(
+        [0.5, 1.5, 2.5, -0.5, -1.5, 2.0**31, 2.0**32, 2.0**63, 2.0**64, -(2.0**63), 1e30, 127.5, -128.5]
+    )
     with np.errstate(over="ignore"):
         a = np.concatenate([edge_floats(kind), more.astype(kind)])
     for target in ("s32", "u32", "s64", "u64", "s16", "u8"):
@@ -77,8 +86,12 @@ def test_to_small_floats(target: str, mode: str) -> None:
         following = np.nextafter(a, np.float32(np.inf))
     a = np.concatenate([a, following, np.array([65519, 65520, 65536, 1e-8, 2.0**-25], np.float32)])
     kind = FLOATS[target]
-    plain, positive = apply(f"cvt.{mode}.{target}.f32 %x, %a;\n cvt.{mode}.relu.{target}.f32 %y, %a;", [a], [kind, kind])
-    for value, result, clamped in zip(a.tolist(), plain.astype(np.float64).tolist(), positive.astype(np.float64).tolist()):
+    plain, positive = apply(
+        f"cvt.{mode}.{target}.f32 %x, %a;\n cvt.{mode}.relu.{target}.f32 %y, %a;", [a], [kind, kind]
+    )
+    for value, result, clamped in zip(
+        a.tolist(), plain.astype(np.float64).tolist(), positive.astype(np.float64).tolist()
+    ):
         if math.isfinite(value):
             assert result == rounded(Fraction(value), target, mode), value
             assert clamped == max(result, 0)

@@ -19,7 +19,11 @@ def check(found: np.ndarray, kind: str, mode: str, function, *arrays: np.ndarray
         result, operands = values[0], values[1:]
         if all(math.isfinite(v) for v in operands):
             expected = rounded(function(*(Fraction(v) for v in operands)), kind, mode)
-            assert result == expected or (math.isnan(result) and math.isnan(expected)), (operands, result, expected)
+            assert result == expected or (math.isnan(result) and math.isnan(expected)), (
+                operands,
+                result,
+                expected,
+            )
         else:
             with np.errstate(all="ignore"):
                 expected = float(function(*(np.float64(v) for v in operands)))
@@ -63,7 +67,9 @@ def test_fma_where_float64_rounds_to_a_tie() -> None:
         check(found, "f32", "rn", lambda x, y, z: x * y + z, a, b, c)
     one = np.array([1 + 2**-12], np.float32)
     product = np.array([2.0**-12], np.float32)
-    (found,) = apply("fma.rn.f32 %x, %a, %b, %c;", [one, product, np.array([2.0**-60], np.float32)], [np.float32])
+    (found,) = apply(
+        "fma.rn.f32 %x, %a, %b, %c;", [one, product, np.array([2.0**-60], np.float32)], [np.float32]
+    )
     check(found, "f32", "rn", lambda x, y, z: x * y + z, one, product, np.array([2.0**-60], np.float32))
 
 
@@ -71,7 +77,9 @@ def test_fma_where_float64_rounds_to_a_tie() -> None:
 def test_directed_rounding(mode: str) -> None:
     a, b, c = samples("f32", 400)
     total, product, fused = apply(
-        f"add.{mode}.f32 %x, %a, %b;\n mul.{mode}.f32 %y, %a, %b;\n fma.{mode}.f32 %z, %a, %b, %c;", [a, b, c], [np.float32] * 3
+        f"add.{mode}.f32 %x, %a, %b;\n mul.{mode}.f32 %y, %a, %b;\n fma.{mode}.f32 %z, %a, %b, %c;",
+        [a, b, c],
+        [np.float32] * 3,
     )
     check(total, "f32", mode, lambda x, y: x + y, a, b)
     check(product, "f32", mode, lambda x, y: x * y, a, b)
@@ -94,7 +102,15 @@ def test_pairs_work_like_two_values(kind: str) -> None:
     a, b, c = samples(kind, 300)
     packed = [np.ascontiguousarray(v[: v.size // 2 * 2]).view(np.uint32) for v in (a, b, c)]
     singles = [v[: v.size // 2 * 2] for v in (a, b, c)]
-    for name, count in (("fma.rn", 3), ("add.rn", 2), ("mul.rn", 2), ("min", 2), ("max.NaN", 2), ("neg", 1), ("abs", 1)):
+    for name, count in (
+        ("fma.rn", 3),
+        ("add.rn", 2),
+        ("mul.rn", 2),
+        ("min", 2),
+        ("max.NaN", 2),
+        ("neg", 1),
+        ("abs", 1),
+    ):
         letters = "%a, %b, %c"[: 4 * count - 2]
         (two,) = apply(f"{name}.{kind}x2 %x, {letters};", packed[:count], [np.uint32])
         (one,) = apply(f"{name}.{kind} %x, {letters};", singles[:count], [a.dtype])
@@ -146,7 +162,9 @@ def test_comparisons(kind: str) -> None:
 
 def test_flush_and_saturation() -> None:
     a, b = pairs(edge_floats(np.float32))
-    flushed, clamped, plain = apply("mul.ftz.f32 %x, %a, %b;\n add.sat.f32 %y, %a, %b;\n mul.f32 %z, %a, %b;", [a, b], [np.float32] * 3)
+    flushed, clamped, plain = apply(
+        "mul.ftz.f32 %x, %a, %b;\n add.sat.f32 %y, %a, %b;\n mul.f32 %z, %a, %b;", [a, b], [np.float32] * 3
+    )
 
     def zeroed(v: np.ndarray) -> np.ndarray:
         return np.where(np.abs(v) < 2.0**-126, np.copysign(np.float32(0), v), v)
@@ -167,7 +185,9 @@ def test_approximate_functions() -> None:
     for name, function in functions.items():
         (found,) = apply(f"{name} %x, %a;", [a], [np.float32])
         assert (found == function(a.astype(np.float64)).astype(np.float32)).all(), name
-    approximate, full = apply("div.approx.f32 %x, %a, %a;\n div.full.f32 %y, 0f3F800000, %a;", [a], [np.float32] * 2)
+    approximate, full = apply(
+        "div.approx.f32 %x, %a, %a;\n div.full.f32 %y, 0f3F800000, %a;", [a], [np.float32] * 2
+    )
     assert (approximate == 1).all() and (full == np.float32(1) / a).all()
     half = a.astype(np.float16)
     power, curve = apply("ex2.approx.f16 %x, %a;\n tanh.approx.f16 %y, %a;", [half], [np.float16] * 2)
@@ -178,9 +198,16 @@ def test_approximate_functions() -> None:
 
 def test_signs_and_classes() -> None:
     a, b = pairs(edge_floats(np.float32))
-    copied, negative, size = apply("copysign.f32 %x, %a, %b;\n neg.f32 %y, %a;\n abs.f32 %z, %a;", [a, b], [np.float32] * 3)
+    copied, negative, size = apply(
+        "copysign.f32 %x, %a, %b;\n neg.f32 %y, %a;\n abs.f32 %z, %a;", [a, b], [np.float32] * 3
+    )
     assert same(copied, np.copysign(b, a)) and same(negative, -a) and same(size, np.abs(a))
-    classes = {"finite": np.isfinite, "infinite": np.isinf, "notanumber": np.isnan, "number": lambda v: ~np.isnan(v)}
+    classes = {
+        "finite": np.isfinite,
+        "infinite": np.isinf,
+        "notanumber": np.isnan,
+        "number": lambda v: ~np.isnan(v),
+    }
     for name, function in classes.items():
         (found,) = apply(f"testp.{name}.f32 %p2, %a;\n selp.u32 %x, 1, 0, %p2;", [a], [np.uint32])
         assert (found == function(a)).all(), name

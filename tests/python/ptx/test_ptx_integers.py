@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from ptx_kernels import apply, edge_integers, pairs
 
-TYPES = [("u16", 16, False), ("s16", 16, True), ("u32", 32, False), ("s32", 32, True), ("u64", 64, False), ("s64", 64, True)]
+TYPES = [
+    ("u16", 16, False),
+    ("s16", 16, True),
+    ("u32", 32, False),
+    ("s32", 32, True),
+    ("u64", 64, False),
+    ("s64", 64, True),
+]
 
 
 def wrap(value: int, bits: int, signed: bool) -> int:
@@ -60,8 +67,12 @@ def test_shifts_clamp(name: str, bits: int, signed: bool) -> None:
     a = np.repeat(edge_integers(bits, signed)[::5], 9)
     n = np.resize(np.array([0, 1, 7, bits - 1, bits, bits + 1, 2 * bits, 255, 2**32 - 1], np.uint32), a.size)
     left, right = apply(f"shl.b{bits} %x, %a, %b;\n shr.{name} %y, %a, %b;", [a, n], [a.dtype] * 2)
-    assert left.tolist() == [wrap(x << min(k, 2 * bits), bits, signed) for x, k in zip(a.tolist(), n.tolist())]
-    assert right.tolist() == [wrap(x >> min(k, 2 * bits), bits, signed) for x, k in zip(a.tolist(), n.tolist())]
+    assert left.tolist() == [
+        wrap(x << min(k, 2 * bits), bits, signed) for x, k in zip(a.tolist(), n.tolist())
+    ]
+    assert right.tolist() == [
+        wrap(x >> min(k, 2 * bits), bits, signed) for x, k in zip(a.tolist(), n.tolist())
+    ]
 
 
 @pytest.mark.parametrize("name,bits,signed", TYPES[2:])
@@ -100,7 +111,9 @@ def test_counting() -> None:
 
 def test_logic_and_selection() -> None:
     a, b = pairs(edge_integers(32, False), count=400)
-    both, either, odd = apply("and.b32 %x, %a, %b;\n or.b32 %y, %a, %b;\n xor.b32 %z, %a, %b;", [a, b], [np.uint32] * 3)
+    both, either, odd = apply(
+        "and.b32 %x, %a, %b;\n or.b32 %y, %a, %b;\n xor.b32 %z, %a, %b;", [a, b], [np.uint32] * 3
+    )
     assert (both == a & b).all() and (either == a | b).all() and (odd == a ^ b).all()
     body = "not.b32 %x, %a;\n cnot.b32 %y, %a;\n setp.gt.s32 %p2, %a, %b;\n selp.b32 %z, %a, %b, %p2;"
     inverse, zero, largest = apply(body, [a, b], [np.uint32] * 3)
@@ -130,7 +143,13 @@ def test_prmt() -> None:
             byte = source[pick & 7]
             result.append((255 if byte >> 7 else 0) if pick & 8 else byte)
         assert value == int.from_bytes(bytes(result), "little")
-    modes = {"f4e": [3, 2, 1, 0], "b4e": [5, 6, 7, 0], "rc8": [1, 1, 1, 1], "ecl": [3, 2, 1, 1], "ecr": [1, 1, 1, 0]}
+    modes = {
+        "f4e": [3, 2, 1, 0],
+        "b4e": [5, 6, 7, 0],
+        "rc8": [1, 1, 1, 1],
+        "ecl": [3, 2, 1, 1],
+        "ecr": [1, 1, 1, 0],
+    }
     data = np.array([0x33221100], np.uint32), np.array([0x77665544], np.uint32)
     one = {"f4e": 0, "b4e": 0, "rc8": 1, "ecl": 1, "ecr": 1}
     for mode, picks in modes.items():
@@ -143,7 +162,9 @@ def test_funnel_shift() -> None:
     a, b = rng.integers(0, 2**32, (2, 200), dtype=np.uint32)
     n = np.resize(np.array([0, 1, 13, 31, 32, 33, 64, 2**31], np.uint32), 200)
     for mode in ("wrap", "clamp"):
-        left, right = apply(f"shf.l.{mode}.b32 %x, %a, %b, %c;\n shf.r.{mode}.b32 %y, %a, %b, %c;", [a, b, n], [np.uint32] * 2)
+        left, right = apply(
+            f"shf.l.{mode}.b32 %x, %a, %b, %c;\n shf.r.{mode}.b32 %y, %a, %b, %c;", [a, b, n], [np.uint32] * 2
+        )
         for x, y, k, l, r in zip(a.tolist(), b.tolist(), n.tolist(), left.tolist(), right.tolist()):
             k = min(k, 32) if mode == "clamp" else k & 31
             whole = y << 32 | x
@@ -154,7 +175,9 @@ def test_dot_products_of_bytes() -> None:
     rng = np.random.default_rng(0)
     a, b, c = rng.integers(0, 2**32, (3, 100), dtype=np.uint32)
     signed, mixed, unsigned = apply(
-        "dp4a.s32.s32 %x, %a, %b, %c;\n dp4a.u32.s32 %y, %a, %b, %c;\n dp4a.u32.u32 %z, %a, %b, %c;", [a, b, c], [np.uint32] * 3
+        "dp4a.s32.s32 %x, %a, %b, %c;\n dp4a.u32.s32 %y, %a, %b, %c;\n dp4a.u32.u32 %z, %a, %b, %c;",
+        [a, b, c],
+        [np.uint32] * 3,
     )
     bytes_ = [v[:, None].view(np.uint8).astype(np.int64) for v in (a, b)]
     with_sign = [v[:, None].view(np.int8).astype(np.int64) for v in (a, b)]

@@ -18,7 +18,17 @@ START = """
 PARAMS = ".param .u64 in, .param .u64 out"
 
 
-def run(body: str, data: np.ndarray, threads: int = 32, *, out: int = 32, declarations: str = "", writable=False, align=256, **options):
+def run(
+    body: str,
+    data: np.ndarray,
+    threads: int = 32,
+    *,
+    out: int = 32,
+    declarations: str = "",
+    writable=False,
+    align=256,
+    **options,
+):
     """Run `in`, `out` kernels over uint32 arrays and return the output."""
     memory = ptx.Memory()
     source = memory.put(data, writable=writable, align=align, name="in")
@@ -34,11 +44,13 @@ COPY = "ld.global.u32 %r2, [%d4];\n st.global.u32 [%d5], %r2;\n ret;"
 
 def test_copy_and_bounds() -> None:
     assert (run(COPY, DATA) == DATA).all()
-    with pytest.raises(ptx.OutOfBounds, match=r"4 bytes past the end of in.*\n.*ld.global.*\n.*thread \(31, 0, 0\)"):
+    with pytest.raises(
+        ptx.OutOfBounds, match=r"4 bytes past the end of in.*\n.*ld.global.*\n.*thread \(31, 0, 0\)"
+    ):
         run(COPY, DATA[:31])
     with pytest.raises(ptx.OutOfBounds, match=r"past the end of out.*\n.*st.global.*\n.*thread \(30, 0, 0\)"):
         run(COPY, DATA, out=30)
-    with pytest.raises(ptx.OutOfBounds, match="bytes before in"):
+    with pytest.raises(ptx.OutOfBounds, match=r"bytes before in"):
         run("ld.global.u32 %r2, [%d1+-4];\n ret;", DATA)
     with pytest.raises(ptx.OutOfBounds):
         run("cvt.u32.u64 %r5, %d4;\n cvt.u64.u32 %d4, %r5;\n" + COPY, DATA)  # a pointer cut to 32 bits
@@ -46,7 +58,7 @@ def test_copy_and_bounds() -> None:
 
 def test_read_only() -> None:
     store = "st.global.u32 [%d4], %r1;\n ret;"
-    with pytest.raises(ptx.ReadOnly, match="store to in"):
+    with pytest.raises(ptx.ReadOnly, match=r"store to in"):
         run(store, DATA)
     run(store, DATA, writable=True)
 
@@ -54,9 +66,9 @@ def test_read_only() -> None:
 def test_alignment() -> None:
     vector = "ld.global.v4.u32 {%r2, %r3, %r4, %r5}, [%d1];\n st.global.u32 [%d5], %r5;\n ret;"
     assert (run(vector, DATA) == DATA[3]).all()
-    with pytest.raises(ptx.Misaligned, match="is not a multiple of 16"):
+    with pytest.raises(ptx.Misaligned, match=r"is not a multiple of 16"):
         run(vector, DATA, align=8)
-    with pytest.raises(ptx.Misaligned, match="is not a multiple of 4"):
+    with pytest.raises(ptx.Misaligned, match=r"is not a multiple of 4"):
         run("ld.global.u32 %r2, [%d4+2];\n ret;", DATA)
 
 
@@ -101,7 +113,7 @@ def test_shared_memory_has_exact_bounds() -> None:
     declare = ".shared .align 4 .b8 first[128]; .shared .align 4 .b8 second[128];"
     for seed in (None, 0, 1):
         assert (run(body, DATA, declarations=declare, adversarial=seed) == 31 - np.arange(32)).all()
-    with pytest.raises(ptx.OutOfBounds, match="shared memory.*past the end of first"):
+    with pytest.raises(ptx.OutOfBounds, match=r"shared memory.*past the end of first"):
         run(body.replace("bar.sync", "mov.u32 %r6, second; bar.sync"), DATA, 33, declarations=declare)
 
 
@@ -113,7 +125,7 @@ def test_dynamic_shared_memory() -> None:
     memory = ptx.Memory()
     module = ptx.load(text)
     module.launch("k", 1, 32, [0, 0], memory=memory, shared_bytes=132)
-    with pytest.raises(ptx.OutOfBounds, match="past the end of dynamic shared memory"):
+    with pytest.raises(ptx.OutOfBounds, match=r"past the end of dynamic shared memory"):
         module.launch("k", 1, 32, [0, 0], memory=memory, shared_bytes=128)
     with pytest.raises(ptx.OutOfBounds):
         module.launch("k", 1, 32, [0, 0], memory=memory)
@@ -121,7 +133,7 @@ def test_dynamic_shared_memory() -> None:
 
 def test_uninitialised_shared_memory() -> None:
     body = "mov.u32 %r2, s;\n ld.shared.u32 %r3, [%r2];\n st.global.u32 [%d5], %r3;\n ret;"
-    with pytest.raises(ptx.Uninitialised, match="shared memory that nothing has written"):
+    with pytest.raises(ptx.Uninitialised, match=r"shared memory that nothing has written"):
         run(body, DATA, declarations=".shared .align 4 .b8 s[128];")
     run(body, DATA, declarations=".shared .align 4 .b8 s[128];", strict=False)
 
@@ -139,7 +151,7 @@ def test_local_memory_is_private() -> None:
   ret;"""
     declare = ".local .align 16 .b8 depot[16];"
     assert (run(body, DATA, declarations=declare) == 2 * np.arange(32)).all()
-    with pytest.raises(ptx.OutOfBounds, match="local memory"):
+    with pytest.raises(ptx.OutOfBounds, match=r"local memory"):
         run(body.replace("[%d7+12]", "[%d7+16]"), DATA, declarations=declare)
 
 
@@ -178,7 +190,9 @@ def test_atomics(seed: int | None) -> None:
     start = np.zeros(8 + 96, np.uint32)
     start[7] = 50
     out = memory.put(start)
-    ptx.load(kernel(START + body, params=PARAMS)).launch("k", 1, 96, [out, out], memory=memory, adversarial=seed)
+    ptx.load(kernel(START + body, params=PARAMS)).launch(
+        "k", 1, 96, [out, out], memory=memory, adversarial=seed
+    )
     found = memory.get(out)
     assert found[0] == 96 and found[1] == 95 and found[2:3].view(np.float32)[0] == 96
     assert 0 < found[3] < 96 and found[4] < 96 and found[5] == 127 and found[6] == 96 % 10 and found[7] == 0
@@ -208,10 +222,12 @@ def test_host_side() -> None:
     memory = ptx.Memory()
     big = np.arange(100_000, dtype=np.float64).reshape(100, 1000)
     pointer = memory.put(big)
-    assert pointer % 256 == 0 and (memory.get(pointer) == big).all() and memory.get(pointer).shape == (100, 1000)
+    assert (
+        pointer % 256 == 0 and (memory.get(pointer) == big).all() and memory.get(pointer).shape == (100, 1000)
+    )
     assert memory.put(np.zeros(3), align=16) % 32 == 16
     assert memory.get(memory.empty((0, 4), np.int8)).shape == (0, 4)
-    with pytest.raises(ptx.PtxError, match="no pointer that this memory gave out"):
+    with pytest.raises(ptx.PtxError, match=r"no pointer that this memory gave out"):
         memory.get(pointer + 8)
     (found,) = apply("mov.u32 %x, 1;", [np.zeros(1, np.uint32)], [np.uint32])
     assert found.tolist() == [1]

@@ -74,7 +74,7 @@ def test_directives_comments_and_numbers() -> None:
 """
     )
     assert (run(text) == 16 + 3 + 8 - 1 + 4).all()
-    with pytest.raises(ptx.PtxError, match="at most .* threads"):
+    with pytest.raises(ptx.PtxError, match=r"at most .* threads"):
         run(text, threads=256)
 
 
@@ -103,7 +103,11 @@ def test_variables_with_initialisers() -> None:
 @pytest.mark.parametrize(
     "text,error,match",
     [
-        (kernel("  frobnicate.b32 %r1, %r2;"), ptx.UnsupportedPtx, "line 12: unsupported instruction frobnicate.b32"),
+        (
+            kernel("  frobnicate.b32 %r1, %r2;"),
+            ptx.UnsupportedPtx,
+            "line 12: unsupported instruction frobnicate.b32",
+        ),
         (kernel("  add.s32 %r1, %r2;\n"), ptx.UnsupportedPtx, "line 12"),
         (kernel("  add.s32 %r1, %r2, %q9;"), ptx.PtxSyntaxError, "line 12: unknown register %q9"),
         (kernel("  bra NOWHERE;"), ptx.PtxSyntaxError, "line 12: unknown name 'NOWHERE'"),
@@ -138,11 +142,11 @@ def test_arguments() -> None:
     out = memory.empty(3, np.uint32)
     module.launch("k", 1, 1, [out, 1.5, 7, np.array([1, 9], np.uint32)], memory=memory)
     assert memory.get(out).tolist() == [0x3FC00000, 7, 9]
-    with pytest.raises(ptx.PtxError, match="takes 4 arguments, not 1"):
+    with pytest.raises(ptx.PtxError, match=r"takes 4 arguments, not 1"):
         module.launch("k", 1, 1, [out], memory=memory)
-    with pytest.raises(ptx.PtxError, match="argument 3 has 4 bytes, pair has 8"):
+    with pytest.raises(ptx.PtxError, match=r"argument 3 has 4 bytes, pair has 8"):
         module.launch("k", 1, 1, [out, 1.5, 7, b"1234"], memory=memory)
-    with pytest.raises(ptx.PtxError, match="no kernel 'f' in this module; it has k"):
+    with pytest.raises(ptx.PtxError, match=r"no kernel 'f' in this module; it has k"):
         module.launch("f", 1, 1, [], memory=memory)
 
 
@@ -177,13 +181,18 @@ def test_special_registers() -> None:
     memory = ptx.Memory()
     out = memory.empty(60 * 12, np.uint32)
     for seed in (None, 1):
-        ptx.load(kernel(body, params=".param .u64 out")).launch("k", (2, 3, 2), (5, 4, 3), [out], memory=memory, adversarial=seed)
+        ptx.load(kernel(body, params=".param .u64 out")).launch(
+            "k", (2, 3, 2), (5, 4, 3), [out], memory=memory, adversarial=seed
+        )
         assert (memory.get(out) == np.arange(720)).all()
 
 
 def test_reads_that_follow_no_write() -> None:
     a = np.arange(4, dtype=np.uint32)
-    with pytest.raises(ptx.Uninitialised, match=r"line \d+: reads %r9, which nothing has written\n.*add.*\n.*thread \(0, 0, 0\)"):
+    with pytest.raises(
+        ptx.Uninitialised,
+        match=r"line \d+: reads %r9, which nothing has written\n.*add.*\n.*thread \(0, 0, 0\)",
+    ):
         apply("add.u32 %x, %a, %r9;", [a], [np.uint32])
     guarded = "setp.lt.u32 %p2, %a, 2;\n @%p2 mov.u32 %r9, 7;\n add.u32 %x, %a, %r9;"
     with pytest.raises(ptx.Uninitialised, match=r"thread \(2, 0, 0\)"):

@@ -75,7 +75,13 @@ class Asynchronous:
         where = index[:, None] + np.arange(size)
         flying = (m.shared_state.bytes[where] == FLYING).any(1)
         if flying.any():
-            m.fail(InFlight, ins, lanes, int(np.argmax(flying)), "overwrites shared memory that a copy in flight writes")
+            m.fail(
+                InFlight,
+                ins,
+                lanes,
+                int(np.argmax(flying)),
+                "overwrites shared memory that a copy in flight writes",
+            )
         if m.races is not None:
             m.races.access(ins, lanes, index, size, True)
         m.shared_state.bytes[where] = FLYING
@@ -88,7 +94,9 @@ class Asynchronous:
         m.shared_state.bytes[where] = WRITTEN
 
     # ---- cp.async ------------------------------------------------------------------------------------------------
-    def issue(self, ins: ast.Instruction, lanes: np.ndarray, target: Array, source: Array, size: int, filled: Array) -> None:
+    def issue(
+        self, ins: ast.Instruction, lanes: np.ndarray, target: Array, source: Array, size: int, filled: Array
+    ) -> None:
         """Start copies from global to shared memory (byte offsets in their segments)."""
         self.claim(ins, lanes, target, size)
         self.batches.append(Batch(ins, lanes, self.committed[lanes], target, source, size, filled))

@@ -11,7 +11,7 @@ from ptx import syntax as ast
 from ptx.decode import Decoder, instruction
 from ptx.machine import Machine, Selection
 from ptx.program import Op
-from ptx.types import TYPES, Array, Scalar
+from ptx.types import TYPES, Array, Scalar, spread
 
 _INTEGER: dict[str, Callable[[Array, Array], Array]] = {
     "add": lambda a, b: a + b,
@@ -35,7 +35,9 @@ def combination(ins: ast.Instruction, d: Decoder, scalar: Scalar) -> Callable[..
         raise d.unsupported(ins.opcode)
     if scalar.kind != "f":
         function = _INTEGER[name]
-        return lambda old, b: function(old.view(scalar.dtype), b.view(scalar.dtype)).astype(scalar.dtype).view(scalar.storage)
+        return lambda old, b: (
+            function(old.view(scalar.dtype), b.view(scalar.dtype)).astype(scalar.dtype).view(scalar.storage)
+        )
     if name == "exch":
         return _INTEGER["exch"]
     if scalar.name in ("f32", "f64"):
@@ -43,7 +45,11 @@ def combination(ins: ast.Instruction, d: Decoder, scalar: Scalar) -> Callable[..
             raise d.unsupported(ins.opcode)
         return lambda old, b: (old.view(scalar.dtype) + b.view(scalar.dtype)).view(scalar.storage)
     base = scalar.name.removesuffix("x2")
-    exact = {"add": floats.sum_odd, "min": floats.extremum(False, False), "max": floats.extremum(True, False)}[name]
+    exact = {
+        "add": floats.sum_odd,
+        "min": floats.extremum(False, False),
+        "max": floats.extremum(True, False),
+    }[name]
     function = floats.small(exact, base, "rn", ins)
     return floats.paired(function) if scalar.name.endswith("x2") else function
 
@@ -66,7 +72,7 @@ def atomic(ins: ast.Instruction, d: Decoder) -> Op:
 
     def run(m: Machine, s: Selection) -> None:
         where = address(m, s)
-        values = [np.broadcast_to(np.asarray(read(m, s)), where.shape).view(storage) for read in reads]
+        values = [spread(read(m, s), where.size).view(storage) for read in reads]
         old = np.empty(where.shape, storage)
         for name, positions, part in m.split(where, space):
             chosen = np.arange(where.size) if positions is None else positions

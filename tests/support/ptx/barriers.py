@@ -12,7 +12,7 @@ from ptx.decode import Decoder, Source, instruction
 from ptx.errors import BadOperand, Divergence
 from ptx.machine import EXITED, RUNNING, Machine, Selection
 from ptx.program import Op
-from ptx.types import TYPES, Array
+from ptx.types import TYPES, Array, spread
 
 FULL = np.uint32(0xFFFFFFFF)
 
@@ -27,7 +27,7 @@ def assemble(m: Machine, pc: int, s: Selection, masks: Array | None) -> Selectio
 
     Lanes that have to wait are parked; they come back with the lane that completes their set.
     """
-    if isinstance(s, slice) and s.start % 32 == 0 and s.stop % 32 == 0 or m.whole(s):
+    if (isinstance(s, slice) and s.start % 32 == 0 and s.stop % 32 == 0) or m.whole(s):
         return s
     lanes = m.lanes[s]
     m.parked[lanes] = pc
@@ -55,11 +55,17 @@ def collective(d: Decoder, body: Callable[[Machine, Selection], None], masks: So
     def run(m: Machine, s: Selection) -> int | None:
         mask = None
         if masks is not None:
-            mask = np.broadcast_to(np.asarray(masks(m, s)), m.lanes[s].shape)
+            mask = spread(masks(m, s), m.lanes[s].size)
             inside = (mask >> m.special["%laneid"][s]) & np.uint32(1)
             if not inside.all():
                 position = int(np.argmin(inside))
-                m.fail(Divergence, ins, s, position, f"the mask {int(mask[position]):#010x} leaves out the thread itself")
+                m.fail(
+                    Divergence,
+                    ins,
+                    s,
+                    position,
+                    f"the mask {int(mask[position]):#010x} leaves out the thread itself",
+                )
         group = assemble(m, pc, s, mask)
         if group is None:
             return -1
@@ -89,7 +95,7 @@ class Barrier:
     waiting: list[np.ndarray] = field(default_factory=list)
     joined: list[np.ndarray] = field(default_factory=list)
     values: list[Array] = field(default_factory=list)
-    results: list[Callable[[Machine, np.ndarray, Array], None]] = field(default_factory=list)
+    results: list[Callable[[Machine, np.ndarray, Array], None] | None] = field(default_factory=list)
 
 
 class Barriers:
@@ -110,13 +116,25 @@ class Barriers:
             m.fail(BadOperand, ins, lanes, 0, f"a barrier takes a multiple of 32 threads, not {count}")
         barrier = self.state.setdefault((block, number), Barrier(count))
         if barrier.expected != count:
-            m.fail(BadOperand, ins, lanes, 0, f"barrier {number} is used for {barrier.expected} threads and for {count}")
+            m.fail(
+                BadOperand,
+                ins,
+                lanes,
+                0,
+                f"barrier {number} is used for {barrier.expected} threads and for {count}",
+            )
         barrier.arrived += lanes.size if count is None else 32 * np.unique(m.warp_of[lanes]).size
         barrier.joined.append(lanes)
         if value is not None:
             barrier.values.append(value)
         if count is not None and barrier.arrived > count:
-            m.fail(BadOperand, ins, lanes, 0, f"{barrier.arrived} threads arrive at barrier {number}, which is for {count}")
+            m.fail(
+                BadOperand,
+                ins,
+                lanes,
+                0,
+                f"{barrier.arrived} threads arrive at barrier {number}, which is for {count}",
+            )
         if wait:
             barrier.waiting.append(lanes)
             barrier.results.append(result)
@@ -134,7 +152,9 @@ class Barriers:
             return
         del self.state[block, number]
         if m.races is not None:
-            m.races.join(np.concatenate(barrier.joined), np.concatenate(barrier.waiting or [np.zeros(0, np.int64)]))
+            m.races.join(
+                np.concatenate(barrier.joined), np.concatenate(barrier.waiting or [np.zeros(0, np.int64)])
+            )
         values = np.concatenate(barrier.values) if barrier.values else np.zeros(0, bool)
         for lanes, result in zip(barrier.waiting, barrier.results):
             if result is not None:
@@ -176,17 +196,24 @@ def barrier(ins: ast.Instruction, d: Decoder) -> Op:
         if group is None:
             return -1
         lanes = m.lanes[group]
-        numbers = np.broadcast_to(np.asarray(number(m, group)), lanes.shape)
+        numbers = spread(number(m, group), lanes.size)
         blocks = np.unique(m.block_of[lanes])
         same = int(numbers[0])
-        if count is None and result is None and wait and m.whole(group) and (numbers == same).all() and same < 16:
+        if (
+            count is None
+            and result is None
+            and wait
+            and m.whole(group)
+            and (numbers == same).all()
+            and same < 16
+        ):
             if m.barriers.idle(blocks, same):
                 if m.races is not None:
                     for block in blocks:
                         inside = lanes[m.block_of[lanes] == block]
                         m.races.join(inside, inside)
                 return go_on(m, group, s, pc)
-        counts = None if count is None else np.broadcast_to(np.asarray(count(m, group)), lanes.shape)
+        counts = None if count is None else spread(count(m, group), lanes.size)
         m.pc[lanes] = pc + 1
         if wait:
             m.wait(lanes, pc)
@@ -211,12 +238,18 @@ def go_on(m: Machine, group: Selection, s: Selection, pc: int) -> int | None:
     return -1
 
 
-def reduce_predicates(ins: ast.Instruction, d: Decoder, kind: str) -> Callable[[Machine, np.ndarray, Array], None]:
+def reduce_predicates(
+    ins: ast.Instruction, d: Decoder, kind: str
+) -> Callable[[Machine, np.ndarray, Array], None]:
     """Return what writes the reduction of all threads' predicates."""
     write = d.destination(ins.operands[0], TYPES["u32" if kind == "popc" else "pred"])
 
     def result(m: Machine, lanes: np.ndarray, values: Array) -> None:
-        value = {"popc": np.uint32(values.sum()), "and": np.bool_(values.all()), "or": np.bool_(values.any())}[kind]
+        value = {
+            "popc": np.uint32(values.sum()),
+            "and": np.bool_(values.all()),
+            "or": np.bool_(values.any()),
+        }[kind]
         write(m, lanes, value)  # type: ignore[arg-type]
 
     return result
@@ -239,7 +272,13 @@ def cluster_barrier(ins: ast.Instruction, d: Decoder) -> Op:
             arrived, waiting = m.barriers.clusters.setdefault(int(cluster), [set(), []])
             if arrives:
                 if arrived & set(mine.tolist()):
-                    m.fail(BadOperand, ins, mine, 0, "arrives twice at the barrier of the cluster without waiting")
+                    m.fail(
+                        BadOperand,
+                        ins,
+                        mine,
+                        0,
+                        "arrives twice at the barrier of the cluster without waiting",
+                    )
                 arrived |= set(mine.tolist())
             else:
                 waiting.append(mine)

@@ -42,6 +42,11 @@ def shift(ins: ast.Instruction, d: Decoder) -> Op:
             return (a >> amount).astype(dtype)
         return np.where(n > most, dtype.type(0), a >> amount).astype(dtype)
 
+    amount = ins.operands[2]
+    if isinstance(amount, ast.Immediate) and 0 <= amount.value < bits:
+        constant = dtype.type(int(amount.value))
+        simple = np.left_shift if ins.name == "shl" else np.right_shift
+        return d.map(lambda a: simple(a, constant), scalar, (ins.operands[1], scalar))
     return d.map(function, scalar, (ins.operands[1], scalar), (ins.operands[2], U32))
 
 
@@ -74,7 +79,9 @@ def extract(ins: ast.Instruction, d: Decoder) -> Op:
         raw = np.asarray(a).view(scalar.storage)
         signed = scalar.kind == "s"
         top = np.minimum(position + length - 1, bits - 1)
-        sign = (raw >> top.astype(scalar.storage)) & scalar.storage.type(1) if signed else np.zeros_like(result)
+        sign = (
+            (raw >> top.astype(scalar.storage)) & scalar.storage.type(1) if signed else np.zeros_like(result)
+        )
         sign = np.where(length == 0, 0, sign)
         for i in range(bits):
             at = position + i
@@ -95,13 +102,22 @@ def insert(ins: ast.Instruction, d: Decoder) -> Op:
     def function(a: Array, b: Array, position: Array, length: Array) -> Array:
         position = np.asarray(position & np.uint32(0xFF)).astype(np.int64)
         length = np.minimum(np.asarray(length & np.uint32(0xFF)).astype(np.int64), bits)
-        low = np.where(length >= bits, ~scalar.storage.type(0), (one << np.minimum(length, bits - 1).astype(scalar.storage)) - one)
+        low = np.where(
+            length >= bits,
+            ~scalar.storage.type(0),
+            (one << np.minimum(length, bits - 1).astype(scalar.storage)) - one,
+        )
         at = np.minimum(position, bits - 1).astype(scalar.storage)
         mask = np.where(position >= bits, scalar.storage.type(0), low << at).astype(scalar.storage)
         return (b & ~mask) | ((a << at) & mask)
 
     return d.map(
-        function, scalar, (ins.operands[1], scalar), (ins.operands[2], scalar), (ins.operands[3], U32), (ins.operands[4], U32)
+        function,
+        scalar,
+        (ins.operands[1], scalar),
+        (ins.operands[2], scalar),
+        (ins.operands[3], U32),
+        (ins.operands[4], U32),
     )
 
 
@@ -191,7 +207,9 @@ def counting(ins: ast.Instruction, d: Decoder) -> Op:
         value = np.where(a < 0, ~a, a).astype(a.dtype).view(scalar.storage) if scalar.kind == "s" else a
         zeros = leading_zeros(value)
         position = np.uint32(scalar.bits - 1) - zeros
-        return np.where(value == 0, np.uint32(0xFFFFFFFF), zeros if ins.has("shiftamt") else position).astype(np.uint32)
+        return np.where(value == 0, np.uint32(0xFFFFFFFF), zeros if ins.has("shiftamt") else position).astype(
+            np.uint32
+        )
 
     functions = {"clz": leading_zeros, "popc": lambda a: np.bitwise_count(a).astype(np.uint32), "bfind": find}
     if ins.name == "brev":

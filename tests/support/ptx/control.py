@@ -12,7 +12,7 @@ from ptx.decode import Decoder, instruction
 from ptx.errors import BadOperand, Trapped
 from ptx.machine import Machine, Selection
 from ptx.program import Op
-from ptx.types import TYPES
+from ptx.types import TYPES, spread
 
 
 @instruction("bra", control=True)
@@ -27,13 +27,21 @@ def branch_table(ins: ast.Instruction, d: Decoder) -> Op:
     """`brx.idx index, table;`"""
     name = ins.operands[1]
     assert isinstance(name, ast.Name)
-    table = np.array([d.program.targets[id(o)] for o in d.program.function_at[d.pc].tables[name.text]], np.int64)
+    table = np.array(
+        [d.program.targets[id(o)] for o in d.program.function_at[d.pc].tables[name.text]], np.int64
+    )
     read = d.source(ins.operands[0], TYPES["u32"])
 
     def run(m: Machine, s: Selection) -> int:
-        index = np.broadcast_to(np.asarray(read(m, s)), m.lanes[s].shape)
+        index = spread(read(m, s), m.lanes[s].size)
         if (index >= table.size).any():
-            m.fail(BadOperand, ins, s, int(np.argmax(index >= table.size)), f"index {index.max()} into {table.size} targets")
+            m.fail(
+                BadOperand,
+                ins,
+                s,
+                int(np.argmax(index >= table.size)),
+                f"index {index.max()} into {table.size} targets",
+            )
         m.pc[s] = table[index]
         return -1
 
@@ -59,7 +67,9 @@ def call(ins: ast.Instruction, d: Decoder) -> Op:
     if function is None or len(given) != len(function.params) or len(wanted) != len(function.results):
         raise d.unsupported(f"call of {name} with {len(given)} arguments and {len(wanted)} results")
 
-    def moves(actual: list[ast.Operand], formal: list[ast.Variable], into: bool) -> list[tuple[int, int, int]]:
+    def moves(
+        actual: list[ast.Operand], formal: list[ast.Variable], into: bool
+    ) -> list[tuple[int, int, int]]:
         found = []
         for operand, variable in zip(actual, formal):
             if not isinstance(operand, ast.Symbol):
@@ -76,12 +86,8 @@ def call(ins: ast.Instruction, d: Decoder) -> Op:
         m.returns[known][s] = after
         return entry
 
-    RESULTS[(id(program), after)] = results
+    program.call_results[after] = results
     return run
-
-
-# What a return to an instruction copies back to the caller: (to, from, bytes) in each thread's memory.
-RESULTS: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
 
 
 def copy(m: Machine, s: Selection, moves: list[tuple[int, int, int]]) -> None:
@@ -107,7 +113,7 @@ def leave(ins: ast.Instruction, d: Decoder) -> Op:
         back = m.returns[name][s]
         for pc in np.unique(back):
             chosen = m.narrow(s, back == pc)
-            copy(m, chosen, RESULTS[(id(program), int(pc))])
+            copy(m, chosen, program.call_results[int(pc)])
         m.pc[s] = back
         return -1
 

@@ -119,7 +119,11 @@ def integer_to_integer(target: Scalar, source: Scalar, clamp: bool):
     """Return the conversion between integer types: cut or extended, or clamped to the target's range."""
     if not clamp:
         return lambda a: a.astype(target.dtype)
-    low, high = (0, 2**target.bits - 1) if target.kind != "s" else (-(2 ** (target.bits - 1)), 2 ** (target.bits - 1) - 1)
+    low, high = (
+        (0, 2**target.bits - 1)
+        if target.kind != "s"
+        else (-(2 ** (target.bits - 1)), 2 ** (target.bits - 1) - 1)
+    )
     bounds = np.iinfo(source.dtype)
     low, high = max(low, bounds.min), min(high, bounds.max)
     return lambda a: np.clip(a, source.dtype.type(low), source.dtype.type(high)).astype(target.dtype)
@@ -153,7 +157,10 @@ def packed(ins: ast.Instruction, d: Decoder, target: Scalar, source: Scalar) -> 
 
     def parts(a: Array) -> tuple[Array, Array]:
         if name in _FP8:
-            low, high = (np.asarray(a) & np.uint16(0xFF)).astype(np.uint8), (np.asarray(a) >> np.uint16(8)).astype(np.uint8)
+            low, high = (
+                (np.asarray(a) & np.uint16(0xFF)).astype(np.uint8),
+                (np.asarray(a) >> np.uint16(8)).astype(np.uint8),
+            )
             return low.view(_FP8[name]).astype(np.float64), high.view(_FP8[name]).astype(np.float64)
         low, high = halves(a)
         return unpack(low, name), unpack(high, name)

@@ -10,7 +10,7 @@ from ptx.errors import BadOperand, Misaligned
 from ptx.machine import Machine, Selection
 from ptx.memory import WINDOW_SHIFT
 from ptx.program import Op
-from ptx.types import TYPES
+from ptx.types import TYPES, spread
 
 
 @instruction("cp")
@@ -53,9 +53,17 @@ def copy_words(ins: ast.Instruction, d: Decoder) -> Op:
 
     def run(m: Machine, s: Selection) -> None:
         lanes = m.lanes[s]
-        filled = np.full(lanes.size, bytes_) if given is None else np.broadcast_to(given(m, s), lanes.shape).astype(np.int64)
+        filled = (
+            np.full(lanes.size, bytes_) if given is None else spread(given(m, s), lanes.size).astype(np.int64)
+        )
         if (filled > bytes_).any():
-            m.fail(BadOperand, ins, s, int(np.argmax(filled)), f"source size {filled.max()} of a copy of {bytes_} bytes")
+            m.fail(
+                BadOperand,
+                ins,
+                s,
+                int(np.argmax(filled)),
+                f"source size {filled.max()} of a copy of {bytes_} bytes",
+            )
         to = target(m, s) & np.uint64((1 << WINDOW_SHIFT) - 1)
         _, at = m.place(ins, s, "shared", to, bytes_, True)
         start = source(m, s)
@@ -82,4 +90,10 @@ def aligned(m: Machine, ins: ast.Instruction, lanes: np.ndarray, address: np.nda
     low = address & np.uint64(size - 1)
     if low.any():
         position = int(np.argmax(low != 0))
-        m.fail(Misaligned, ins, lanes, position, f"source {int(address[position]):#x} is not a multiple of {size}")
+        m.fail(
+            Misaligned,
+            ins,
+            lanes,
+            position,
+            f"source {int(address[position]):#x} is not a multiple of {size}",
+        )

@@ -17,7 +17,7 @@ from ptx import syntax as ast
 from ptx.errors import PtxSyntaxError, Uninitialised, UnsupportedPtx
 from ptx.machine import Machine, Selection
 from ptx.program import Op, Program, operands
-from ptx.types import STORAGE, TYPES, Array, Scalar, f32_to_bf16_bits
+from ptx.types import STORAGE, TYPES, Array, Scalar, f32_to_bf16_bits, spread
 from ptx.undefined import written
 
 Source = Callable[[Machine, Selection], Array]
@@ -54,7 +54,9 @@ def literal(value: int | float, scalar: Scalar) -> Any:
             return np.dtype(scalar.dtype if scalar.dtype.kind == "f" else np.float32).type(value)
         width = np.float32 if scalar.bits == 32 else np.float64
         return np.array([value], width).view(scalar.dtype)[0]
-    return np.array([value & ((1 << scalar.bits) - 1)], np.uint64).astype(scalar.storage).view(scalar.dtype)[0]
+    return (
+        np.array([value & ((1 << scalar.bits) - 1)], np.uint64).astype(scalar.storage).view(scalar.dtype)[0]
+    )
 
 
 class Decoder:
@@ -121,7 +123,13 @@ class Decoder:
         def checked(m: Machine, s: Selection) -> Array:
             valid = m.valid[k][s]
             if m.settings.strict and not valid.all():
-                m.fail(Uninitialised, ins, s, int(np.argmin(valid)), f"reads {register.name}, which nothing has written")
+                m.fail(
+                    Uninitialised,
+                    ins,
+                    s,
+                    int(np.argmin(valid)),
+                    f"reads {register.name}, which nothing has written",
+                )
             return read(m, s)
 
         return checked
@@ -155,7 +163,7 @@ class Decoder:
             return lambda m, s: (narrow(m, s) + low).astype(np.uint64)
         read = self.source(base, wide)
         if not isinstance(base, ast.Register):
-            return lambda m, s: np.broadcast_to(np.asarray(read(m, s) + offset), m.lanes[s].shape)
+            return lambda m, s: spread(read(m, s) + offset, m.lanes[s].size)
         if not operand.offset:
             return read
         return lambda m, s: read(m, s) + offset
@@ -166,7 +174,11 @@ class Decoder:
             name = part.split("::")[0]
             if name in ("global", "shared", "local", "const", "param"):
                 base = operand.base if isinstance(operand, ast.Address) else None
-                if name == "param" and isinstance(base, ast.Symbol) and base.variable not in self.program.kernel.params:
+                if (
+                    name == "param"
+                    and isinstance(base, ast.Symbol)
+                    and base.variable not in self.program.kernel.params
+                ):
                     return "local"  # parameters of device functions lie in each thread's own memory
                 return name
         return "generic"
@@ -283,4 +295,14 @@ def decode(program: Program) -> list[Op]:
     return code
 
 
-__all__ = ["CONTROL", "Decoder", "Destination", "Op", "Source", "instruction", "literal", "operands", "written"]
+__all__ = [
+    "CONTROL",
+    "Decoder",
+    "Destination",
+    "Op",
+    "Source",
+    "instruction",
+    "literal",
+    "operands",
+    "written",
+]

@@ -46,7 +46,9 @@ def flush(a: Array) -> Array:
 
 def saturate(a: Array) -> Array:
     """Clamp to [0, 1]; NaN becomes 0."""
-    return np.where(np.isnan(a), a.dtype.type(0), np.clip(a, a.dtype.type(0), a.dtype.type(1))) + a.dtype.type(0)
+    return np.where(
+        np.isnan(a), a.dtype.type(0), np.clip(a, a.dtype.type(0), a.dtype.type(1))
+    ) + a.dtype.type(0)
 
 
 def relu(a: Array) -> Array:
@@ -122,9 +124,13 @@ def emit(ins: ast.Instruction, d: Decoder, wide: Function, exact: Function, coun
         function = paired(function)
     elif base == "f16":
         # Literals of .f16 are read as bits, like everything of 16 bits here.
-        sources = [ast.Immediate(int(np.float16(o.value).view(np.uint16))) if is_float(o) else o for o in sources]
+        sources = [
+            ast.Immediate(int(np.float16(o.value).view(np.uint16))) if is_float(o) else o for o in sources
+        ]
     elif base == "bf16":
-        sources = [ast.Immediate(int(f32_to_bf16_bits(np.float32(o.value)))) if is_float(o) else o for o in sources]
+        sources = [
+            ast.Immediate(int(f32_to_bf16_bits(np.float32(o.value)))) if is_float(o) else o for o in sources
+        ]
     return d.map(function, raw, *((operand, raw) for operand in sources))
 
 
@@ -168,7 +174,11 @@ def binary(ins: ast.Instruction, d: Decoder) -> Op:
         "sub": lambda a, b: sum_odd(a, -b),
         "mul": lambda a, b: a * b,
     }
-    plain: dict[str, Function] = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b}
+    plain: dict[str, Function] = {
+        "add": lambda a, b: a + b,
+        "sub": lambda a, b: a - b,
+        "mul": lambda a, b: a * b,
+    }
     return emit(ins, d, directed(odd[ins.name], plain[ins.name], scalar, mode, d), odd[ins.name], 2)
 
 

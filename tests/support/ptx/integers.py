@@ -160,7 +160,9 @@ def dot(ins: ast.Instruction, d: Decoder) -> Op:
         return (total & 0xFFFFFFFF).astype(np.uint32).view(result.dtype)
 
     word = TYPES["b32"]
-    return d.map(function, result, (ins.operands[1], word), (ins.operands[2], word), (ins.operands[3], result))
+    return d.map(
+        function, result, (ins.operands[1], word), (ins.operands[2], word), (ins.operands[3], result)
+    )
 
 
 def field(a: Array, number: int, bits: int, kind: str) -> Array:

@@ -10,11 +10,12 @@ import numpy as np
 from ptx import syntax as ast
 from ptx.asynchronous import Asynchronous
 from ptx.barriers import Barriers
+from ptx.declarations import encode
 from ptx.errors import PtxError, PtxFault
 from ptx.machine import Machine, Settings
 from ptx.mbarrier import Mbarriers
 from ptx.memory import Memory, Segment
-from ptx.parser import encode, parse
+from ptx.parser import parse
 from ptx.program import Program
 from ptx.races import Races
 from ptx.scheduler import Scheduler
@@ -157,7 +158,9 @@ def cohorts(settings: Settings, rng: np.random.Generator) -> list[list[tuple[int
     cx, cy, cz = settings.cluster
     gx, gy, gz = settings.grid
     if gx % cx or gy % cy or gz % cz:
-        raise PtxError(f"a grid of {settings.grid} blocks has no whole number of clusters of {settings.cluster}")
+        raise PtxError(
+            f"a grid of {settings.grid} blocks has no whole number of clusters of {settings.cluster}"
+        )
     clusters = [
         [(x + i, y + j, z + k) for k in range(cz) for j in range(cy) for i in range(cx)]
         for z in range(0, gz, cz)

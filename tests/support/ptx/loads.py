@@ -60,7 +60,17 @@ def store(ins: ast.Instruction, d: Decoder) -> Op:
     return run
 
 
-@instruction("prefetch", "prefetchu", "discard", "applypriority", "membar", "fence", "nanosleep", "griddepcontrol", "pmevent")
+@instruction(
+    "prefetch",
+    "prefetchu",
+    "discard",
+    "applypriority",
+    "membar",
+    "fence",
+    "nanosleep",
+    "griddepcontrol",
+    "pmevent",
+)
 def no_effect(ins: ast.Instruction, d: Decoder) -> Op:
     """Hints and fences: memory is sequentially consistent here, except for asynchronous copies."""
     return lambda m, s: None

@@ -133,7 +133,9 @@ class Machine:
         values["%is_explicit_cluster"] = int(np.prod(cluster) > 1)
         full = np.uint64(0xFFFFFFFF)
         self.special = {
-            name: (np.broadcast_to(np.asarray(value).astype(np.uint64) & full, (self.count,)).astype(np.uint32))
+            name: (
+                np.broadcast_to(np.asarray(value).astype(np.uint64) & full, (self.count,)).astype(np.uint32)
+            )
             for name, value in values.items()
         }
 
@@ -152,7 +154,9 @@ class Machine:
         x, y, z = (int(self.special[f"%tid.{axis}"][lane]) for axis in "xyz")
         return f"block ({block[0]}, {block[1]}, {block[2]}) thread ({x}, {y}, {z})"
 
-    def fail(self, kind: type[PtxFault], ins: ast.Instruction, s: Selection, position: int, text: str) -> NoReturn:
+    def fail(
+        self, kind: type[PtxFault], ins: ast.Instruction, s: Selection, position: int, text: str
+    ) -> NoReturn:
         """Raise a fault of the lane at a position of a selection."""
         lane = int(self.lanes[s][position])
         raise kind(f"line {ins.line}: {text}\n  {ins.text}\n  {self.name_of(lane)}")
@@ -196,14 +200,18 @@ class Machine:
         except Problem as problem:
             self.fail(problem.kind, ins, s, problem.position, f"{space} memory: {problem.text}")
 
-    def shared_index(self, ins: ast.Instruction, s: Selection, address: Array, size: int, write: bool) -> Array:
+    def shared_index(
+        self, ins: ast.Instruction, s: Selection, address: Array, size: int, write: bool
+    ) -> Array:
         """Return where bytes of shared memory lie in the segment of all blocks; raises `Problem`."""
         rank = (address >> np.uint64(CLUSTER_SHIFT)).astype(np.int64)
         block = self.block_of[s]
         if rank.any():
             cluster = int(np.prod(self.settings.cluster))
             if (rank > cluster).any():
-                raise Problem(BadOperand, int(np.argmax(rank > cluster)), "no shared memory of any block of the cluster")
+                raise Problem(
+                    BadOperand, int(np.argmax(rank > cluster)), "no shared memory of any block of the cluster"
+                )
             block = np.where(rank > 0, block // cluster * cluster + rank - 1, block)
             address = address & np.uint64((1 << CLUSTER_SHIFT) - 1)
         self.shared_regions.check(address, size, write)
@@ -224,7 +232,9 @@ class Machine:
                 found.append((name, np.flatnonzero(inside), low[inside]))
         return found
 
-    def load(self, ins: ast.Instruction, s: Selection, space: str, address: Array, width: int, count: int) -> list[Array]:
+    def load(
+        self, ins: ast.Instruction, s: Selection, space: str, address: Array, width: int, count: int
+    ) -> list[Array]:
         """Load `count` words of `width` bytes per lane, as unsigned integers."""
         result: list[Array] = []
         for name, positions, part in self.split(address, space):
@@ -241,14 +251,20 @@ class Machine:
                 whole[positions] = word
         return result
 
-    def store(self, ins: ast.Instruction, s: Selection, space: str, address: Array, width: int, values: list[Array]) -> None:
+    def store(
+        self, ins: ast.Instruction, s: Selection, space: str, address: Array, width: int, values: list[Array]
+    ) -> None:
         """Store words per lane."""
         for name, positions, part in self.split(address, space):
             lanes = s if positions is None else self.lanes[s][positions]
             segment, index = self.place(ins, lanes, name, part, width * len(values), True)
             if name == "shared":
                 self.touch_shared(ins, lanes, index, width * len(values), True)
-            words = values if positions is None else [np.broadcast_to(v, address.shape)[positions] for v in values]
+            words = (
+                values
+                if positions is None
+                else [np.broadcast_to(v, address.shape)[positions] for v in values]
+            )
             segment.scatter(index, width, words)
 
     def touch_shared(self, ins: ast.Instruction, s: Selection, index: Array, size: int, write: bool) -> None:
@@ -266,13 +282,21 @@ class Machine:
         if write:
             self.shared_state.scatter(index, width, [written] * words)
 
-    def _unwritten(self, ins: ast.Instruction, s: Selection, word: Array, good: Array, width: int, write: bool) -> None:
+    def _unwritten(
+        self, ins: ast.Instruction, s: Selection, word: Array, good: Array, width: int, write: bool
+    ) -> None:
         """Say what is wrong with bytes of shared memory that do not all hold a value, if anything is."""
         odd = np.flatnonzero(~good)
         bytes_ = np.ascontiguousarray(word[odd]).view(np.uint8).reshape(odd.size, width)
         flying = (bytes_ == FLYING).any(1)
         if flying.any():
             verb = "overwrites" if write else "reads"
-            self.fail(InFlight, ins, s, int(odd[np.argmax(flying)]), f"{verb} shared memory that a copy in flight writes")
+            self.fail(
+                InFlight,
+                ins,
+                s,
+                int(odd[np.argmax(flying)]),
+                f"{verb} shared memory that a copy in flight writes",
+            )
         if not write and self.settings.strict:
             self.fail(Uninitialised, ins, s, int(odd[0]), "reads shared memory that nothing has written")

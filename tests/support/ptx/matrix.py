@@ -21,7 +21,7 @@ from ptx.floats import pack
 from ptx.machine import Machine, Selection
 from ptx.program import Op
 from ptx.rounding import FORMATS, round_to
-from ptx.types import TYPES, Array, bf16_to_f32
+from ptx.types import TYPES, Array, bf16_to_f32, spread
 
 B32 = TYPES["b32"]
 ELEMENT_BITS = {"f16": 16, "bf16": 16, "tf32": 32, "s8": 8, "u8": 8, "e4m3": 8, "e5m2": 8}
@@ -112,7 +112,9 @@ def multiply_accumulate(ins: ast.Instruction, d: Decoder) -> Op:
 
     def body(m: Machine, s: Selection) -> None:
         rows = full_warps(m, ins, s)
-        a, b, c = ([np.broadcast_to(read(m, s), rows.size).reshape(rows.shape) for read in reads] for reads in registers)
+        a, b, c = (
+            [spread(read(m, s), rows.size).reshape(rows.shape) for read in reads] for reads in registers
+        )
         product = a_matrix(a, first) @ b_matrix(b, second)
         if integer:
             total = product.astype(np.int64) + c_matrix([v.view(np.int32) for v in c])
@@ -189,7 +191,7 @@ def store_matrix(ins: ast.Instruction, d: Decoder) -> Op:
         rows = full_warps(m, ins, s)
         matrices = np.empty((rows.shape[0], count, 8, 4), np.uint32)
         for i, read in enumerate(reads):
-            matrices[:, i, _G, _T] = np.broadcast_to(read(m, s), rows.size).reshape(rows.shape)
+            matrices[:, i, _G, _T] = spread(read(m, s), rows.size).reshape(rows.shape)
         if turn:
             matrices = transposed(matrices)
         where = address(m, s).reshape(rows.shape)[:, : 8 * count].reshape(-1)

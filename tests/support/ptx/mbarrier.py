@@ -18,7 +18,7 @@ from ptx.errors import BadOperand
 from ptx.machine import RUNNING, Machine, Selection
 from ptx.memory import WINDOW_SHIFT
 from ptx.program import Op
-from ptx.types import TYPES
+from ptx.types import TYPES, spread
 
 U32 = TYPES["u32"]
 MOST = (1 << 20) - 1
@@ -45,7 +45,9 @@ class Mbarriers:
     def get(self, ins: ast.Instruction, lanes: np.ndarray, key: tuple[int, int]) -> Mbarrier:
         """Return an mbarrier that has been initialised."""
         if key not in self.state:
-            self.machine.fail(BadOperand, ins, lanes, 0, f"no mbarrier was initialised at shared address {key[1]:#x}")
+            self.machine.fail(
+                BadOperand, ins, lanes, 0, f"no mbarrier was initialised at shared address {key[1]:#x}"
+            )
         return self.state[key]
 
     def init(self, ins: ast.Instruction, lanes: np.ndarray, key: tuple[int, int], count: int) -> None:
@@ -61,7 +63,11 @@ class Mbarriers:
         barrier = self.get(ins, lanes, key)
         if count > barrier.pending:
             self.machine.fail(
-                BadOperand, ins, lanes, 0, f"{count} arrivals at an mbarrier that expects {barrier.pending} more in this phase"
+                BadOperand,
+                ins,
+                lanes,
+                0,
+                f"{count} arrivals at an mbarrier that expects {barrier.pending} more in this phase",
             )
         if self.machine.races is not None:
             self.machine.races.release(key, lanes)
@@ -73,7 +79,9 @@ class Mbarriers:
         barrier = self.get(ins, lanes, key)
         barrier.bytes += count
         if abs(barrier.bytes) > MOST:
-            self.machine.fail(BadOperand, ins, lanes, 0, f"{barrier.bytes} bytes are more than an mbarrier can count")
+            self.machine.fail(
+                BadOperand, ins, lanes, 0, f"{barrier.bytes} bytes are more than an mbarrier can count"
+            )
 
     def transfer(self, key: tuple[int, int], count: int) -> None:
         """Count bytes that a copy has brought."""
@@ -94,7 +102,9 @@ class Mbarriers:
             self.machine.status[lanes] = RUNNING
 
 
-def keys(m: Machine, ins: ast.Instruction, s: Selection, address: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+def keys(
+    m: Machine, ins: ast.Instruction, s: Selection, address: np.ndarray
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """Group the lanes of a selection by the mbarrier at their address: ((block, offset), positions)."""
     low = address & np.uint64((1 << WINDOW_SHIFT) - 1)
     _, index = m.place(ins, s, "shared", low, 8, False)
@@ -109,7 +119,9 @@ def mbarrier(ins: ast.Instruction, d: Decoder) -> Op:
     kind = ins.parts[1]
     if kind in ("test_wait", "try_wait"):
         return wait(ins, d, kind == "try_wait")
-    if kind not in ("init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx") or ins.has("noComplete"):
+    if kind not in ("init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx") or ins.has(
+        "noComplete"
+    ):
         raise d.unsupported(ins.opcode)
     has_token = not isinstance(ins.operands[0], ast.Address)
     token = d.destination(ins.operands[0], TYPES["b64"]) if has_token else None
@@ -119,7 +131,7 @@ def mbarrier(ins: ast.Instruction, d: Decoder) -> Op:
 
     def run(m: Machine, s: Selection) -> None:
         lanes = m.lanes[s]
-        values = np.broadcast_to(np.asarray(number(m, s) if number is not None else np.uint32(1)), lanes.shape)
+        values = spread(number(m, s) if number is not None else np.uint32(1), lanes.size)
         for key, positions in keys(m, ins, s, address(m, s)):
             mine = lanes[positions]
             if kind == "init":
@@ -134,7 +146,9 @@ def mbarrier(ins: ast.Instruction, d: Decoder) -> Op:
     return run
 
 
-def act(m: Machine, ins: ast.Instruction, kind: str, lane: np.ndarray, key: tuple[int, int], value: int) -> None:
+def act(
+    m: Machine, ins: ast.Instruction, kind: str, lane: np.ndarray, key: tuple[int, int], value: int
+) -> None:
     """Perform one thread's operation on an mbarrier."""
     barriers = m.mbarriers
     match kind:
@@ -171,15 +185,26 @@ def wait(ins: ast.Instruction, d: Decoder, blocking: bool) -> Op:
 
     def run(m: Machine, s: Selection) -> int | None:
         lanes = m.lanes[s]
-        values = np.broadcast_to(np.asarray(wanted(m, s)), lanes.shape)
+        values = spread(wanted(m, s), lanes.size)
         done = np.zeros(lanes.size, bool)
         stuck = np.zeros(lanes.size, bool)
         for key, positions in keys(m, ins, s, address(m, s)):
             if parity and (values[positions] > 1).any():
-                m.fail(BadOperand, ins, s, int(positions[np.argmax(values[positions])]), f"parity {values[positions].max()}")
+                m.fail(
+                    BadOperand,
+                    ins,
+                    s,
+                    int(positions[np.argmax(values[positions])]),
+                    f"parity {values[positions].max()}",
+                )
             barrier = m.mbarriers.get(ins, lanes[positions], key)
             good = passed(barrier, values[positions], parity)
-            while not good.all() and not blocking and m.asynchronous.progress(key):
+            if not blocking and not good.all():
+                # Somebody who polls makes copies land: all of them or, in the adversarial mode, at times one.
+                while m.settings.seed is None and m.asynchronous.progress(key):
+                    pass
+                if m.settings.seed is not None and m.rng.random() < 0.5:
+                    m.asynchronous.progress(key)
                 good = passed(barrier, values[positions], parity)
             done[positions] = good
             if good.any() and m.races is not None:
@@ -203,7 +228,7 @@ def wait(ins: ast.Instruction, d: Decoder, blocking: bool) -> Op:
 
 def passed(barrier: Mbarrier, values: np.ndarray, parity: bool) -> np.ndarray:
     """Return whether the phase of each parity, or token, is complete."""
-    return (barrier.phase & 1) != values if parity else barrier.phase > values.astype(np.int64)
+    return np.not_equal(barrier.phase & 1, values) if parity else barrier.phase > values.astype(np.int64)
 
 
 @instruction("cp.async.mbarrier")

@@ -21,7 +21,9 @@ GLOBAL_BASE = 0x7_0000_0000
 WINDOW_SHIFT = 48
 WINDOWS = {"shared": 1, "local": 2, "param": 3}  # generic addresses: window number above bit 48; 0 is global
 GUARD = 512  # bytes between allocations that belong to nobody
-POISON = 0xA5  # fills what was never written: a large negative float32, a NaN to nobody's surprise in few formats
+POISON = (
+    0xA5  # fills what was never written: a large negative float32, a NaN to nobody's surprise in few formats
+)
 _SIZES = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
@@ -179,7 +181,9 @@ class Memory:
         self.write(pointer, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
         return pointer
 
-    def empty(self, shape: int | tuple[int, ...], dtype: Any, *, align: int = 256, name: str | None = None) -> int:
+    def empty(
+        self, shape: int | tuple[int, ...], dtype: Any, *, align: int = 256, name: str | None = None
+    ) -> int:
         """Reserve memory for an array, filled with a pattern that no result should hold."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         kind = np.dtype(dtype)

@@ -13,7 +13,7 @@ from ptx.floats import flush, unpack
 from ptx.machine import CLUSTER_SHIFT, Machine, Selection
 from ptx.memory import WINDOW_SHIFT, WINDOWS
 from ptx.program import Op
-from ptx.types import STORAGE, TYPES, Array, Scalar, halves
+from ptx.types import STORAGE, TYPES, Array, Scalar, halves, spread
 
 
 @instruction("mov")
@@ -70,7 +70,11 @@ def pack_vector(d: Decoder, target: ast.Operand, source: ast.Vector, scalar: Sca
 def convert_address(ins: ast.Instruction, d: Decoder) -> Op:
     """`cvta.space` makes an address generic, `cvta.to.space` brings it back."""
     scalar = d.types()[-1]
-    space = next(p.split("::")[0] for p in ins.parts if p.split("::")[0] in ("global", "shared", "local", "const", "param"))
+    space = next(
+        p.split("::")[0]
+        for p in ins.parts
+        if p.split("::")[0] in ("global", "shared", "local", "const", "param")
+    )
     window = np.uint64(WINDOWS.get(space, 0) << WINDOW_SHIFT)
     back = ins.has("to")
 
@@ -174,7 +178,9 @@ def set_value(ins: ast.Instruction, d: Decoder) -> Op:
     if any(p in _BOOLEAN for p in ins.parts) or target.name not in ("u32", "s32", "f32"):
         raise d.unsupported(ins.opcode)
     compare = comparison(ins, d, scalar)
-    true = np.float32(1) if target.kind == "f" else target.dtype.type(-1 if target.kind == "s" else 0xFFFFFFFF)
+    true = (
+        np.float32(1) if target.kind == "f" else target.dtype.type(-1 if target.kind == "s" else 0xFFFFFFFF)
+    )
     function = lambda a, b: np.where(compare(a, b), true, target.dtype.type(0))  # noqa: E731
     return d.map(function, target, (ins.operands[1], scalar), (ins.operands[2], scalar))
 
@@ -193,7 +199,9 @@ def select_sign(ins: ast.Instruction, d: Decoder) -> Op:
     """`slct.dtype.ctype d, a, b, c`: a where c >= 0."""
     scalar, control = d.types()[-2:]
     function = lambda a, b, c: np.where(c >= 0, a, b)  # noqa: E731
-    return d.map(function, scalar, (ins.operands[1], scalar), (ins.operands[2], scalar), (ins.operands[3], control))
+    return d.map(
+        function, scalar, (ins.operands[1], scalar), (ins.operands[2], scalar), (ins.operands[3], control)
+    )
 
 
 @instruction("copysign")
@@ -227,7 +235,7 @@ def map_address(ins: ast.Instruction, d: Decoder) -> Op:
     a, rank = d.source(ins.operands[1], scalar), d.source(ins.operands[2], TYPES["u32"])
 
     def run(m: Machine, s: Selection) -> None:
-        number = np.broadcast_to(np.asarray(rank(m, s)), m.lanes[s].shape)
+        number = spread(rank(m, s), m.lanes[s].size)
         if (number >= int(np.prod(m.settings.cluster))).any():
             m.fail(BadOperand, ins, s, int(np.argmax(number)), f"rank {number.max()} is not in the cluster")
         shifted = (number.astype(scalar.dtype) + scalar.dtype.type(1)) << scalar.dtype.type(CLUSTER_SHIFT)

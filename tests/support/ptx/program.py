@@ -42,6 +42,7 @@ class Program:
         instructions: what the closures came from.
         entries: where each function starts.
         offset: where variables of the shared, local and parameter spaces lie.
+        call_results: per return address, what to copy to the caller: (to, from, bytes) in each thread's memory.
         tracked: registers of which reads are checked while running, since no analysis shows that they were written.
     """
 
@@ -56,6 +57,7 @@ class Program:
         self.instructions: list[ast.Instruction] = []
         self.targets: dict[int, int] = {}  # id of a label operand → program counter
         self.function_at: list[ast.Function] = []
+        self.call_results: dict[int, list[tuple[int, int, int]]] = {}
         self._link(self.kernel)
         self.registers = self._registers()
         self.offset: dict[ast.Variable, int] = {}
@@ -72,7 +74,9 @@ class Program:
         self.functions.append(function)
         self.entries[function.name] = base
         self.instructions += function.body
-        end = ast.Instruction(("ret",), [], None, False, function.body[-1].line if function.body else 0, "ret;")
+        end = ast.Instruction(
+            ("ret",), [], None, False, function.body[-1].line if function.body else 0, "ret;"
+        )
         self.instructions.append(end)
         self.function_at += [function] * (len(function.body) + 1)
         called: list[tuple[str, int]] = []
@@ -105,7 +109,12 @@ class Program:
 
     def _layout(self) -> None:
         """Give variables their places: shared ones with gaps between them that belong to nobody."""
-        used = {o.variable: None for i in self.instructions for o in operands(i.operands) if isinstance(o, ast.Symbol)}
+        used = {
+            o.variable: None
+            for i in self.instructions
+            for o in operands(i.operands)
+            if isinstance(o, ast.Symbol)
+        }
         shared = [v for v in used if v.space == "shared"]
         fixed = [v for v in shared if not (v.external and v.size == 0)]
         self.dynamic = [v for v in shared if v.external and v.size == 0]
@@ -157,7 +166,9 @@ class Program:
             return known
         addresses: dict[str, int] = {}
         placed = [v for v in self.module.variables if v.space in ("global", "const") and v.size]
-        placed += [v for f in self.module.functions.values() for v in f.variables if v.space in ("global", "const")]
+        placed += [
+            v for f in self.module.functions.values() for v in f.variables if v.space in ("global", "const")
+        ]
         for variable in placed:
             constant = variable.space == "const"
             pointer = memory.allocate(variable.size, max(variable.align, 16), variable.name, not constant)
@@ -167,7 +178,9 @@ class Program:
         for variable in placed:
             for at, name, addend in variable.addresses:
                 if name not in addresses:
-                    raise PtxSyntaxError(f"{variable.name} is initialised with the address of {name}, which is no variable")
+                    raise PtxSyntaxError(
+                        f"{variable.name} is initialised with the address of {name}, which is no variable"
+                    )
                 word = np.array([addresses[name] + addend], np.uint64).view(np.uint8)
                 memory.write(addresses[variable.name] + at, word)
         memory.variables[id(self.module)] = addresses

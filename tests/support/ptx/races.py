@@ -1,8 +1,9 @@
 """A detector of races on shared memory between warps, by vector clocks.
 
 Each warp has a clock that it advances whenever it releases something (a barrier, an arrival).  For each byte it is kept
-which warp wrote it last and when, and when each warp read it last.  An access is a race if an earlier access of another
-warp, one of the two writing, has not been released to this warp.  Threads of one warp are not compared with each other.
+which warp wrote it last and when, and when each warp of the block read it last.  An access is a race if an earlier access
+of another warp, one of the two writing, has not been released to this warp.  Threads of one warp are not compared with
+each other, and neither are blocks of a cluster.
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ class Races:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        warps, size = machine.warps, machine.shared.bytes.size
-        blocks = len(machine.blocks)
+        warps, size = machine.warps * len(machine.blocks), machine.shared.bytes.size
         # clock[w, v]: what warp w knows of warp v; warps are numbered through all blocks.
-        self.clock = np.zeros((warps * blocks, warps * blocks), np.int64)
+        self.clock = np.zeros((warps, warps), np.int32)
         np.fill_diagonal(self.clock, 1)
-        self.writer = np.zeros(size, np.int64)
-        self.written = np.zeros(size, np.int64)
-        self.read = np.zeros((warps * blocks, size), np.int32) if warps * blocks * size <= 1 << 28 else None
-        self.line = np.zeros(size, np.int64)
+        self.writer = np.zeros(size, np.int32)
+        self.written = np.zeros(size, np.int32)
+        self.line = np.zeros(size, np.int32)
+        self.read = np.zeros((size, machine.warps), np.int32)
         self.arrived: dict[tuple[int, int], Array] = {}
         self.phases: dict[tuple[int, int], Array] = {}
 
@@ -41,27 +41,38 @@ class Races:
         late = (self.written[where] > self.clock[warp, writer]) & (writer != warp)
         if late.any():
             self._report(ins, s, int(np.argmax(late)), size, where, "written", write)
-        if write and self.read is not None:
-            for other in range(self.read.shape[0]):
-                unseen = (self.read[other, where] > self.clock[warp, other]) & (warp != other)
-                if unseen.any():
-                    self._report(ins, s, int(np.argmax(unseen)), size, where, f"read by warp {other % m.warps}", write)
         now = self.clock[warp, warp]
-        if write:
-            first = np.full(m.shared.bytes.size, -1) if np.unique(warp).size > 1 else None
-            if first is not None:
-                first[where] = warp
-                clash = first[where] != warp
-                if clash.any():
-                    self._report(ins, s, int(np.argmax(clash)), size, where, "written at the same time", write)
-            self.writer[where], self.written[where], self.line[where] = warp, now, ins.line
-        elif self.read is not None:
-            self.read[warp, where] = now
+        if not write:
+            self.read[where, warp % m.warps] = now
+            return
+        first = warp - warp % m.warps
+        known = self.clock[warp[:, None], first[:, None] + np.arange(m.warps)]
+        unseen = self.read[where] > known
+        unseen[np.arange(warp.size), warp % m.warps] = False
+        if unseen.any():
+            position = int(np.argmax(unseen.any(1)))
+            self._report(
+                ins, s, position, size, where, f"read by warp {int(np.argmax(unseen[position]))}", write
+            )
+        self.writer[where], self.written[where], self.line[where] = warp, now, ins.line
+        clash = self.writer[where] != warp
+        if clash.any():
+            self._report(ins, s, int(np.argmax(clash)), size, where, "written by another warp, too", write)
 
-    def _report(self, ins: ast.Instruction, s: Selection, position: int, size: int, where: Array, what: str, write: bool) -> None:
+    def _report(
+        self,
+        ins: ast.Instruction,
+        s: Selection,
+        position: int,
+        size: int,
+        where: Array,
+        what: str,
+        write: bool,
+    ) -> None:
         at = int(where[position])
         verb = "writes" if write else "reads"
-        text = f"{verb} shared byte {at % self.machine.shared_stride:#x}, {what} (line {self.line[at]} wrote last), without a barrier"
+        last = f" (line {self.line[at]} wrote it last)" if self.line[at] else ""
+        text = f"{verb} shared byte {at % self.machine.shared_stride:#x}, {what}{last}, and no barrier orders the two"
         self.machine.fail(Race, ins, s, position // size, text)
 
     def join(self, arrived: np.ndarray, waiting: np.ndarray) -> None:
@@ -76,7 +87,9 @@ class Races:
         """Threads arrive at an mbarrier."""
         for warp in np.unique(self.machine.warp_of[lanes]):
             known = self.arrived.get(key)
-            self.arrived[key] = self.clock[warp].copy() if known is None else np.maximum(known, self.clock[warp])
+            self.arrived[key] = (
+                self.clock[warp].copy() if known is None else np.maximum(known, self.clock[warp])
+            )
             self.clock[warp, warp] += 1
 
     def phase(self, key: tuple[int, int]) -> None:

@@ -106,7 +106,9 @@ def fma_f32(a: Array, b: Array, c: Array) -> Array:
     doubt = (bits & 0x1FFFFFFF == 0x10000000) | (np.abs(np.atleast_1d(total)) < 2.0**-125)
     if doubt.any():
         exact = round_to(fma_odd(a, b, c), FORMATS["f32"]).astype(np.float32)
-        exact = np.where(np.atleast_1d(total) == 0, total, exact).astype(np.float32)  # the sign of zero is the sum's
+        exact = np.where(np.atleast_1d(total) == 0, total, exact).astype(
+            np.float32
+        )  # the sign of zero is the sum's
         result = np.where(doubt, exact, result)
     return result.reshape(np.shape(total))
 

@@ -1,7 +1,8 @@
 """Who runs next.
 
 Normally all lanes that stand at the lowest program counter run together, so that paths meet again where they join, and
-warps run as one vector.  In the adversarial mode one warp at a time runs, for a random number of instructions.
+warps run as one vector.  In the adversarial mode one warp, or some of those that stand at the same
+place, runs for a random number of instructions.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import numpy as np
 from ptx.errors import Deadlock, NoProgress, PtxError
 from ptx.machine import EXITED, RUNNING, Machine, Selection
 
-PATIENCE = 4096  # instructions after which others get a turn, in case a loop waits for them
+STEPS = (1, 3, 10, 50, 300)  # instructions of a turn in the adversarial mode
+PATIENCE = 1000  # instructions after which others get a turn, in case a loop waits for them
 
 
 class Scheduler:
@@ -43,7 +45,7 @@ class Scheduler:
         """Choose the lanes at the lowest program counter: (counter, lanes, next counter of others, instructions)."""
         m = self.machine
         if m.live == m.count and running.all() and (m.pc == m.pc[0]).all():
-            return int(m.pc[0]), slice(0, m.count), 1 << 60, 1 << 30
+            return int(m.pc[0]), slice(0, m.count), 1 << 60, max(1, m.settings.max_steps - m.steps + 1)
         counters = m.pc[running]
         at = int(counters.min())
         if self.impatient:
@@ -54,15 +56,24 @@ class Scheduler:
         return at, simplify(np.flatnonzero(chosen)), int(others.min()) if others.size else 1 << 60, PATIENCE
 
     def pick_randomly(self, running: np.ndarray) -> tuple[int, Selection, int, int]:
-        """Choose one warp, and in it mostly the lanes at the lowest program counter, for a few instructions."""
+        """Choose a warp, and in it mostly the lanes at the lowest program counter, for a random number of instructions.
+
+        Half of the time some of the other warps that stand there come along.
+        """
         m = self.machine
-        warp = int(m.rng.choice(np.unique(m.warp_of[running])))
-        inside = np.flatnonzero(running[warp * 32 : warp * 32 + 32]) + warp * 32
+        candidates = np.flatnonzero(running)
+        warp = int(m.warp_of[candidates[int(m.rng.integers(candidates.size))]])
+        inside = candidates[m.warp_of[candidates] == warp]
         counters = m.pc[inside]
         at = int(counters.min()) if m.rng.random() < 0.9 else int(m.rng.choice(counters))
+        chosen = inside[counters == at]
+        if m.rng.random() < 0.5:
+            joining = m.rng.random(m.count // 32) < 0.75
+            joining[warp] = False
+            chosen = np.union1d(chosen, candidates[joining[m.warp_of[candidates]] & (m.pc[candidates] == at)])
         others = counters[counters > at]
-        steps = int(m.rng.choice([1, 3, 10, 50, 300]))
-        return at, simplify(inside[counters == at]), int(others.min()) if others.size else 1 << 60, steps
+        steps = int(m.rng.choice(STEPS))
+        return at, simplify(chosen), int(others.min()) if others.size else 1 << 60, steps
 
     def advance(self, pc: int, s: Selection, limit: int, steps: int) -> None:
         """Execute instructions for a selection until it parts, waits, meets others, or its turn is over."""
@@ -105,7 +116,9 @@ class Scheduler:
         for pc in np.unique(m.waits_at[left]):
             lanes = left[m.waits_at[left] == pc]
             ins = m.program.instructions[int(pc)]
-            warps = sorted({(m.blocks[lane // m.width], int(lane % m.width // 32)) for lane in lanes.tolist()})
+            warps = sorted(
+                {(m.blocks[lane // m.width], int(lane % m.width // 32)) for lane in lanes.tolist()}
+            )
             some = ", ".join(f"block {block} warp {warp}" for block, warp in warps[:4])
             more = f" and {len(warps) - 4} more" if len(warps) > 4 else ""
             lines.append(f"  line {ins.line}: {ins.text}   ({lanes.size} threads: {some}{more})")

@@ -106,9 +106,7 @@ class Arguments:
     items: tuple[Operand, ...]
 
 
-Operand = (
-    Register | Immediate | Special | Symbol | Not | Vector | Pair | Address | Sink | Name | Arguments
-)
+Operand = Register | Immediate | Special | Symbol | Not | Vector | Pair | Address | Sink | Name | Arguments
 
 
 @dataclass(eq=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 STORAGE: dict[int, np.dtype] = {
     1: np.dtype(np.bool_),
@@ -45,10 +46,19 @@ def _table() -> dict[str, Scalar]:
     types = {"pred": Scalar("pred", 1, "p", np.dtype(np.bool_))}
     for bits in (8, 16, 32, 64):
         for kind in "usb":
-            types[f"{kind}{bits}"] = Scalar(f"{kind}{bits}", bits, kind, np.dtype(f"{'i' if kind == 's' else 'u'}{bits // 8}"))
+            types[f"{kind}{bits}"] = Scalar(
+                f"{kind}{bits}", bits, kind, np.dtype(f"{'i' if kind == 's' else 'u'}{bits // 8}")
+            )
     for bits in (16, 32, 64):
         types[f"f{bits}"] = Scalar(f"f{bits}", bits, "f", np.dtype(f"f{bits // 8}"))
-    for name, bits in (("bf16", 16), ("f16x2", 32), ("bf16x2", 32), ("tf32", 32), ("e4m3x2", 16), ("e5m2x2", 16)):
+    for name, bits in (
+        ("bf16", 16),
+        ("f16x2", 32),
+        ("bf16x2", 32),
+        ("tf32", 32),
+        ("e4m3x2", 16),
+        ("e5m2x2", 16),
+    ):
         types[name] = Scalar(name, bits, "f", STORAGE[bits])
     for name in ("u16x2", "s16x2"):
         types[name] = Scalar(name, 32, name[0], STORAGE[32])
@@ -76,7 +86,7 @@ def bf16_to_f32(bits: Array) -> Array:
     return (np.asarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def f32_to_bf16_bits(values: Array) -> Array:
+def f32_to_bf16_bits(values: Array | np.floating) -> Array:
     """Return the upper halves of float32 values that bfloat16 holds exactly (NaN stays NaN)."""
     values = np.asarray(values, np.float32)
     upper = (values.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
@@ -92,3 +102,8 @@ def halves(bits: Array) -> tuple[Array, Array]:
 def join_halves(low: Array, high: Array) -> Array:
     """Return 32-bit values from their low and high 16 bits."""
     return np.asarray(low).astype(np.uint32) | (np.asarray(high).astype(np.uint32) << np.uint32(16))
+
+
+def spread(value: Array | np.generic, count: int) -> Array:
+    """Return a value per lane: an array as it is, a literal repeated."""
+    return np.asarray(value) if np.ndim(value) else np.full(count, value)

@@ -25,7 +25,10 @@ NO_RESULT = {
 def results(ins: ast.Instruction) -> list[ast.Operand]:
     """Return the operands that an instruction writes."""
     if ins.name == "mbarrier":
-        has = ins.parts[1] in ("arrive", "arrive_drop", "test_wait", "try_wait", "pending_count") and ins.operands
+        has = (
+            ins.parts[1] in ("arrive", "arrive_drop", "test_wait", "try_wait", "pending_count")
+            and ins.operands
+        )
         return [ins.operands[0]] if has and not isinstance(ins.operands[0], ast.Address) else []
     if ins.name in ("bar", "barrier"):
         return [ins.operands[0]] if "red" in ins.parts else []
@@ -75,7 +78,9 @@ def unproven_reads(program: Program) -> set[tuple[int, int]]:
     """Return (program counter, register) of the reads that need a check at run time."""
     count = len(program.instructions)
     writes = [written(ins) for ins in program.instructions]
-    masks = [sum(1 << r for r in w) if ins.guard is None else 0 for w, ins in zip(writes, program.instructions)]
+    masks = [
+        sum(1 << r for r in w) if ins.guard is None else 0 for w, ins in zip(writes, program.instructions)
+    ]
     unknown = -1  # all bits: nothing has reached this point yet
     before = [unknown] * (count + 1)
     work = list(program.entries.values())

@@ -10,7 +10,7 @@ from ptx.decode import Decoder, instruction
 from ptx.errors import Divergence
 from ptx.machine import Machine, Selection
 from ptx.program import Op
-from ptx.types import TYPES, Array
+from ptx.types import TYPES, Array, spread
 
 U32, PRED = TYPES["u32"], TYPES["pred"]
 
@@ -60,7 +60,13 @@ def shuffle(ins: ast.Instruction, d: Decoder) -> Op:
         flags = present(m, s)
         if not flags[source].all():
             position = int(np.argmin(flags[source]))
-            m.fail(Divergence, ins, s, position, f"reads lane {int(source[position]) % 32}, which does not take part")
+            m.fail(
+                Divergence,
+                ins,
+                s,
+                position,
+                f"reads lane {int(source[position]) % 32}, which does not take part",
+            )
         values = np.zeros(m.count, np.uint32)
         values[s] = a(m, s)
         write(m, s, values[source])
@@ -120,7 +126,7 @@ def match_values(ins: ast.Instruction, d: Decoder) -> Op:
         lanes = m.lanes[s]
         values = np.zeros(m.count, scalar.storage)
         values[lanes] = read(m, s)
-        mask = np.broadcast_to(masks(m, s), lanes.shape) & bits_per_lane(m, present(m, s), s)
+        mask = spread(masks(m, s), lanes.size) & bits_per_lane(m, present(m, s), s)
         rows = values.reshape(-1, 32)[m.warp_of[lanes]]
         equal = warp_bits(rows == values[lanes][:, None]) & mask
         if everyone:
@@ -134,7 +140,14 @@ def match_values(ins: ast.Instruction, d: Decoder) -> Op:
     return collective(d, body, masks)
 
 
-_REDUCTIONS = {"add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
+_REDUCTIONS = {
+    "add": np.add,
+    "min": np.minimum,
+    "max": np.maximum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+}
 
 
 @instruction("redux", control=True)
@@ -149,8 +162,8 @@ def reduce(ins: ast.Instruction, d: Decoder) -> Op:
 
     def body(m: Machine, s: Selection) -> None:
         lanes = m.lanes[s]
-        values = np.broadcast_to(read(m, s), lanes.shape)
-        mask = np.broadcast_to(masks(m, s), lanes.shape)
+        values = spread(read(m, s), lanes.size)
+        mask = spread(masks(m, s), lanes.size)
         # Lanes with the same warp and mask form one set.
         keys = (m.warp_of[lanes].astype(np.uint64) << np.uint64(32)) | mask
         result = np.empty(lanes.size, scalar.dtype)
@@ -172,7 +185,7 @@ def elect(ins: ast.Instruction, d: Decoder) -> Op:
 
     def body(m: Machine, s: Selection) -> None:
         lanes = m.lanes[s]
-        keys = (m.warp_of[lanes].astype(np.uint64) << np.uint64(32)) | np.broadcast_to(masks(m, s), lanes.shape)
+        keys = (m.warp_of[lanes].astype(np.uint64) << np.uint64(32)) | spread(masks(m, s), lanes.size)
         leader = np.empty(lanes.size, np.uint32)
         for key in np.unique(keys):
             members = np.flatnonzero(keys == key)
