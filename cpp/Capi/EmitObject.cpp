@@ -50,6 +50,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -343,8 +344,12 @@ llvm::SmallVector<char, 0> emitParts(llvm::ArrayRef<char> bitcode, llvm::ArrayRe
   };
   unsigned threads = std::min<unsigned>(results.size(), llvm::hardware_concurrency().compute_thread_count());
   std::vector<std::thread> others;
-  for (unsigned i = 1; i < threads; ++i)
-    others.emplace_back(work);
+  try {
+    for (unsigned i = 1; i < threads; ++i)
+      others.emplace_back(work);
+  } catch (const std::system_error &) {
+    // No more threads are to be had: those there are do all parts.
+  }
   work();
   for (std::thread &other : others)
     other.join();

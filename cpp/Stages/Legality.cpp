@@ -34,6 +34,9 @@ bool isOneOf(Operation *op, ArrayRef<StringRef> dialects) { return llvm::is_cont
 /// `tw` operations that host code keeps until it is lowered for a target.
 bool isHostCheck(Operation *op) { return op->getName().getStringRef() == "tw.check"; }
 
+/// The one instruction that kernels ask for by name.
+bool isGroupDot(Operation *op) { return op->getName().getStringRef() == "rt.group_dot"; }
+
 bool isDimSymbol(Operation *op) { return op->getName().getStringRef() == "tw.dim_symbol"; }
 
 func::FuncOp functionOf(Operation *op) { return op->getParentOfType<func::FuncOp>(); }
@@ -105,7 +108,7 @@ Verdict vectorRule(Operation *op) {
   if (isa<linalg::LinalgOp>(op) && !staysLoops(op))
     return "computations are vectors by now, or marked `tw.lowering = "
            "\"loops\"`";
-  if (!isOneOf(op, {"func", "linalg", "tensor", "arith", "math", "scf", "affine", "vector", "ub"}))
+  if (!isOneOf(op, {"func", "linalg", "tensor", "arith", "math", "scf", "affine", "vector", "ub"}) && !isGroupDot(op))
     return "only vector, tensor, arith, math, scf and affine stand here";
   return std::nullopt;
 }

@@ -37,7 +37,8 @@ def Tw_TargetAttr : Tw_Attr<"Target", "target"> {
   let summary = "Facts of the machine that a kernel is compiled for";
   let description = [{
     `kind` is the target's name (`cpu`, `cuda`); `cpu` and `features` are what LLVM calls them; `facts` holds numbers that
-    `select` reads: `vector_bits`, `registers`, `l1_bytes`, `l2_bytes`, `threads`.
+    `select` reads: `vector_bits`, `registers`, `l1_bytes`, `l2_bytes`, `threads`; `group_bf16` and `group_i8`, the
+    products of a 32-bit lane that one instruction sums up (1: there is none).
 
     Example: `#tw.target<kind = "cpu", cpu = "znver4", features = "+avx512f", facts = {vector_bits = 512 : i64}>`.
   }];

@@ -1,4 +1,4 @@
-//===- TwRtDialect.cpp - What host code asks of the runtime -----------------===//
+//===- TwRtDialect.cpp - What compiled code asks of the runtime -----------------===//
 #include "TwRt/TwRtDialect.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"

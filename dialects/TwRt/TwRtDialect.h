@@ -1,4 +1,4 @@
-//===- TwRtDialect.h - What host code asks of the runtime ---------*- C++ -*-===//
+//===- TwRtDialect.h - What compiled code asks of the runtime ---------*- C++ -*-===//
 #ifndef TWRT_TWRTDIALECT_H
 #define TWRT_TWRTDIALECT_H
 

@@ -1,4 +1,4 @@
-//===- TwRtOps.td - What host code asks of the runtime ----------*- tablegen -*-===//
+//===- TwRtOps.td - What compiled code asks of the runtime ------*- tablegen -*-===//
 #ifndef TWRT_OPS_TD
 #define TWRT_OPS_TD
 
@@ -8,10 +8,11 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 def TwRt_Dialect : Dialect {
   let name = "rt";
-  let summary = "Calls of the runtime's table";
+  let summary = "What compiled code asks of its surroundings";
   let description = [{
     The services that compiled host code takes from the `TwRt` table of the ABI: threads and temporary memory. The
-    operations name no table; the enclosing function's first argument is the table once stage `target` is reached.
+    operations name no table; the enclosing function's first argument is the table once stage `target` is reached. And
+    the one service that kernels take from a processor beyond what upstream's dialects can say: `rt.group_dot`.
   }];
   let cppNamespace = "::tilewright::rt";
 }
@@ -57,6 +58,29 @@ def TwRt_ScratchPopOp : TwRt_Op<"scratch_pop"> {
   }];
   let arguments = (ins Arg<TwRt_Bytes, "", [MemFree<DefaultResource>]>:$memory);
   let assemblyFormat = "$memory attr-dict `:` type($memory)";
+}
+
+/// 32-bit words, each of them or as lanes of a vector.
+def TwRt_Words : TypeOrValueSemanticsContainer<I32, "32-bit words">;
+def TwRt_Sums : TypeOrValueSemanticsContainer<AnyTypeOf<[F32, I32]>, "f32 or i32">;
+
+def TwRt_GroupDotOp : TwRt_Op<"group_dot", [Pure, SameTypeOperands, SameOperandsAndResultShape] # ElementwiseMappable.traits> {
+  let summary = "Inner product of two groups in words";
+  let description = [{
+    Each word holds a group of neighbours of a summed dimension, the first in its lowest bits; the result is the sum of
+    the products of two groups. The result's type says what a word holds:
+
+    - `f32`: two bfloat16. Denormal numbers count as zeros; the order of additions is the processor's.
+    - `i32`: four bytes, those of `lhs` unsigned, those of `rhs` signed. Exact.
+
+    What is added to the result is added by the same instruction. Made only for targets whose facts (`group_bf16`,
+    `group_i8`) say that they have one.
+
+    Example: `%sum = rt.group_dot %weights, %row : vector<16xi32> -> vector<16xf32>`.
+  }];
+  let arguments = (ins TwRt_Words:$lhs, TwRt_Words:$rhs);
+  let results = (outs TwRt_Sums:$result);
+  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($lhs) `->` type($result)";
 }
 
 #endif // TWRT_OPS_TD

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,15 @@ from .compiled import Compiled, plain_name
 if TYPE_CHECKING:
     from .trace import Argument, Output, Program
 
-__all__ = ["Lowered", "Traced", "executable_of", "key_components", "pinned", "to_bytecode"]
+__all__ = [
+    "Lowered",
+    "Traced",
+    "compile_together",
+    "executable_of",
+    "key_components",
+    "pinned",
+    "to_bytecode",
+]
 
 Progress = Callable[[str, int, int], None]
 
@@ -156,15 +165,20 @@ class Lowered:
             LoweringError: a pass refused, with the user's line and a reproducer.
         """
         program = self.program
-        if self.interprets:
-            executable: Any = self._target.executable(program)
-        else:
-            executable, _ = executable_of(program, self.target, progress=progress)
-        if program.constants:
-            executable = executable.bind(program.constants)
+        executable = self._executable(progress)
         return Compiled(
             executable, program.in_tree, program.out_tree, program.name, self, specialize=specialize
         )
+
+    def _executable(
+        self, progress: Progress | None = None, step: AbstractContextManager[Any] | None = None
+    ) -> Any:
+        program = self.program
+        if self.interprets:
+            executable: Any = self._target.executable(program)
+        else:
+            executable, _ = executable_of(program, self.target, step, progress)
+        return executable.bind(program.constants) if program.constants else executable
 
     def cost_analysis(self) -> dict[str, Any]:
         """Return flops and bytes accessed, as `Compiled.cost_analysis` does."""
@@ -214,7 +228,8 @@ def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
 def _python_digest() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted([*here.glob("targets/**/*.py"), here / "manifest.py", here / "stages.py"]):
+    shared = [here / name for name in ("manifest.py", "pipeline.py", "places.py", "stages.py")]
+    for file in sorted([*here.glob("targets/**/*.py"), *shared]):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -252,6 +267,58 @@ def pinned(program: Program, bytecode: bytes, sizes: Mapping[str, int]) -> Progr
                 size = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), sizes[name])
                 op.attributes["min"] = op.attributes["max"] = size
     return dataclasses.replace(program, module=module)
+
+
+def compile_together(jobs: Iterable[tuple[Lowered, Progress | None]]) -> list[Any]:
+    """Compile several programs at once, each in a context and a thread of its own.
+
+    Args:
+        jobs: programs and whom to tell of their stages. One is compiled while the next is asked for, so that a
+            generator traces beside it. With one thread, or a target that interprets, they take turns.
+
+    Returns:
+        Their executables, in order.
+
+    Raises:
+        LoweringError: a pass refused; the other programs stop at their next step.
+    """
+    from . import runtime
+
+    stop = _Stop()
+    with ThreadPoolExecutor(thread_name_prefix="tilewright-compile") as pool:
+        futures: list[Future[Any]] = []
+        try:
+            for lowered, progress in jobs:
+                if lowered.interprets or runtime.num_threads() < 2:
+                    futures.append(Future())
+                    futures[-1].set_result(lowered._executable(progress))
+                    continue
+                program = pinned(lowered.program, to_bytecode(lowered.program.module), {})
+                futures.append(pool.submit(Lowered(program, lowered.target)._executable, progress, stop))
+            # The first failure, not the order, decides: nobody waits for what will be thrown away.
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            stop.set()
+            raise
+    return [future.result() for future in futures]
+
+
+class _Stop:
+    """Around each step of a compilation: once it is set, the next step does not begin."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def __enter__(self) -> None:
+        if self._set:
+            raise CancelledError
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def _digest(text: str) -> str:

@@ -49,6 +49,7 @@ class SizedProgram:
     compiled: Compiled
     added: bool = False
     _bound: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admits(self, shapes: list[tuple[int, ...]]) -> bool:
         """Tell whether concrete shapes fit."""
@@ -69,20 +70,22 @@ class SizedProgram:
         """
         weights = [leaf for leaf in leaves if leaf.weight]
         key = tuple(id(leaf.value) for leaf in weights)
-        found, gone = self._bound.get(key), None
-        if found is None:
-            # With all arguments that are weights bound, what is called has the other ones only.
-            program = self.compiled.with_bound({leaf.name: leaf.value for leaf in weights})
-            # The arrays are kept: an id means something only while its object lives.
-            found = ([leaf.value for leaf in weights], program)
-            if len(self._bound) >= 4:
-                gone = self._bound.pop(next(iter(self._bound)))[1]
-            self._bound[key] = found
-        return found[1], gone
+        with self._lock:
+            found, gone = self._bound.get(key), None
+            if found is None:
+                # With all arguments that are weights bound, what is called has the other ones only.
+                program = self.compiled.with_bound({leaf.name: leaf.value for leaf in weights})
+                # The arrays are kept: an id means something only while its object lives.
+                found = ([leaf.value for leaf in weights], program)
+                if len(self._bound) >= 4:
+                    gone = self._bound.pop(next(iter(self._bound)))[1]
+                self._bound[key] = found
+            return found[1], gone
 
     def with_weights(self) -> list[Compiled]:
         """Its copies with weights bound."""
-        return [program for _, program in list(self._bound.values())]
+        with self._lock:
+            return [program for _, program in self._bound.values()]
 
 
 class Family:

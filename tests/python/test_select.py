@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,6 +152,13 @@ def test_reduction_across_rows_takes_long_stretches():
     op = OpFacts(0, "linalg.generic", ("reduction", "parallel"), (4096, 768), accesses, flops=1)
     config = select(KernelFacts("k", (op,), (1,)), AVX512)[0]
     assert config.lane == 1 and config.workgroup[1] >= 256 and not any(config.tile)
+
+
+def test_groups_of_products_are_named():
+    plain = matmul(128, 256, 64, panel=32)
+    grouped = KernelFacts("k", (replace(plain.root, attributes=frozenset({"tw.group_dot"})),), (0, 1))
+    assert "groups of products" in select(grouped, AVX512)[0].why
+    assert "groups of products" not in select(plain, AVX512)[0].why
 
 
 def test_boolean_storage_is_not_vectorised():

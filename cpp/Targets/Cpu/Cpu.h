@@ -23,6 +23,9 @@ namespace tilewright {
 /// Whether all elements of `type` lie one after the other in memory, as far as the type tells.
 bool isContiguous(mlir::MemRefType type, int64_t fromDim = 0);
 
+/// Adds the lowering of `rt.group_dot`, and of the addition of its result, to one instruction.
+void populateGroupDotPatterns(mlir::RewritePatternSet &patterns);
+
 /// What arithmetic may count on beyond what every CPU has.
 struct CpuFeatures {
   bool avx512 = false; ///< with the 128- and 256-bit forms

@@ -67,9 +67,11 @@ def CpuLowerVectorsPass : Pass<"tw-cpu-lower-vectors"> {
   let description = [{
     Contractions become outer products of fused multiply-adds, reductions go over outer dims first, transfers become loads
     and stores of one row, partial transfers are masked. Copies of strided buffers become loops over contiguous rows.
+    `rt.group_dot` becomes `vdpbf16ps` or `vpdpbusd`.
   }];
   let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::arith::ArithDialect", "::mlir::affine::AffineDialect", "::mlir::ub::UBDialect"];
+                           "::mlir::arith::ArithDialect", "::mlir::affine::AffineDialect", "::mlir::ub::UBDialect",
+                           "::mlir::LLVM::LLVMDialect"];
 }
 
 def ExpandMathPass : Pass<"tw-expand-math", "::mlir::ModuleOp"> {

@@ -154,6 +154,7 @@ struct CpuLowerVectorsPass : tilewright::impl::CpuLowerVectorsPassBase<CpuLowerV
           populateVectorGatherLoweringPatterns(patterns);
           populateVectorTransferPermutationMapLoweringPatterns(patterns);
           patterns.add<CopyRowByRow, DescribeExpandedShape>(&getContext());
+          populateGroupDotPatterns(patterns);
         })))
       return signalPassFailure();
     if (failed(apply([&](RewritePatternSet &patterns) {

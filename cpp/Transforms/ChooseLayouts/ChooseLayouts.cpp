@@ -10,8 +10,12 @@
 //
 //   out[m,n] += a[m,k] * w[n,k]   ->   out[m,n] += a[m,k] * p[n floordiv 32, k,
 //   n mod 32],  @load_0: w -> p
+//
+// Where the target sums up groups of small products at once, panels hold words
+// of such groups (GroupedDot.h).
 //===----------------------------------------------------------------------===//
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
+#include "Transforms/ChooseLayouts/GroupedDot.h"
 #include "Transforms/ChooseLayouts/PackedWeights.h"
 
 #include "Analysis/Contraction.h"
@@ -63,7 +67,7 @@ AffineMap packedMap(AffineMap map, unsigned position, int64_t panel) {
 class Packer {
 public:
   Packer(ModuleOp module, func::FuncOp main, int64_t panel, int64_t minRows)
-      : main(main), rewriter(module.getContext()), panel(panel), minRows(minRows),
+      : main(main), rewriter(module.getContext()), panel(panel), minRows(minRows), instructions(module),
         weights(module, main, rewriter, panel) {}
 
   void run() {
@@ -81,33 +85,59 @@ public:
 private:
   void packContraction(linalg::GenericOp op) {
     unsigned column = *columnLoop(op);
+    if (packGroups(op, column))
+      return;
     for (OpOperand *input : op.getDpsInputOperands()) {
       AffineMap map = op.getMatchingIndexingMap(input);
       std::optional<unsigned> position = positionOf(map, column);
       if (!position || map.getNumResults() < 2 || map.getNumSymbols())
         continue;
-      if (weights.canPack(input->get(), *position))
-        replaceInput(op, *input, weights.pack(input->get(), *position), *position);
+      if (weights.canPack(input->get(), {*position, std::nullopt}))
+        replaceInput(op, *input, weights.pack(input->get(), {*position, std::nullopt}), *position);
       else if (auto producer = input->get().getDefiningOp<linalg::GenericOp>();
                producer && producer->hasAttr("tw.panel"))
         packPanel(op, *input, producer, *position);
       else if (paysAtRunTime(op, *input, column, *position)) {
         rewriter.setInsertionPoint(op);
-        Value packed = emitPack(rewriter, op.getLoc(), input->get(), *position, panel);
-        FailureOr<linalg::LowerPackResult> lowered = linalg::lowerPack(rewriter, packed.getDefiningOp<linalg::PackOp>(),
-                                                                       /*lowerPadLikeWithInsertSlice=*/false);
-        if (succeeded(lowered))
-          replaceInput(op, *input, lowered->transposeOp ? lowered->transposeOp->getResult(0) : packed, *position);
+        if (Value packed = emitPack(rewriter, op.getLoc(), input->get(), {*position, std::nullopt}, panel))
+          replaceInput(op, *input, packed, *position);
       }
     }
+  }
+
+  /// Lets an instruction sum up groups of products, where the target has one for the operands and the columns can be
+  /// packed for it.
+  bool packGroups(linalg::GenericOp op, unsigned column) {
+    std::optional<GroupedDot> dot = matchGroupedDot(op, column, instructions);
+    if (!dot)
+      return false;
+    OpOperand &columns = *dot->columns;
+    AffineMap map = op.getMatchingIndexingMap(&columns);
+    Panels panels{*positionOf(map, column), positionOf(map, dot->depthLoop)};
+    bool isWeight = weights.canPack(columns.get(), panels);
+    if (!isWeight && !isReadOften(op, columns))
+      return false;
+    rewriter.setInsertionPoint(op);
+    Value packed =
+        isWeight ? weights.pack(columns.get(), panels) : emitPack(rewriter, op.getLoc(), columns.get(), panels, panel);
+    if (!packed)
+      return false;
+    rewriter.setInsertionPoint(op);
+    emitGroupedDot(rewriter, op, *dot, packed, packedMap(map, panels.column, panel));
+    return true;
+  }
+
+  bool isReadOften(linalg::GenericOp op, OpOperand &input) {
+    int64_t rows = timesRead(op, input);
+    return ShapedType::isDynamic(rows) || rows >= minRows;
   }
 
   /// Many rows share the operand, and its rows along the column loop are not
   /// already adjacent and short.
   bool paysAtRunTime(linalg::GenericOp op, OpOperand &input, unsigned column, unsigned position) {
     AffineMap map = op.getMatchingIndexingMap(&input);
-    int64_t rows = timesRead(op, input), columns = op.getStaticLoopRanges()[column];
-    if (!ShapedType::isDynamic(rows) && rows < minRows)
+    int64_t columns = op.getStaticLoopRanges()[column];
+    if (!isReadOften(op, input))
       return false;
     bool adjacent = position + 1 == map.getNumResults();
     // Adjacent rows of up to four panels stay in the first-level cache's reach
@@ -136,7 +166,7 @@ private:
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
       std::optional<unsigned> at = positionOf(map, n);
-      if (map.isFunctionOfDim(n) && !(at && weights.canPack(operand->get(), *at)))
+      if (map.isFunctionOfDim(n) && !(at && weights.canPack(operand->get(), {*at, std::nullopt})))
         return;
     }
     // Loops of the new producer: the panel's number in place of n, everything
@@ -148,7 +178,7 @@ private:
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
       if (std::optional<unsigned> at = positionOf(map, n)) {
-        inputs.push_back(weights.pack(operand->get(), *at));
+        inputs.push_back(weights.pack(operand->get(), {*at, std::nullopt}));
         maps.push_back(panelMap(map, *at, outerLoop, lane, loops + 1));
       } else {
         inputs.push_back(operand->get());
@@ -186,6 +216,7 @@ private:
   func::FuncOp main;
   IRRewriter rewriter;
   int64_t panel, minRows;
+  DotInstructions instructions;
   PackedWeights weights;
 };
 

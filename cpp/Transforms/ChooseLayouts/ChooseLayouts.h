@@ -2,6 +2,7 @@
 #ifndef TILEWRIGHT_TRANSFORMS_CHOOSELAYOUTS_H
 #define TILEWRIGHT_TRANSFORMS_CHOOSELAYOUTS_H
 
+#include "TwRt/TwRtDialect.h"
 #include "mlir/Pass/Pass.h"
 
 namespace tilewright {

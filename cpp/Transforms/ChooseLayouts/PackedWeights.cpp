@@ -1,53 +1,14 @@
 //===- PackedWeights.cpp - The packed form of weights ---------------------===//
 //
-// In:  weights of @main and the dimension that somebody wants in panels.
+// In:  weights of @main and the dimensions that somebody wants in panels.
 // Out: arguments of @main that hold the panels, and functions @load_K that make them from the raw weights.
 //===----------------------------------------------------------------------===//
 #include "Transforms/ChooseLayouts/PackedWeights.h"
 
-#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
-#include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
 using namespace tilewright;
-
-Value tilewright::emitPack(OpBuilder &builder, Location loc, Value source, unsigned position, int64_t panel) {
-  auto type = cast<RankedTensorType>(source.getType());
-  SmallVector<int64_t> outer{position};
-  for (int64_t i = 0; i < type.getRank(); ++i)
-    if (i != position)
-      outer.push_back(i);
-  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, source);
-  AffineExpr s = builder.getAffineSymbolExpr(0);
-  SmallVector<OpFoldResult> packed;
-  for (int64_t i : outer)
-    packed.push_back(i == position ? affine::makeComposedFoldedAffineApply(builder, loc, s.ceilDiv(panel), {sizes[i]})
-                                   : sizes[i]);
-  packed.push_back(builder.getIndexAttr(panel));
-  Value empty = tensor::EmptyOp::create(builder, loc, packed, type.getElementType());
-  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type.getElementType()));
-  return linalg::PackOp::create(builder, loc, source, empty, SmallVector<int64_t>{position},
-                                SmallVector<OpFoldResult>{builder.getIndexAttr(panel)}, zero, outer)
-      .getResult();
-}
-
-/// `items` as a packed tensor orders them: what belongs to `position` first, the others, what belongs to the column.
-template <typename T> static SmallVector<T> panelOrder(ArrayRef<T> items, unsigned position, T first, T last) {
-  SmallVector<T> ordered{first};
-  for (auto [i, item] : llvm::enumerate(items))
-    if (i != position)
-      ordered.push_back(item);
-  ordered.push_back(last);
-  return ordered;
-}
-
-static RankedTensorType packedType(RankedTensorType type, unsigned position, int64_t panel) {
-  int64_t count = llvm::divideCeil(type.getDimSize(position), panel);
-  return type.clone(panelOrder(type.getShape(), position, count, panel));
-}
 
 /// The reassociation of a reshape, and whether it expands.
 static std::optional<std::pair<SmallVector<ReassociationIndices, 4>, bool>> reshapeOf(Operation *op) {
@@ -69,12 +30,21 @@ static std::optional<unsigned> sourcePosition(ArrayRef<ReassociationIndices> gro
   return std::nullopt;
 }
 
-std::optional<PackedWeights::Dimension> PackedWeights::behind(Value value, unsigned position) {
+/// The panels of a reshape's source that `panels` of its result are, or nothing if it splits or merges their dimensions.
+static std::optional<Panels> sourcePanels(ArrayRef<ReassociationIndices> groups, bool expands, Panels panels) {
+  std::optional<unsigned> column = sourcePosition(groups, expands, panels.column);
+  std::optional<unsigned> depth = panels.depth ? sourcePosition(groups, expands, *panels.depth) : panels.depth;
+  if (!column || (panels.depth && !depth))
+    return std::nullopt;
+  return Panels{*column, depth};
+}
+
+std::optional<PackedWeights::Weight> PackedWeights::behind(Value value, Panels panels) {
   while (auto reshape = reshapeOf(value.getDefiningOp())) {
-    std::optional<unsigned> source = sourcePosition(reshape->first, reshape->second, position);
+    std::optional<Panels> source = sourcePanels(reshape->first, reshape->second, panels);
     if (!source)
       return std::nullopt;
-    position = *source;
+    panels = *source;
     value = value.getDefiningOp()->getOperand(0);
   }
   auto argument = dyn_cast<BlockArgument>(value);
@@ -82,22 +52,22 @@ std::optional<PackedWeights::Dimension> PackedWeights::behind(Value value, unsig
       !main.getArgAttr(argument.getArgNumber(), "tw.weight") ||
       !cast<RankedTensorType>(argument.getType()).hasStaticShape())
     return std::nullopt;
-  return Dimension(argument, position);
+  return Weight{argument, panels, Value()};
 }
 
-Value PackedWeights::pack(Value value, unsigned position) {
+Value PackedWeights::pack(Value value, Panels panels) {
   Operation *def = value.getDefiningOp();
   auto reshape = reshapeOf(def);
   if (!reshape)
-    return packedArgument({cast<BlockArgument>(value), position});
+    return packedArgument(cast<BlockArgument>(value), panels);
   auto &[groups, expands] = *reshape;
-  unsigned inner = *sourcePosition(groups, expands, position);
+  Panels inner = *sourcePanels(groups, expands, panels);
   Value source = pack(def->getOperand(0), inner);
   // The same reshape of what lies between the panel's number and the column.
   SmallVector<ReassociationIndices> between;
   int64_t next = 1;
   for (auto [i, group] : llvm::enumerate(groups)) {
-    if (i == (expands ? inner : position))
+    if (i == (expands ? inner.column : panels.column))
       continue;
     between.emplace_back();
     for (size_t count = group.size(); count > 0; --count)
@@ -105,35 +75,37 @@ Value PackedWeights::pack(Value value, unsigned position) {
   }
   between.insert(between.begin(), ReassociationIndices{0});
   between.push_back({next});
-  RankedTensorType type = packedType(cast<RankedTensorType>(value.getType()), position, panel);
+  RankedTensorType type = packedType(cast<RankedTensorType>(value.getType()), panels, width);
   rewriter.setInsertionPoint(def);
   if (expands)
     return tensor::ExpandShapeOp::create(rewriter, def->getLoc(), type, source, between);
   return tensor::CollapseShapeOp::create(rewriter, def->getLoc(), type, source, between);
 }
 
-Value PackedWeights::packedArgument(Dimension key) {
-  Value &known = packedOf[key];
-  if (known)
-    return known;
-  auto [raw, position] = key;
+Value PackedWeights::packedArgument(BlockArgument raw, Panels panels) {
+  for (const Weight &weight : weights)
+    if (weight.raw == raw && weight.panels == panels)
+      return weight.packed;
   auto type = cast<RankedTensorType>(raw.getType());
-  StringAttr loader = loaderFor(type, position, raw.getLoc());
+  StringAttr loader = loaderFor(type, panels, raw.getLoc());
   Attribute name = main.getArgAttr(raw.getArgNumber(), "tw.weight");
   unsigned index = main.getNumArguments();
   SmallVector<NamedAttribute> attributes{
       rewriter.getNamedAttr("tw.weight", name), rewriter.getNamedAttr("tw.name", name),
       rewriter.getNamedAttr("tw.packed_by", loader),
       rewriter.getNamedAttr("tw.sources", rewriter.getArrayAttr({rewriter.getI64IntegerAttr(raw.getArgNumber())}))};
-  (void)main.insertArgument(index, packedType(type, position, panel), rewriter.getDictionaryAttr(attributes),
+  (void)main.insertArgument(index, packedType(type, panels, width), rewriter.getDictionaryAttr(attributes),
                             raw.getLoc());
-  known = main.getArgument(index);
-  return known;
+  weights.push_back({raw, panels, main.getArgument(index)});
+  return weights.back().packed;
 }
 
-StringAttr PackedWeights::loaderFor(RankedTensorType type, unsigned position, Location loc) {
+StringAttr PackedWeights::loaderFor(RankedTensorType type, Panels panels, Location loc) {
   std::string key;
-  llvm::raw_string_ostream(key) << type << "@" << position;
+  llvm::raw_string_ostream stream(key);
+  stream << type << "@" << panels.column;
+  if (panels.depth)
+    stream << "," << *panels.depth;
   StringAttr &name = loaders[key];
   if (name)
     return name;
@@ -143,19 +115,15 @@ StringAttr PackedWeights::loaderFor(RankedTensorType type, unsigned position, Lo
   auto function = func::FuncOp::create(rewriter, loc, name, FunctionType::get(type.getContext(), {type}, {}));
   function->setAttr("tw.load", rewriter.getUnitAttr());
   rewriter.setInsertionPointToStart(function.addEntryBlock());
-  Value packed = emitPack(rewriter, loc, function.getArgument(0), position, panel);
+  Value packed = emitPack(rewriter, loc, function.getArgument(0), panels, width);
   function.setType(FunctionType::get(type.getContext(), {type}, {packed.getType()}));
   func::ReturnOp::create(rewriter, loc, packed);
-  auto pack = packed.getDefiningOp<linalg::PackOp>();
-  rewriter.setInsertionPoint(pack);
-  (void)linalg::lowerPack(rewriter, pack, /*lowerPadLikeWithInsertSlice=*/false);
   return name;
 }
 
 void PackedWeights::readPanelsInGathers() {
   eraseUnusedReshapes();
-  for (auto &[key, packed] : packedOf) {
-    auto [raw, position] = key;
+  for (auto [raw, panels, packed] : weights) {
     if (!llvm::all_of(raw.getUsers(), llvm::IsaPred<tensor::ExtractOp>))
       continue;
     for (Operation *user : llvm::make_early_inc_range(raw.getUsers())) {
@@ -163,12 +131,22 @@ void PackedWeights::readPanelsInGathers() {
       rewriter.setInsertionPoint(extract);
       Location loc = extract.getLoc();
       SmallVector<Value> indices(extract.getIndices());
-      Value width = arith::ConstantIndexOp::create(rewriter, loc, panel);
       // An index is no negative number, so the unsigned operations, which are a shift and a mask, do.
-      Value number = arith::DivUIOp::create(rewriter, loc, indices[position], width);
-      Value column = arith::RemUIOp::create(rewriter, loc, indices[position], width);
-      rewriter.replaceOpWithNewOp<tensor::ExtractOp>(extract, packed,
-                                                     panelOrder<Value>(indices, position, number, column));
+      auto split = [&](Value index, int64_t by) {
+        Value divisor = arith::ConstantIndexOp::create(rewriter, loc, by);
+        Value quotient = arith::DivUIOp::create(rewriter, loc, index, divisor);
+        Value rest = arith::RemUIOp::create(rewriter, loc, index, divisor);
+        return std::pair(quotient, rest);
+      };
+      Value inWord;
+      if (panels.depth)
+        std::tie(indices[*panels.depth], inWord) = split(indices[*panels.depth], groupOf(extract.getType()));
+      auto [number, lane] = split(indices[panels.column], width);
+      Value element =
+          tensor::ExtractOp::create(rewriter, loc, packed, panelOrder<Value>(indices, panels.column, number, lane));
+      if (panels.depth)
+        element = emitElement(rewriter, loc, element, inWord, extract.getType());
+      rewriter.replaceOp(extract, element);
     }
   }
 }
@@ -186,9 +164,9 @@ void PackedWeights::eraseUnusedReshapes() {
 
 void PackedWeights::dropUnused() {
   llvm::BitVector unused(main.getNumArguments());
-  for (auto &[key, value] : packedOf)
-    if (key.first.use_empty())
-      unused.set(key.first.getArgNumber());
+  for (const Weight &weight : weights)
+    if (weight.raw.use_empty())
+      unused.set(weight.raw.getArgNumber());
   main->setAttr("tw.dropped_arguments", rewriter.getDenseI64ArrayAttr(llvm::map_to_vector(
                                             unused.set_bits(), [](unsigned i) { return int64_t(i); })));
   (void)main.eraseArguments(unused);

@@ -159,8 +159,9 @@ SmallVector<KernelGroup> tilewright::formGroups(Block &block) {
     if (mayJoin(root)) {
       for (Operation *above = op.getPrevNode(); above; above = above->getPrevNode()) {
         auto producer = dyn_cast<linalg::LinalgOp>(above);
-        // Partial results have loops that their combination lacks: threads share
-        // those.
+        // Partial results (chunks of a long reduction, what corrects a product)
+        // would take loops from threads that their consumer has, or lack some
+        // that threads can share.
         if (!producer || taken.contains(producer) || !mayJoin(producer) || above->use_empty() ||
             above->hasAttr("tw.partial"))
           continue;

@@ -238,7 +238,9 @@ struct SplitReductions : tilewright::impl::SplitReductionsPassBase<SplitReductio
     for (OpOperand *input : op.getDpsInputOperands()) {
       AffineMap map = op.getMatchingIndexingMap(input);
       bool runs = dimOf(map, loop).has_value();
-      if (map.isFunctionOfDim(loop) != runs)
+      // A window or a diagonal: a chunk of the loop is no slice of that operand.
+      int64_t uses = llvm::count_if(map.getResults(), [&](AffineExpr expr) { return expr.isFunctionOfDim(loop); });
+      if (uses != runs)
         return std::nullopt;
       if (runs)
         split.sized = input;

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 from typing import Any
+
+from . import memory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,9 +94,9 @@ def _measure(name: str, module: Any, options: argparse.Namespace) -> dict[str, A
         code, _ = pipeline.compile(module, target, settings, report)
         return report, code
 
-    before = _peak()
+    before = memory.peak()
     cold, code = compile()
-    added = _peak() - before
+    added = memory.peak() - before
     warm = min((compile()[0] for _ in range(options.repeat)), key=lambda report: sum(report.seconds.values()))
     passes = compile(time_passes=True)[0].passes if options.passes else []
     return {
@@ -107,10 +108,6 @@ def _measure(name: str, module: Any, options: argparse.Namespace) -> dict[str, A
         "warm": warm.seconds,
         "passes": [{"stage": stage, "pass": text, "seconds": seconds} for stage, text, seconds in passes],
     }
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _table(result: dict[str, Any]) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
+from . import memory
 from .progress import ProgressLine
 
 
@@ -73,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     result |= {
         "compile_s": round(model.compile_s, 4),
         "load_s": round(model.load_s, 4),
-        "peak_rss_mb": _peak_rss_mb(),
+        "peak_rss_mb": round(memory.peak() / 2**20, 1),
         "threads": runtime.num_threads(),
     }
     if options.json:
@@ -102,16 +101,6 @@ def _prompt_ids(model: Any, text: str, options: argparse.Namespace) -> list[int]
             help="shorten the prompt, or give more room with --context.",
         )
     return ids
-
-
-def _peak_rss_mb() -> float:
-    """Return the largest resident size of this process in MB; `getrusage` would count its parent's, too."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(kilobytes / 1024, 1)
 
 
 def _stream(model: Any, prompt: list[int], sampling: Any, options: argparse.Namespace) -> dict[str, Any]:

@@ -32,6 +32,10 @@ def run(options: argparse.Namespace) -> int:
     from .. import errors, runtime
     from ..roofline import ceilings, chart, kernels
 
+    if options.plot:
+        if not options.program:
+            raise errors.ArgumentError("--plot: give a PROGRAM, whose kernels the plot shows")
+        chart.need_matplotlib(options.plot)
     if options.threads is not None:
         runtime.set_num_threads(options.threads)
     programs = _programs(options) if options.program else []

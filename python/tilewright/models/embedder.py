@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,18 @@ class Embedder:
                 raise FormatError(f"{root}: has no file '{name}'")
         self.config = bert.BertConfig.from_json(root / "config.json")
         self.max_length = self._max_length(root)
-        self._tokenizer = self._load_tokenizer(root / "tokenizer.json")
-        weights = bert.load_weights(self.config, SafetensorsFile(root / "model.safetensors"))
+        with ThreadPoolExecutor(1) as beside:  # the package parses without the interpreter's lock
+            tokenizer = beside.submit(self._load_tokenizer, root / "tokenizer.json")
+            self._bound = self._compile(root / "model.safetensors", target)
+            self._tokenizer = tokenizer.result()
+
+    def _compile(self, path: Path, target: str | None) -> tw.Compiled:
+        weights = bert.load_weights(self.config, SafetensorsFile(path))
         size, length = tw.Dim("batch"), tw.Dim("length", max=self.config.positions)
         function = tw.jit(partial(bert.embed, self.config), weight_argnums=0, target=target)
         specs = tw.tree_map(lambda array: tw.spec(array.shape, array.dtype.name), weights)
         lowered = function.lower(specs, tw.spec((size, length), "int32"), tw.spec((size, length), "bool"))
-        self._bound = lowered.compile().bind(weights)
+        return lowered.compile().bind(weights)
 
     def _max_length(self, root: Path) -> int:
         path = root / "sentence_bert_config.json"

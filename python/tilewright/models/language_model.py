@@ -15,6 +15,7 @@ import tilewright as tw
 from .. import config as settings
 from ..errors import ArgumentError, FormatError
 from ..frontends.gguf import GGUFFile
+from ..programs import compile_together
 from ..runtime import weights as binding
 from . import gguf_weights, llama, program_store
 from .llama_config import LlamaConfig, Rope
@@ -243,9 +244,8 @@ class LanguageModel:
 
     def _all_logits(self) -> Any:
         if not hasattr(self, "_evaluate"):
-            program = _compile_one(
-                llama.all_logits, self.config, self._specs, self.context, self.target, None
-            )
+            lowered = _lower_one(llama.all_logits, self.config, self._specs, self.context, self.target, None)
+            program = lowered.compile().executable
             lazy = gguf_weights.LazyPlanes(self.file, self._names)
             (self._evaluate,) = binding.bind_all([program], lazy)
             lazy.forget()
@@ -256,29 +256,21 @@ def compile_programs(
     config: LlamaConfig, specs: Any, context: int, target: str, report: Progress
 ) -> program_store.Programs:
     """Compile the two programs of a model: `prefill` for any number of tokens, `decode` for one."""
-    programs = {}
-    for step, (name, count) in enumerate(_PROGRAMS.items()):
+    parts: dict[str, float] = {}
 
-        def stage(text: str, done: int, total: int, name: str = name, step: int = step) -> None:
-            report(f"compiling {name}: {text}", step * total + done, 2 * total)
+    def traced() -> Iterator[tuple[tw.Lowered, Progress]]:
+        for name, count in _PROGRAMS.items():
 
-        report(f"tracing {name}", step, 2)
-        programs[name] = _compile_one(llama.next_logits, config, specs, context, target, count, stage)
-    report("compiled", 2, 2)
+            def stage(text: str, done: int, total: int, name: str = name) -> None:
+                parts[name] = done / total
+                report(f"compiling {name}: {text}", round(100 * sum(parts.values())), 100 * len(_PROGRAMS))
+
+            yield _lower_one(llama.next_logits, config, specs, context, target, count), stage
+
+    report("tracing", 0, 1)
+    programs = dict(zip(_PROGRAMS, compile_together(traced()), strict=True))
+    report("compiled", 1, 1)
     return programs
-
-
-def _compile_one(
-    function: Callable[..., Any],
-    config: LlamaConfig,
-    specs: Any,
-    context: int,
-    target: str,
-    count: int | None,
-    progress: Progress | None = None,
-) -> Any:
-    """Compile `function` for `count` tokens, or for any number of them; weights stay arguments."""
-    return _lower_one(function, config, specs, context, target, count).compile(progress=progress).executable
 
 
 def _lower_one(

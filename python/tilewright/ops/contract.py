@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from .. import dtypes
+from .. import dtypes, errors
 from ..symbols import product, same, show_shape
 from ..values import Tracer
 from .core import (
@@ -58,7 +58,14 @@ def product_of(
         "lhs_contract": tuple(contract[0]),
         "rhs_contract": tuple(contract[1]),
     }
-    return emit("dot_general", (a, b), shape, a.dtype if dtype is None else dtypes.of(dtype), attributes)
+    result = a.dtype if dtype is None else dtypes.of(dtype)
+    if result.kind != a.dtype.kind or result.bits < a.dtype.bits:
+        errors.fail(
+            errors.DTypeError,
+            f"{name}: the result of {a.dtype} operands cannot be {result}",
+            help="it has their kind and at least their width; convert operands or result with .astype(...).",
+        )
+    return emit("dot_general", (a, b), shape, result, attributes)
 
 
 @op

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,22 +48,34 @@ def table(kernels: Sequence[Measured], ceilings: Ceilings) -> str:
     return "\n".join(lines)
 
 
+def need_matplotlib(path: str) -> None:
+    """Say that matplotlib is missing before anything is measured.
+
+    Args:
+        path: where the plot would go.
+
+    Raises:
+        ArgumentError: it is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise errors.ArgumentError(
+            f"{path}: the plot needs matplotlib",
+            help="pip install 'tilewright[plot]'; the table needs nothing.",
+        )
+
+
 def plot(kernels: Sequence[Measured], ceilings: Ceilings, path: str, title: str) -> None:
     """Write the roofline plot; the format follows the name (.svg, .png).
 
     Raises:
         ArgumentError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
+    need_matplotlib(path)
+    import matplotlib
 
-        matplotlib.use("Agg")  # files only: no display is needed
-        from matplotlib import pyplot
-    except ImportError:
-        raise errors.ArgumentError(
-            f"{path}: the plot needs matplotlib",
-            help="pip install 'tilewright[plot]'; the table needs nothing.",
-        ) from None
+    matplotlib.use("Agg")  # files only: no display is needed
+    from matplotlib import pyplot
+
     figure, axes = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
     points = [k for k in kernels if k.cold_s and k.flops and k.bytes]
     intensities = [k.flops / k.bytes for k in points if k.flops and k.bytes]

@@ -45,7 +45,6 @@ class Arithmetic:
 ARITHMETIC = (
     Arithmetic("f32", "+avx512f", "f32", "f32", 1, None, 512),
     Arithmetic("f32", "+fma", "f32", "f32", 1, None, 256),
-    Arithmetic("f32", "+neon", "f32", "f32", 1, None, 128),
     Arithmetic("bf16", "+avx512bf16", "f32", "bf16", 2, "llvm.x86.avx512bf16.dpbf16ps.512", 512),
     Arithmetic("int8", "+avx512vnni", "i32", "i8", 4, "llvm.x86.avx512.vpdpbusd.512", 512),
 )

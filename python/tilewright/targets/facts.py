@@ -167,7 +167,9 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
 
 
 def _names(op: Any) -> list[str]:
-    return [name for name in ("tw.lowering", "tw.panel", "tw.dequantize") if name in op.attributes]
+    return [
+        name for name in ("tw.lowering", "tw.panel", "tw.dequantize", "tw.group_dot") if name in op.attributes
+    ]
 
 
 def _walk(op: Any, ir: Any) -> list[Any]:

@@ -101,3 +101,21 @@ func.func @around_mean(%x: tensor<8x64xf32>, %mean: tensor<8xf32>, %init: tensor
   } -> tensor<8xf32>
   return %r : tensor<8xf32>
 }
+
+// -----
+
+// A diagonal uses the loop twice: a chunk of it is no slice of the operand, so it stays whole.
+// CHECK-LABEL: func @trace
+// CHECK-NOT:     tensor.extract_slice
+// CHECK-NOT:     tensor.expand_shape
+// CHECK:         linalg.generic {{.*}} iterator_types = ["reduction"]
+// CHECK-NOT:     linalg.generic
+func.func @trace(%x: tensor<64x64xf32>, %init: tensor<f32>) -> tensor<f32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(k) -> (k, k)>, affine_map<(k) -> ()>], iterator_types = ["reduction"]}
+      ins(%x : tensor<64x64xf32>) outs(%init : tensor<f32>) {
+  ^bb0(%a: f32, %acc: f32):
+    %s = arith.addf %acc, %a fastmath<reassoc,contract> : f32
+    linalg.yield %s : f32
+  } -> tensor<f32>
+  return %r : tensor<f32>
+}

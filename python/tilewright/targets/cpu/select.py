@@ -39,6 +39,9 @@ class Machine:
     registers: int = 32
     l1_bytes: int = 32768
     l2_bytes: int = 1 << 20
+    #: Products that one instruction sums up in each 32-bit lane: of bfloat16, and of bytes.
+    group_bf16: int = 1
+    group_i8: int = 1
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,11 @@ def _column_loop(op: OpFacts) -> int:
     return int(last[1:]) if last.startswith("d") and last[1:].isdigit() else -1
 
 
+def _dot_note(mains: list[OpFacts]) -> str:
+    grouped = any("tw.group_dot" in op.attributes for op in mains)
+    return ", groups of products summed up by one instruction" if grouped else ""
+
+
 def _contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> list[Config]:
     root = kernel.root
     vector = lanes(machine)
@@ -208,7 +216,8 @@ def _contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) ->
                 vector,
                 per_row,
                 "vector",
-                f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers",
+                f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers"
+                + _dot_note(mains),
             )
         elif op in mains:
             config = Config(

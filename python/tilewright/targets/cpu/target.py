@@ -51,7 +51,12 @@ class CpuTarget:
             registers=32 if wide else 16,
             l1_bytes=_cache_bytes(1, 32768),
             l2_bytes=_cache_bytes(2, 1 << 20),
+            group_bf16=2 if wide and self._has("avx512vl", "avx512bf16") else 1,
+            group_i8=4 if wide and self._has("avx512vl", "avx512vnni") else 1,
         )
+
+    def _has(self, *features: str) -> bool:
+        return {f"+{feature}" for feature in features} <= set(self.features.split(","))
 
     def cache_bytes(self, level: int) -> int:
         """Return the size of a cache of this machine; 0 where it is not known."""
@@ -62,7 +67,8 @@ class CpuTarget:
         return (
             f'#tw.target<kind = "cpu", cpu = "{self.cpu}", features = "{self.features}", '
             f"facts = {{vector_bits = {facts.vector_bits} : i64, registers = {facts.registers} : i64, "
-            f"l1_bytes = {facts.l1_bytes} : i64, l2_bytes = {facts.l2_bytes} : i64}}>"
+            f"l1_bytes = {facts.l1_bytes} : i64, l2_bytes = {facts.l2_bytes} : i64, "
+            f"group_bf16 = {facts.group_bf16} : i64, group_i8 = {facts.group_i8} : i64}}>"
         )
 
     def select(self, kernel: KernelFacts) -> list[select.Config]:
