@@ -36,6 +36,7 @@ SECTIONS = {
         )
     ],
     "Reference": ["docs/reference/*.md", "docs/reference/generated/*.md"],
+    "Internals": ["docs/internals/*.md"],
     "Design": ["docs/design/*.md"],
     "Performance": ["docs/performance/*.md"],
 }

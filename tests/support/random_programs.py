@@ -29,8 +29,21 @@ SHAPE = (
     "last_column",
     "column_as_row",
     "every_other",
+    "whole_max",
+    "standardise",
+    "logsumexp_keep",
+    "tril",
+    "causal_softmax",
+    "roll",
+    "tile",
+    "pad_low",
+    "write_row",
+    "stack_sum",
+    "distances",
+    "column_sums",
+    "add_rows",
 )
-CONTROL = ("loop", "branch")
+CONTROL = ("loop", "branch", "carry_both", "scan_rows", "choose")
 SIZES = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 33])
 
 
@@ -81,6 +94,48 @@ def apply(name, x, y):
         return tw.cumsum(x, axis=1) * 0.25
     if name == "take_rows":
         return tw.take(x, tw.arange(3) % 2, axis=0, mode="clip")
+    if name == "whole_max":
+        return x - tw.max(x) * 0.5
+    if name == "standardise":
+        return (x - tw.mean(x, axis=0, keepdims=True)) / (tw.std(x, axis=0, keepdims=True) + 0.5)
+    if name == "logsumexp_keep":
+        return tw.logsumexp(x, axis=-1, keepdims=True)
+    if name == "tril":
+        return tw.tril(x)
+    if name == "causal_softmax":
+        visible = tw.iota(x.shape, 1) <= tw.iota(x.shape, 0)
+        return tw.softmax(tw.where(visible, x, float("-inf")), axis=-1)
+    if name == "roll":
+        return tw.roll(x, 1, axis=-1)
+    if name == "tile":
+        return tw.tile(x, (1, 2))
+    if name == "pad_low":
+        return tw.pad(x, ((1, 0), (0, 1)))
+    if name == "write_row":
+        return tw.update_slice(x, x[-1:, :] * 0.5, (0, 0))
+    if name == "stack_sum":
+        return tw.sum(tw.stack([x, tw.flip(x, axis=0), x], axis=1), axis=1)
+    if name == "distances":
+        if not same(x.shape[1], y.shape[1]):
+            return x
+        return tw.sum(tw.square(tw.expand_dims(x, 1) - tw.expand_dims(y, 0)), axis=-1) * 0.05
+    if name == "column_sums":
+        return tw.sum(x, axis=0, keepdims=True) * 0.1
+    if name == "add_rows":
+        return tw.scatter(x, tw.arange(2) * 0, x[-1:, :] * tw.ones((2, 1)), axis=0, kind="add")
+    if name == "carry_both":
+        # Both results: buffers of their own sizes go round, and the loop's count depends on nothing known beforehand.
+        count = tw.astype(tw.sum(x) > 0.0, "int32") + 1
+        _, p, q = tw.while_loop(
+            lambda c: c[0] < count, lambda c: (c[0] + 1, tw.tanh(c[1]) + tw.mean(c[2]), c[2] * 0.5), (0, x, y)
+        )
+        return p + tw.sum(q) * 0.01
+    if name == "scan_rows":
+        total, rows = tw.scan(lambda c, row: (c * 0.5 + row, c + row), x[0], x)
+        return rows + total
+    if name == "choose":
+        index = tw.astype(tw.sum(x) > 0.0, "int32")
+        return tw.switch(index, [tw.tanh, lambda v: v * 0.5 + 1.0], x)
     if name == "loop":
         return tw.fori_loop(0, 2, lambda i, v: tw.tanh(v) + y if fits_into(y.shape, x.shape) else v * 0.5, x)
     if name == "branch":

@@ -166,7 +166,8 @@ private:
       return dyn_cast<Value>(expand.getMixedOutputShape()[dim]);
     if (auto collapse = buffer.getDefiningOp<memref::CollapseShapeOp>()) {
       Value product;
-      for (int64_t inner : collapse.getReassociationIndices()[dim])
+      SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+      for (int64_t inner : groups[dim])
         product = multiply(loc, product, size(loc, collapse.getSrc(), inner));
       return product;
     }

@@ -14,7 +14,9 @@
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_BUFFERIZEPASS
@@ -58,6 +60,41 @@ void separateDestinations(ModuleOp module) {
   }
 }
 
+/// The operand that `value` is an updated version of, or null where its operation says no such thing.
+OpOperand *updatedBy(Value value) {
+  auto result = dyn_cast<OpResult>(value);
+  if (!result)
+    return nullptr;
+  Operation *op = result.getOwner();
+  if (auto updates = dyn_cast<DestinationStyleOpInterface>(op))
+    return updates.getTiedOpOperand(result);
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return loop.getTiedLoopInit(result);
+  if (auto loop = dyn_cast<scf::ForallOp>(op))
+    return loop.getTiedOpOperand(result);
+  return nullptr;
+}
+
+/// Lets kernels write where they are told to. A copy of all of a fresh tensor into the destination folds to that tensor,
+/// and what was to be written to the destination then comes from memory that nobody else has.
+void writeToDestinations(ModuleOp module) {
+  for (auto func : module.getOps<func::FuncOp>()) {
+    if (!func->hasAttr("tw.kernel") || func.isExternal())
+      continue;
+    Operation *ret = func.getBody().front().getTerminator();
+    unsigned first = func.getNumArguments() - ret->getNumOperands();
+    for (auto [number, value] : llvm::enumerate(ret->getOperands())) {
+      BlockArgument destination = func.getArgument(first + number);
+      OpOperand *base = updatedBy(value);
+      while (base && updatedBy(base->get()))
+        base = updatedBy(base->get());
+      if (base && base->get().getDefiningOp<tensor::EmptyOp>() && destination.use_empty() &&
+          destination.getType() == base->get().getType())
+        base->set(destination);
+    }
+  }
+}
+
 /// Buffers at function boundaries are dense. A kernel that writes a window of a larger buffer returns that window: where
 /// its destination (the last argument) has a layout, values of that type have it, too, and dense ones are cast.
 BufferLikeType boundaryType(TensorType type, Attribute space, func::FuncOp func) {
@@ -76,6 +113,7 @@ struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     markWritableArguments(module);
+    writeToDestinations(module);
     separateDestinations(module);
 
     OneShotBufferizationOptions options;

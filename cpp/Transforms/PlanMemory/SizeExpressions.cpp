@@ -12,7 +12,8 @@ namespace {
 /// The dim of the source that alone makes the size of a collapsed dim, or nothing.
 std::optional<int64_t> soleDim(memref::CollapseShapeOp op, int64_t dim) {
   std::optional<int64_t> found;
-  for (int64_t source : op.getReassociationIndices()[dim]) {
+  SmallVector<ReassociationIndices> groups = op.getReassociationIndices();
+  for (int64_t source : groups[dim]) {
     if (op.getSrcType().getDimSize(source) == 1)
       continue;
     if (found)

@@ -96,3 +96,24 @@ func.func @main(%x: tensor<16xf32>) -> (tensor<16xf32>, tensor<16xf64>) attribut
   %c:2 = call @two(%x, %a, %b) : (tensor<16xf32>, tensor<16xf32>, tensor<16xf64>) -> (tensor<16xf32>, tensor<16xf64>)
   return %c#0, %c#1 : tensor<16xf32>, tensor<16xf64>
 }
+
+// -----
+
+// What a kernel returns was written to a tensor of its own, and copied by a write that has folded away: it goes to the
+// destination at once.
+// CHECK-LABEL: func private @folded
+// CHECK-SAME:    %[[X:[a-z0-9]+]]: memref<16xf32>, %[[DEST:[a-z0-9]+]]: memref<16xf32>
+// CHECK-NOT:     memref.alloc
+// CHECK:         vector.transfer_write %{{.*}}, %[[DEST]]
+// CHECK:         vector.transfer_write %{{.*}}, %[[DEST]]
+func.func private @folded(%x: tensor<16xf32>, %dest: tensor<16xf32>) -> tensor<16xf32> attributes {tw.kernel} {
+  %c0 = arith.constant 0 : index
+  %c8 = arith.constant 8 : index
+  %pad = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<16xf32>
+  %v = vector.transfer_read %x[%c0], %pad {in_bounds = [true]} : tensor<16xf32>, vector<8xf32>
+  %w = vector.transfer_write %v, %e[%c8] {in_bounds = [true]} : vector<8xf32>, tensor<16xf32>
+  %u = vector.transfer_read %x[%c8], %pad {in_bounds = [true]} : tensor<16xf32>, vector<8xf32>
+  %z = vector.transfer_write %u, %w[%c0] {in_bounds = [true]} : vector<8xf32>, tensor<16xf32>
+  return %z : tensor<16xf32>
+}

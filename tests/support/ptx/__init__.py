@@ -1,0 +1,51 @@
+"""An interpreter of PTX on NumPy: runs the code that the CUDA target emits on machines without a GPU.
+
+    module = ptx.load(text)
+    memory = ptx.Memory()
+    x, y = memory.put(array), memory.empty(array.shape, array.dtype)
+    module.launch("kernel", grid, block, [x, y, array.size], memory=memory, adversarial=seed)
+    result = memory.get(y)
+
+See docs/internals/ptx-interpreter.md for how it works and what it cannot see.
+"""
+
+from ptx.errors import (
+    BadOperand,
+    Deadlock,
+    Divergence,
+    InFlight,
+    Misaligned,
+    NoProgress,
+    OutOfBounds,
+    PtxError,
+    PtxFault,
+    PtxSyntaxError,
+    Race,
+    ReadOnly,
+    Trapped,
+    Uninitialised,
+    UnsupportedPtx,
+)
+from ptx.launch import Module, load
+from ptx.memory import Memory
+
+__all__ = [
+    "BadOperand",
+    "Deadlock",
+    "Divergence",
+    "InFlight",
+    "Memory",
+    "Misaligned",
+    "Module",
+    "NoProgress",
+    "OutOfBounds",
+    "PtxError",
+    "PtxFault",
+    "PtxSyntaxError",
+    "Race",
+    "ReadOnly",
+    "Trapped",
+    "Uninitialised",
+    "UnsupportedPtx",
+    "load",
+]
