@@ -214,7 +214,10 @@ def test_carry_of_small_types_and_packing() -> None:
 def test_sums_of_several_words() -> None:
     a, b = pairs(edge_integers(64, False), count=600)
     low_high = "  mov.b64 {%r10, %r11}, %a;\n  mov.b64 {%r12, %r13}, %b;\n"
-    total = low_high + "  add.cc.u32 %r14, %r10, %r12;\n  addc.u32 %r15, %r11, %r13;\n  mov.b64 %x, {%r14, %r15};\n"
+    total = (
+        low_high
+        + "  add.cc.u32 %r14, %r10, %r12;\n  addc.u32 %r15, %r11, %r13;\n  mov.b64 %x, {%r14, %r15};\n"
+    )
     total += "  sub.cc.u32 %r14, %r10, %r12;\n  subc.u32 %r15, %r11, %r13;\n  mov.b64 %y, {%r14, %r15};"
     plus, minus = apply(total, [a, b], [np.uint64] * 2)
     assert (plus == a + b).all() and (minus == a - b).all()

@@ -28,6 +28,7 @@ from ptx.errors import (
 )
 from ptx.launch import Module, load
 from ptx.memory import Memory
+from ptx.tensormap import tensor_map
 
 __all__ = [
     "BadOperand",
@@ -48,4 +49,5 @@ __all__ = [
     "Uninitialised",
     "UnsupportedPtx",
     "load",
+    "tensor_map",
 ]

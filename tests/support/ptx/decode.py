@@ -27,7 +27,7 @@ Builder = Callable[[ast.Instruction, "Decoder"], Op]
 BUILDERS: dict[str, Builder] = {}
 CONTROL: set[str] = set()  # opcodes that may move lanes, and so see their guard themselves
 _FAMILIES = ("integers", "bits", "floats", "functions", "convert", "moves", "loads", "atomics", "control", "barriers",
-             "warp", "matrix", "copies", "mbarrier")  # fmt: skip
+             "warp", "matrix", "copies", "mbarrier", "tensormap", "wgmma")  # fmt: skip
 
 
 def instruction(*names: str, control: bool = False) -> Callable[[Builder], Builder]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ptx.mbarrier import Mbarriers
     from ptx.program import Program
     from ptx.races import Races
+    from ptx.wgmma import Wgmma
 
 Selection = slice | np.ndarray
 RUNNING, WAITING, EXITED = 0, 1, 2
@@ -55,6 +56,7 @@ class Machine:
     rng: np.random.Generator
     barriers: Barriers = field(init=False)
     mbarriers: Mbarriers = field(init=False)
+    wgmma: Wgmma = field(init=False)
     asynchronous: Asynchronous = field(init=False)
     races: Races | None = None
 

@@ -10,7 +10,7 @@ import numpy as np
 from ptx import syntax as ast
 from ptx.errors import PtxError, PtxSyntaxError, UnsupportedPtx
 from ptx.memory import GUARD, Memory, Regions
-from ptx.undefined import unproven_reads
+from ptx.undefined import read, unproven_reads, written
 
 if TYPE_CHECKING:
     from ptx.machine import Machine, Selection
@@ -59,6 +59,7 @@ class Program:
         self.function_at: list[ast.Function] = []
         self.call_results: dict[int, list[tuple[int, int, int]]] = {}
         self._link(self.kernel)
+        self._touched: dict[int, frozenset[int]] = {}
         self.registers = self._registers()
         self.offset: dict[ast.Variable, int] = {}
         self._layout()
@@ -95,6 +96,12 @@ class Program:
             if name not in self.module.functions or self.module.functions[name].declared_only:
                 raise UnsupportedPtx(f"line {line}: call of {name}, which has no body in this module")
             self._link(self.module.functions[name])
+
+    def touched(self, pc: int) -> frozenset[int]:
+        """Return the numbers of the registers that an instruction reads or writes."""
+        if pc not in self._touched:
+            self._touched[pc] = frozenset(read(self.instructions[pc]) | written(self.instructions[pc]))
+        return self._touched[pc]
 
     def _registers(self) -> list[ast.Register]:
         found: dict[int, ast.Register] = {}

@@ -135,7 +135,13 @@ def fma_f64(a: Array, b: Array, c: Array) -> Array:
     total, rest = two_sum(product, high)
     result = total + to_odd(*two_sum(low, rest))
     size = np.abs(product)
-    usual = (size > 2.0**-900) & (size < 2.0**1000) & (np.abs(c) < 2.0**1000) & (np.abs(a) < 2.0**900) & (np.abs(b) < 2.0**900)
+    usual = (
+        (size > 2.0**-900)
+        & (size < 2.0**1000)
+        & (np.abs(c) < 2.0**1000)
+        & (np.abs(a) < 2.0**900)
+        & (np.abs(b) < 2.0**900)
+    )
     if not usual.all():
         odd = ~usual
         result[odd] = _fma_by_fractions(a[odd], b[odd], c[odd])
