@@ -16,7 +16,15 @@ def swizzle(offset: np.ndarray, bits: int) -> np.ndarray:
     return offset ^ ((offset >> 3) & (((1 << bits) - 1) << 4))
 
 
-def load_tile(tensor: np.ndarray, box: tuple[int, ...], start: tuple[int, ...], *, span: int = 0, nan: bool = False, **options):
+def load_tile(
+    tensor: np.ndarray,
+    box: tuple[int, ...],
+    start: tuple[int, ...],
+    *,
+    span: int = 0,
+    nan: bool = False,
+    **options,
+):
     """Load a tile (box and start innermost first) and return the bytes of shared memory, in the order of addresses."""
     size = int(np.prod(box)) * tensor.itemsize
     words = size // 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,27 +10,13 @@ import numpy as np
 from ptx import syntax as ast
 from ptx.errors import PtxError, PtxSyntaxError, UnsupportedPtx
 from ptx.memory import GUARD, Memory, Regions
-from ptx.undefined import read, unproven_reads, written
+from ptx.syntax import operands
+from ptx.undefined import check_fences, read, unproven_reads, written
 
 if TYPE_CHECKING:
     from ptx.machine import Machine, Selection
 
 Op = Callable[["Machine", "Selection"], "int | None"]
-
-
-def operands(items: list[ast.Operand] | tuple[ast.Operand, ...]) -> Iterator[ast.Operand]:
-    """Walk operands and what they consist of."""
-    for item in items:
-        yield item
-        match item:
-            case ast.Vector(parts) | ast.Arguments(parts):
-                yield from operands(parts)
-            case ast.Address(base, _, extra):
-                yield from operands((base, *extra))
-            case ast.Pair(first, second):
-                yield from operands((first, second))
-            case ast.Not(register):
-                yield register
 
 
 class Program:
@@ -64,6 +50,7 @@ class Program:
         self.offset: dict[ast.Variable, int] = {}
         self._layout()
         self.unproven = unproven_reads(self)
+        check_fences(self)
         self.tracked = {register for _, register in self.unproven}
         from ptx.decode import decode
 

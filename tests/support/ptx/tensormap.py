@@ -147,7 +147,7 @@ def locate(tile: TensorMap, start: tuple[int, ...], shared: int) -> Tile:
         offset += number * scale
         scale *= size
     coordinates = index + np.array(start, np.int64)[:, None]
-    inside = ((coordinates >= 0) & (coordinates < np.array(tile.shape)[:, None])).all(0)
+    inside = np.logical_and.reduce((coordinates >= 0) & (coordinates < np.array(tile.shape)[:, None]))
     steps = np.array((tile.bytes, *tile.strides), np.int64)[:, None]
     source = tile.address + (coordinates * steps).sum(0)
     return Tile(source, swizzled(shared + offset * tile.bytes, tile.swizzle), inside)
@@ -281,7 +281,7 @@ class Bulk:
                 fill = np.uint8(255 if nan else 0)
                 content = np.where(tile.inside[:, None], m.memory.segment.bytes[source], fill)
                 m.asynchronous.settle(tile.target[:, None] + shift + column, content)
-                if m.races is not None:
+                if m.races is not None and seen is not None:
                     m.races.landed(key, seen)
                 m.mbarriers.transfer(key, size)
 

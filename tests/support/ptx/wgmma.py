@@ -26,7 +26,8 @@ from ptx.errors import BadOperand, Divergence, InFlight
 from ptx.machine import Machine, Selection
 from ptx.matrix import B32, ELEMENT_BITS, a_matrix, decode_elements, pack_results, vector_items
 from ptx.memory import Problem
-from ptx.program import Op, operands
+from ptx.program import Op
+from ptx.syntax import operands
 from ptx.tensormap import swizzled
 from ptx.types import TYPES, Array
 
@@ -171,6 +172,10 @@ class Wgmma:
     def finish(self) -> None:
         """At the end of a kernel, hold the warps of each warpgroup against each other."""
         per_block = self.machine.warps
+        if per_block % 4 and self.issued.reshape(-1, per_block)[:, per_block // 4 * 4 :].any():
+            raise Divergence(
+                f"wgmma takes warpgroups of four warps; the last one of a block has {per_block % 4}"
+            )
         for warp in range(self.issued.size):
             leader = warp - warp % per_block + warp % per_block // 4 * 4
             if self.issued[warp] != self.issued[leader]:
