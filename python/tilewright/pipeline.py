@@ -126,10 +126,10 @@ def _select(module: Any, target: Any, report: Report) -> None:
             continue
         configs = target.select(facts)
         for linalg_op, config in zip(ops, configs, strict=True):
-            text = config.text()
-            if text not in parsed:
-                parsed[text] = ir.Attribute.parse(text, module.context)
-            linalg_op.attributes["tw.config"] = parsed[text]
+            for name, text in config.attributes().items():
+                if text not in parsed:
+                    parsed[text] = ir.Attribute.parse(text, module.context)
+                linalg_op.attributes[name] = parsed[text]
         by_name[facts.name] = KernelReport(facts, configs)
     _count_calls(module, by_name)
     report.kernels = list(by_name.values())

@@ -139,6 +139,27 @@ def test_arguments_of_the_embedder(minilm):
         minilm.encode("one string")
     with pytest.raises(ArgumentError, match="batch_size"):
         minilm.encode(["a"], batch_size=0)
+    for ids, mask in (([[1, 2]], [[True]]), ([1, 2], [True, True]), ([[1.5]], [[True]])):
+        with pytest.raises(ArgumentError, match="run: expected int32 ids and a bool mask"):
+            minilm.run(np.array(ids), np.array(mask))
+    wide, narrow = (
+        minilm.run(np.array([[101, 7592, 102]], kind), np.ones((1, 3), bool)) for kind in ("i8", "i4")
+    )
+    np.testing.assert_array_equal(wide, narrow)
+
+
+@needs_minilm
+@pytest.mark.model
+def test_a_second_embedder_finds_the_program(minilm, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).symlink_to(MINILM / name)
+    (tmp_path / "tokenizer.json").write_text("{")
+    again = Embedder(tmp_path)
+    assert again.cached
+    ids, mask = minilm.tokenize(["one sentence", "and another"])
+    np.testing.assert_array_equal(again.run(ids, mask), minilm.run(ids, mask))
+    with pytest.raises(FormatError, match="no valid tokeniser"):
+        again.encode(["one sentence"])
 
 
 # ---- damaged folders -----------------------------------------------------------------------------------------------

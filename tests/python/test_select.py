@@ -74,6 +74,50 @@ def row_norm(rows, columns):
     return KernelFacts("kernel_0", (total, scale), (0,))
 
 
+def attention(batch, heads, queries, keys, size):
+    """Scores, their softmax left out, and the sum of values; the root writes heads beside each other."""
+    b, h, q, k, d = batch, heads, queries, keys, size
+    four = ["d0", "d1", "d2", "d3"]
+    loops = ("parallel",) * 4
+    scores = OpFacts(
+        0,
+        "linalg.generic",
+        (*loops, "reduction"),
+        (b, h, q, k, d),
+        (
+            access(["d0", "d1", "d2", "d4"], [b, h, q, d]),
+            access(["d0", "d1", "d4", "d3"], [b, h, d, k]),
+            access(four, [b, h, q, k], True),
+        ),
+        flops=2,
+    )
+    values = OpFacts(
+        1,
+        "linalg.generic",
+        (*loops, "reduction"),
+        (b, h, q, d, k),
+        (
+            replace(access(["d0", "d1", "d2", "d4"], [b, h, q, k]), producer=0),
+            access(["d0", "d1", "d4", "d3"], [b, h, k, d]),
+            access(four, [b, h, q, d], True),
+        ),
+        flops=2,
+        producers=(0,),
+    )
+    root = OpFacts(
+        2,
+        "linalg.generic",
+        loops,
+        (b, q, h, d),
+        (
+            replace(access(["d0", "d2", "d1", "d3"], [b, h, q, d]), producer=1),
+            access(four, [b, q, h, d], True),
+        ),
+        producers=(1,),
+    )
+    return KernelFacts("kernel_0", (scores, values, root), (0, 1, 2))
+
+
 def check(kernel: KernelFacts, configs: list[Config]) -> None:
     assert len(configs) == len(kernel.ops)
     for op, config in zip(kernel.ops, configs, strict=True):
@@ -183,5 +227,40 @@ def test_sequential_operations_stay_loops():
 
 @pytest.mark.parametrize("machine", [AVX512, AVX2])
 def test_config_text_is_the_attribute(machine):
-    text = select(matmul(128, 256, 64), machine)[0].text()
+    text = select(matmul(128, 256, 64, panel=True), machine)[0].text()
     assert text.startswith("#tw.config<workgroup = [") and text.endswith('lowering = "vector">')
+    assert select(matmul(128, 256, 64, panel=True), machine)[0].attributes() == {"tw.config": text}
+    assert select(matmul(128, 256, 64), machine)[0].attributes()["tw.pack"] == "array<i64: 1>"
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "packed"), [(128, 256, (1,)), (24, 256, ()), (1, 256, ()), (128, 64, ()), (None, 256, (1,))]
+)
+def test_an_operand_is_packed_where_many_tiles_read_rows_that_lie_apart(m, n, packed):
+    assert select(matmul(m, n, 64), AVX512)[0].pack == packed
+    assert select(matmul(m, n, 64, panel=True), AVX512)[0].pack == (), "panels are packed"
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(203, 1878, 1446), (1000, 64, 333), (3000, 3000, 3000), (97, 40, 5)]
+)
+def test_tasks_of_a_contraction_have_equal_shares_of_rows(m, n, k):
+    config = select(matmul(m, n, k), AVX512)[0]
+    rows, tile = config.workgroup[0] or m, config.tile[0]
+    groups = -(-m // rows)
+    assert rows == m or rows % tile == 0
+    # No share could be a tile smaller.
+    assert groups * rows - m < groups * tile
+
+
+@pytest.mark.parametrize("queries", [None, 512])
+def test_a_task_of_attention_takes_queries_that_share_keys(queries):
+    kernel = attention(2, 12, queries, queries, 64)
+    assert kernel.root_loops() == [{0: 0, 1: 2, 2: 1}, {0: 0, 1: 2, 2: 1, 3: 3}, {0: 0, 1: 1, 2: 2, 3: 3}]
+    configs = select(kernel, AVX512)
+    check(kernel, configs)
+    assert configs[-1].workgroup == (1, 8, 1, 0)
+
+
+def test_one_query_leaves_the_heads_together():
+    assert select(attention(1, 12, 1, 512, 64), AVX512)[-1].workgroup == (1, 1, 8, 0)

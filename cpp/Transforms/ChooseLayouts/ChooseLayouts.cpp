@@ -97,7 +97,7 @@ private:
       else if (auto producer = input->get().getDefiningOp<linalg::GenericOp>();
                producer && producer->hasAttr("tw.panel"))
         packPanel(op, *input, producer, *position);
-      else if (paysAtRunTime(op, *input, column, *position)) {
+      else if (paysAtRunTime(op, *input, *position)) {
         rewriter.setInsertionPoint(op);
         if (Value packed = emitPack(rewriter, op.getLoc(), input->get(), {*position, std::nullopt}, panel))
           replaceInput(op, *input, packed, *position);
@@ -132,18 +132,15 @@ private:
     return ShapedType::isDynamic(rows) || rows >= minRows;
   }
 
-  /// Many rows share the operand, and its rows along the column loop are not
-  /// already adjacent and short.
-  bool paysAtRunTime(linalg::GenericOp op, OpOperand &input, unsigned column, unsigned position) {
+  /// Many rows share the operand, and vectors along the column loop would
+  /// stride through it. Operands with adjacent columns are left to `select`:
+  /// they can be packed tile by tile, where they are used.
+  bool paysAtRunTime(linalg::GenericOp op, OpOperand &input, unsigned position) {
     AffineMap map = op.getMatchingIndexingMap(&input);
-    int64_t columns = op.getStaticLoopRanges()[column];
     if (!isReadOften(op, input))
       return false;
     bool adjacent = position + 1 == map.getNumResults();
-    // Adjacent rows of up to four panels stay in the first-level cache's reach
-    // without packing.
-    return !(adjacent && !ShapedType::isDynamic(columns) && columns <= 4 * panel) &&
-           isa<RankedTensorType>(input.get().getType()) && map.isProjectedPermutation();
+    return !adjacent && isa<RankedTensorType>(input.get().getType()) && map.isProjectedPermutation();
   }
 
   void replaceInput(linalg::GenericOp op, OpOperand &input, Value packed, unsigned position) {

@@ -25,13 +25,18 @@ namespace {
 
 constexpr int64_t kUnmapped = -1;
 
-/// Loops that index the output and every tensor input.
+/// True if a loop indexes the output and everything that is summed up: each of its trips is a product of its own. What does
+/// not vary along the sum (a bias, a scale of columns) is no factor of it.
 bool hasBatchLoop(linalg::LinalgOp op) {
-  SmallVector<unsigned> parallel;
+  SmallVector<unsigned> parallel, reductions;
   op.getParallelDims(parallel);
+  op.getReductionDims(reductions);
   return llvm::any_of(parallel, [&](unsigned d) {
-    return llvm::all_of(op.getDpsInputOperands(),
-                        [&](OpOperand *input) { return op.getMatchingIndexingMap(input).isFunctionOfDim(d); });
+    return llvm::all_of(op.getDpsInputOperands(), [&](OpOperand *input) {
+      AffineMap map = op.getMatchingIndexingMap(input);
+      bool summed = llvm::any_of(reductions, [&](unsigned r) { return map.isFunctionOfDim(r); });
+      return !summed || map.isFunctionOfDim(d);
+    });
   });
 }
 
@@ -62,7 +67,7 @@ public:
   /// Returns the reason why `producer` cannot join, or nothing after it joined.
   std::optional<StringRef> tryJoin(linalg::LinalgOp producer) {
     SmallVector<int64_t> map(producer.getNumLoops(), kUnmapped);
-    bool feedsContraction = false, feedsColumns = false, first = true;
+    bool feedsContraction = false, feedsColumns = false, feedsMatrix = false, first = true;
     for (OpOperand &use : producer->getUses()) {
       auto consumer = cast<linalg::LinalgOp>(use.getOwner());
       if (consumer.isDpsInit(&use))
@@ -77,6 +82,7 @@ public:
       first = false;
       feedsContraction |= contracts(consumer);
       feedsColumns |= contracts(consumer) && readsColumns(consumer, use);
+      feedsMatrix |= contracts(consumer) && !hasBatchLoop(consumer);
     }
     SmallVector<int64_t> shared;
     for (int64_t d : group.parallel)
@@ -91,8 +97,7 @@ public:
       });
       if ((!keepsOutput || dropsLoops) && !hasBatchLoop(producer))
         return StringRef("its columns would no longer be spread over threads");
-    } else if (feedsContraction && dropsLoops && (feedsColumns || !hasBatchLoop(group.root)) &&
-               !producer->hasAttr("tw.panel")) {
+    } else if (feedsContraction && dropsLoops && (feedsColumns || feedsMatrix) && !producer->hasAttr("tw.panel")) {
       return StringRef("it would be computed again for every column tile of "
                        "the contraction");
     }

@@ -15,11 +15,13 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <numeric>
 
 using namespace mlir;
 using namespace tilewright;
+using llvm::mod;
 
 namespace {
 
@@ -64,19 +66,48 @@ int64_t divisorOf(AffineMap map, ValueRange operands) {
   return divisor;
 }
 
-/// The divisor of a tensor's size, looked for where the tensor is made.
-int64_t divisorOf(Value tensor, int64_t dim) {
-  if (auto type = dyn_cast<RankedTensorType>(tensor.getType()))
-    if (!type.isDynamicDim(dim))
-      return type.getDimSize(dim);
+/// A tensor's size, looked for where the tensor is made.
+std::optional<OpFoldResult> sizeOf(Value tensor, int64_t dim) {
+  auto type = dyn_cast<RankedTensorType>(tensor.getType());
+  if (type && !type.isDynamicDim(dim))
+    return OpFoldResult(IntegerAttr::get(IndexType::get(type.getContext()), type.getDimSize(dim)));
   if (auto empty = tensor.getDefiningOp<tensor::EmptyOp>())
-    return knownDivisor(empty.getMixedSizes()[dim]);
+    return empty.getMixedSizes()[dim];
   if (auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>())
     if (slice.getDroppedDims().none())
-      return knownDivisor(slice.getMixedSizes()[dim]);
+      return slice.getMixedSizes()[dim];
   if (auto op = tensor.getDefiningOp<DestinationStyleOpInterface>())
-    return divisorOf(op.getTiedOpOperand(cast<OpResult>(tensor))->get(), dim);
-  return 1;
+    return sizeOf(op.getTiedOpOperand(cast<OpResult>(tensor))->get(), dim);
+  if (auto insert = tensor.getDefiningOp<tensor::InsertSliceOp>())
+    return sizeOf(insert.getDest(), dim);
+  if (auto loop = tensor.getDefiningOp<scf::ForOp>())
+    return sizeOf(loop.getTiedLoopInit(cast<OpResult>(tensor))->get(), dim);
+  return std::nullopt;
+}
+
+/// What an expression leaves when it is divided by `step`, or nothing.
+std::optional<int64_t> residueOf(AffineExpr expr, AffineMap map, ValueRange operands, int64_t step) {
+  auto ofOperand = [&](unsigned position) -> std::optional<int64_t> {
+    if (knownDivisor(operands[position]) % step == 0)
+      return 0;
+    return std::nullopt;
+  };
+  if (auto dim = dyn_cast<AffineDimExpr>(expr))
+    return ofOperand(dim.getPosition());
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expr))
+    return ofOperand(map.getNumDims() + symbol.getPosition());
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return mod(constant.getValue(), step);
+  auto binary = cast<AffineBinaryOpExpr>(expr);
+  if (binary.getKind() != AffineExprKind::Add && binary.getKind() != AffineExprKind::Mul)
+    return std::nullopt;
+  std::optional<int64_t> lhs = residueOf(binary.getLHS(), map, operands, step);
+  std::optional<int64_t> rhs = residueOf(binary.getRHS(), map, operands, step);
+  if (binary.getKind() == AffineExprKind::Mul && (lhs == 0 || rhs == 0))
+    return 0;
+  if (!lhs || !rhs || std::max(*lhs, *rhs) > kLargest)
+    return std::nullopt;
+  return mod(binary.getKind() == AffineExprKind::Add ? *lhs + *rhs : *lhs * *rhs, step);
 }
 
 } // namespace
@@ -105,7 +136,8 @@ int64_t tilewright::knownDivisor(OpFoldResult index) {
     return divisorOf(max.getAffineMap(), max.getOperands());
   if (auto dim = dyn_cast<tensor::DimOp>(op))
     if (std::optional<int64_t> position = dim.getConstantIndex())
-      return divisorOf(dim.getSource(), *position);
+      if (std::optional<OpFoldResult> size = sizeOf(dim.getSource(), *position))
+        return knownDivisor(*size);
   if (isa<arith::AddIOp, arith::SubIOp, arith::MinSIOp, arith::MinUIOp>(op))
     return std::gcd(knownDivisor(op->getOperand(0)), knownDivisor(op->getOperand(1)));
   if (isa<arith::MulIOp>(op))
@@ -118,4 +150,34 @@ bool tilewright::dividesEvenly(scf::ForOp loop) {
   if (!step || *step <= 0)
     return false;
   return std::gcd(knownDivisor(loop.getLowerBound()), knownDivisor(loop.getUpperBound())) % *step == 0;
+}
+
+std::optional<int64_t> tilewright::knownRemainder(scf::ForOp loop) {
+  std::optional<int64_t> step = getConstantIntValue(loop.getStep());
+  if (!step || *step <= 0 || *step > kLargest || knownDivisor(loop.getLowerBound()) % *step != 0)
+    return std::nullopt;
+  Value end = loop.getUpperBound();
+  if (auto dim = end.getDefiningOp<tensor::DimOp>())
+    if (std::optional<int64_t> position = dim.getConstantIndex())
+      if (std::optional<OpFoldResult> size = sizeOf(dim.getSource(), *position))
+        end = dyn_cast<Value>(*size);
+  AffineMap map;
+  ValueRange operands;
+  if (auto min = end ? end.getDefiningOp<affine::AffineMinOp>() : nullptr) {
+    map = min.getAffineMap();
+    operands = min.getMapOperands();
+  } else if (auto apply = end ? end.getDefiningOp<affine::AffineApplyOp>() : nullptr) {
+    map = apply.getAffineMap();
+    operands = apply.getMapOperands();
+  } else {
+    return std::nullopt;
+  }
+  int64_t remainder = 0;
+  for (AffineExpr result : map.getResults()) {
+    std::optional<int64_t> residue = residueOf(result, map, operands, *step);
+    if (!residue || (*residue != 0 && remainder != 0 && *residue != remainder))
+      return std::nullopt;
+    remainder = std::max(remainder, *residue);
+  }
+  return remainder;
 }

@@ -175,7 +175,10 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
     if (failed(skipMasked(function)))
       return signalPassFailure();
     widenPanels(function);
-    if (failed(cleanUp(function)) || failed(tileRegisters(function)) || failed(cleanUp(function)))
+    if (failed(cleanUp(function)))
+      return signalPassFailure();
+    packOperands(function);
+    if (failed(tileRegisters(function)) || failed(cleanUp(function)))
       return signalPassFailure();
     function.walk([](Operation *op) { op->removeAttr(kTiled); });
   }

@@ -12,6 +12,8 @@ namespace tilewright {
 /// Ends reductions in the tiles of a kernel where a mask of the same tile lets
 /// nothing of the rest through.
 mlir::LogicalResult skipMasked(mlir::func::FuncOp function);
+/// Copies the operands that `tw.pack` numbers, once per workgroup tile.
+void packOperands(mlir::func::FuncOp function);
 
 } // namespace tilewright
 

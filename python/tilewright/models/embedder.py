@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tilewright as tw
 
+from .. import config as settings
+from .. import pytree
 from ..errors import ArgumentError, FormatError
 from ..frontends.safetensors import SafetensorsFile
-from . import bert
+from ..runtime import weights as binding
+from . import bert, program_store
 
 
 class Embedder:
@@ -25,7 +28,8 @@ class Embedder:
         target: compile target; None takes the configured one.
 
     Raises:
-        FormatError: a file is missing, damaged or of another architecture.
+        FormatError: a file is missing, damaged or of another architecture; a damaged `tokenizer.json` is found when it
+            is read, for the first sentence.
 
     Example:
         >>> Embedder(folder).encode(["a sentence", "another one"]).shape            # doctest: +SKIP
@@ -39,18 +43,24 @@ class Embedder:
                 raise FormatError(f"{root}: has no file '{name}'")
         self.config = bert.BertConfig.from_json(root / "config.json")
         self.max_length = self._max_length(root)
-        with ThreadPoolExecutor(1) as beside:  # the package parses without the interpreter's lock
-            tokenizer = beside.submit(self._load_tokenizer, root / "tokenizer.json")
-            self._bound = self._compile(root / "model.safetensors", target)
-            self._tokenizer = tokenizer.result()
+        self._root = root
+        weights = bert.load_weights(self.config, SafetensorsFile(root / "model.safetensors"))
+        self._program = self._load(weights, target or settings.current().target)
 
-    def _compile(self, path: Path, target: str | None) -> tw.Compiled:
-        weights = bert.load_weights(self.config, SafetensorsFile(path))
-        size, length = tw.Dim("batch"), tw.Dim("length", max=self.config.positions)
-        function = tw.jit(partial(bert.embed, self.config), weight_argnums=0, target=target)
+    def _load(self, weights: dict[str, Any], target: str) -> Any:
+        """Return the program with its weights, found by what determines it or compiled."""
         specs = tw.tree_map(lambda array: tw.spec(array.shape, array.dtype.name), weights)
-        lowered = function.lower(specs, tw.spec((size, length), "int32"), tw.spec((size, length), "bool"))
-        return lowered.compile().bind(weights)
+
+        def compile() -> program_store.Programs:
+            size, length = tw.Dim("batch"), tw.Dim("length", max=self.config.positions)
+            function = tw.jit(partial(bert.embed, self.config), weight_argnums=0, target=target)
+            lowered = function.lower(specs, tw.spec((size, length), "int32"), tw.spec((size, length), "bool"))
+            return {"embed": lowered.compile().executable}
+
+        facts = {"model": "bert", "config": dataclasses.asdict(self.config), "target": target}
+        programs, self.cached = program_store.load_or_compile("bert", facts, compile, ("embed",))
+        leaves, _, names = pytree.flatten_with_names(weights, "weights")
+        return binding.bind(programs["embed"], dict(zip(names, leaves, strict=True)))
 
     def _max_length(self, root: Path) -> int:
         path = root / "sentence_bert_config.json"
@@ -61,7 +71,10 @@ class Embedder:
             raise FormatError(f"{path}: 'max_seq_length' is {limit!r}, expected 3..{self.config.positions}")
         return limit
 
-    def _load_tokenizer(self, path: Path) -> Any:
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """Parsed for the first sentence: `run` needs none, and a third of a warm start is spared."""
+        path = self._root / "tokenizer.json"
         try:
             from tokenizers import Tokenizer
         except ImportError:
@@ -115,5 +128,15 @@ class Embedder:
         Args:
             ids: int32 `[B, S]`.
             mask: bool `[B, S]`, False on padding.
+
+        Raises:
+            ArgumentError: they are no matrices of one shape, or the ids are no integers.
         """
-        return self._bound(ids, mask)
+        ids, mask = np.asarray(ids), np.asarray(mask)
+        if ids.ndim != 2 or mask.shape != ids.shape or ids.dtype.kind not in "iu":
+            raise ArgumentError(
+                f"run: expected int32 ids and a bool mask of one shape [B, S], got {ids.dtype.name}{list(ids.shape)} "
+                f"and {mask.dtype.name}{list(mask.shape)}"
+            )
+        ids, mask = ids.astype(np.int32, copy=False), mask.astype(np.bool_, copy=False)
+        return self._program.call_tuple(ids, mask)[0]

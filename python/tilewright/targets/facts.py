@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 _DIM = re.compile(r"d(\d+)")
@@ -16,12 +17,16 @@ _PANEL = re.compile(r"^d(\d+) (floordiv|mod) (\d+)$")
 
 @dataclass(frozen=True)
 class Access:
-    """One operand: its static shape (``None`` for a dynamic size) and the loops that index each of its dimensions."""
+    """One operand: its static shape (``None`` for a dynamic size) and the loops that index each of its dimensions.
+
+    ``producer`` is the number of the kernel's operation that computes it, if one does.
+    """
 
     results: tuple[str, ...]
     shape: tuple[int | None, ...]
     bits: int
     is_output: bool
+    producer: int | None = None
 
     def dims(self) -> set[int]:
         """Loops that the operand depends on."""
@@ -75,6 +80,11 @@ class OpFacts:
     def reductions(self) -> list[int]:
         return [i for i, kind in enumerate(self.loops) if kind == "reduction"]
 
+    def column_loop(self) -> int:
+        """The loop along the last dimension of the first result, or -1: the columns of a contraction."""
+        last = self.outputs[0].results[-1:]
+        return int(last[0][1:]) if last and re.fullmatch(r"d\d+", last[0]) else -1
+
     def contracts(self) -> bool:
         """At least two inputs of a reduction each lack an output loop; the same as `contracts` in Contraction.h."""
         if not self.reductions():
@@ -95,6 +105,32 @@ class KernelFacts:
     @property
     def root(self) -> OpFacts:
         return self.ops[-1]
+
+    def work(self) -> int | None:
+        """Scalar operations of the kernel if all its sizes are known."""
+        total = 0
+        for op in self.ops:
+            sizes = [r for r in op.ranges if r is not None]
+            if len(sizes) != len(op.ranges):
+                return None
+            total += prod(sizes) * max(op.flops, 1)
+        return total
+
+    def root_loops(self) -> list[dict[int, int]]:
+        """For each operation, which of its loops run along which of the root's, seen through what it produces."""
+        found: list[dict[int, int]] = [{} for _ in self.ops]
+        found[-1] = {d: d for d in range(len(self.root.loops))}
+        for op, mine in zip(reversed(self.ops), reversed(found), strict=True):
+            for access in op.accesses:
+                if access.producer is None or found[access.producer]:
+                    continue
+                written = self.ops[access.producer].outputs[0].results
+                there = dict(zip(access.results, written, strict=True))
+                for root_loop, loop in mine.items():
+                    wrote = there.get(f"d{loop}", "")
+                    if re.fullmatch(r"d\d+", wrote):
+                        found[access.producer][root_loop] = int(wrote[1:])
+        return found
 
     def arithmetic(self) -> str:
         """Return its ceiling of arithmetic: that of the narrowest operands that a contraction multiplies."""
@@ -153,7 +189,8 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     ranges: list[int | None] = [None] * len(loops)
     for position, (operand, results) in enumerate(zip(operands, maps, strict=True)):
         sizes, bits = _shape(operand, ir)
-        accesses.append(Access(results, sizes, bits, position >= len(operands) - inits))
+        is_output = position >= len(operands) - inits
+        accesses.append(Access(results, sizes, bits, is_output, positions.get(operand)))
         for result, size in zip(results, sizes, strict=False):
             if re.fullmatch(r"d\d+", result) and size is not None:
                 ranges[int(result[1:])] = size
