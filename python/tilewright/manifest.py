@@ -298,6 +298,7 @@ def build_manifest(final: Any, target: Any, report: Any) -> dict[str, Any]:
         "symbols": described["symbols"],
         "loads": described["loads"],
         "scratch": None,
+        **(target.describe(final) if hasattr(target, "describe") else {}),
         "locations": _locations(final),
         "seconds": report.seconds,
         "kernels": [

@@ -233,7 +233,7 @@ def lower(
     options, report = options or Options(), report if report is not None else Report()
     machine = base.find(target) if isinstance(target, str) else target
     ir = _bindings()
-    rows = stages.between(stage_of(module), to_stage)
+    rows = stages.between(stage_of(module), to_stage, base.table(machine))
     with module.context, ir.Location.unknown():
         current = _exchange(_clone(module), options)
         _describe(current)
@@ -398,6 +398,8 @@ def commands(target: str | Any = "cpu") -> list[tuple[str, str]]:
 
     `select` stands between `kernels` and `tiled`; what it decided is in the dump after `kernels` as `#tw.config`.
     """
+    machine = base.find(target) if isinstance(target, str) else target
     return [
-        (stage.name, f"tw-opt --pass-pipeline='{stages.pipeline_text(stage)}'") for stage in stages.STAGES[1:]
+        (stage.name, f"tw-opt --pass-pipeline='{stages.pipeline_text(stage)}'")
+        for stage in base.table(machine)[1:]
     ]

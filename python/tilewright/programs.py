@@ -210,10 +210,11 @@ def key_components(program: Program, target: Any, name: str) -> dict[str, Any]:
     """Return everything that compiled code depends on; a difference in any of it is another cache entry."""
     from . import pipeline, stages
     from ._mlir._mlir_libs import _tilewright
+    from .targets import base
 
     options = pipeline.Options(target=name)
     # `select` and the manifest are Python: what they decide is in the code, too.
-    order = "\n".join(f"{stage.name}: {stages.pipeline_text(stage)}" for stage in stages.STAGES[1:])
+    order = "\n".join(f"{stage.name}: {stages.pipeline_text(stage)}" for stage in base.table(target)[1:])
     return {
         "program": _digest(program.as_text()),
         "pipeline": _digest(order),

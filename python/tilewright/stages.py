@@ -170,8 +170,8 @@ STAGES: tuple[Stage, ...] = (
 NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 
 
-def between(start: str, stop: str) -> tuple[Stage, ...]:
-    """Return the rows after `start` up to and including `stop`.
+def between(start: str, stop: str, table: tuple[Stage, ...] = STAGES) -> tuple[Stage, ...]:
+    """Return the rows after `start` up to and including `stop`, of a target's own `table` where it has one.
 
     Raises:
         ValueError: If a name is unknown or `stop` lies before `start`.
@@ -182,7 +182,7 @@ def between(start: str, stop: str) -> tuple[Stage, ...]:
     first, last = NAMES.index(start), NAMES.index(stop)
     if last < first:
         raise ValueError(f"stage {stop!r} lies before {start!r}; lowering is a one-way street")
-    return STAGES[first + 1 : last + 1]
+    return table[first + 1 : last + 1]
 
 
 def nested(pipeline: str, anchor: str = "builtin.module") -> str:
