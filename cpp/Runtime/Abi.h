@@ -73,7 +73,13 @@ typedef struct TwRt {
   /// its outputs are then dropped.
   void (*error)(const struct TwRt *rt, int32_t code, int32_t location_id);
 
-  void *launch; ///< reserved for devices, null on the CPU
+  /// Starts a kernel of the object's device code, `kernel` being its place in the manifest's list, on `blocks` blocks of
+  /// `threads` threads, and returns. `arguments` has the address of each of its parameters. A launch of no blocks is none.
+  /// Null on the CPU. For code of a device, `in`, `out` and `scratch`, and what `scratch_push` returns, are its memory.
+  void (*launch)(const struct TwRt *rt, int32_t kernel, int64_t blocks, int32_t threads, void **arguments);
+
+  /// Waits for everything started before, and copies `bytes` bytes of the device's memory. Null on the CPU.
+  void (*read)(const struct TwRt *rt, void *to, const void *from, int64_t bytes);
 } TwRt;
 
 typedef int32_t (*TwEntry)(const TwRt *rt, const TwArg *in, const TwArg *out, void *scratch);

@@ -269,6 +269,10 @@ bool Executable::isAlike(const Executable &other) const {
 Outcome Executable::callOwn(PyObject *const *passed, size_t count, PyObject **outputs) {
   if (count != inputs.size())
     return Outcome::NoMatch;
+  if (code->manifest.device) { // the arrays of a call are the CPU's
+    raiseFrom("no_device", py::make_tuple(py::handle(self)));
+    return Outcome::Failed;
+  }
   Call call(*this, passed, count, outputs);
   Outcome outcome = gatherInputs(call);
   if (outcome == Outcome::Done)

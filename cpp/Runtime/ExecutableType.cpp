@@ -252,6 +252,21 @@ PyObject *boundArrays(PyObject *self, PyObject *) {
   });
 }
 
+PyObject *entryAddresses(PyObject *self, PyObject *) {
+  return guarded([&] {
+    const Code &code = cast(self)->executable->getCode();
+    auto number = [](auto function) { return py::int_(reinterpret_cast<uintptr_t>(function)); };
+    py::dict result;
+    result["main"] = number(code.main);
+    result["shapes"] = number(code.shapes);
+    py::list loads;
+    for (const Code::Load &load : code.loads)
+      loads.append(py::make_tuple(number(load.entry), number(load.shapes)));
+    result["loads"] = loads;
+    return result.release().ptr();
+  });
+}
+
 PyObject *getManifest(PyObject *self, void *) {
   return guarded([&] {
     PyExecutable *executable = cast(self);
@@ -358,26 +373,30 @@ PyObject *represent(PyObject *self) {
                               manifest.arguments.size() - cast(self)->executable->numInputs(), manifest.outputs.size());
 }
 
-PyMethodDef methods[] = {{"call_tuple", reinterpret_cast<PyCFunction>(callTuple), METH_FASTCALL | METH_KEYWORDS,
-                          "Calls the code like __call__; returns a tuple even of one output."},
-                         {"bind", bindWeights, METH_O,
-                          "bind(weights) -> Executable. Binds weights by name; see "
-                          "tilewright.runtime.weights.bind."},
-                         {"bind_arrays", bindArrays, METH_O,
-                          "bind_arrays({argument index: array}) -> Executable. Binds arrays as the "
-                          "code takes them: dense, of the argument's dtype and shape."},
-                         {"run_load", runLoad, METH_VARARGS, "run_load(index, sources) -> ndarray. Packs one weight."},
-                         {"bound_arrays", boundArrays, METH_NOARGS, "bound_arrays() -> {argument index: array}."},
-                         {"set_variants", setVariants, METH_O,
-                          "set_variants([(sizes, executable), ...]). Replaces the table of variants at once: a call\n"
-                          "whose sizes (per symbol one, None for any) fit runs the first such executable.\n"
-                          "Calls under way finish on what they began with."},
-                         {"variants", getVariants, METH_NOARGS, "variants() -> [(sizes, executable, calls), ...]."},
-                         {"watch_sizes", watchSizes, METH_VARARGS,
-                          "watch_sizes(threshold, watcher). Calls watcher(sizes) for sizes without a variant that\n"
-                          "came so often; 0 and None stop."},
-                         {"observed_sizes", observedSizes, METH_NOARGS, "observed_sizes() -> [(sizes, calls), ...]."},
-                         {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {
+    {"call_tuple", reinterpret_cast<PyCFunction>(callTuple), METH_FASTCALL | METH_KEYWORDS,
+     "Calls the code like __call__; returns a tuple even of one output."},
+    {"bind", bindWeights, METH_O,
+     "bind(weights) -> Executable. Binds weights by name; see "
+     "tilewright.runtime.weights.bind."},
+    {"bind_arrays", bindArrays, METH_O,
+     "bind_arrays({argument index: array}) -> Executable. Binds arrays as the "
+     "code takes them: dense, of the argument's dtype and shape."},
+    {"run_load", runLoad, METH_VARARGS, "run_load(index, sources) -> ndarray. Packs one weight."},
+    {"entry_addresses", entryAddresses, METH_NOARGS,
+     "entry_addresses() -> {name: address of the function}; see cpp/Runtime/Abi.h. As long as this "
+     "object lives."},
+    {"bound_arrays", boundArrays, METH_NOARGS, "bound_arrays() -> {argument index: array}."},
+    {"set_variants", setVariants, METH_O,
+     "set_variants([(sizes, executable), ...]). Replaces the table of variants at once: a call\n"
+     "whose sizes (per symbol one, None for any) fit runs the first such executable.\n"
+     "Calls under way finish on what they began with."},
+    {"variants", getVariants, METH_NOARGS, "variants() -> [(sizes, executable, calls), ...]."},
+    {"watch_sizes", watchSizes, METH_VARARGS,
+     "watch_sizes(threshold, watcher). Calls watcher(sizes) for sizes without a variant that\n"
+     "came so often; 0 and None stop."},
+    {"observed_sizes", observedSizes, METH_NOARGS, "observed_sizes() -> [(sizes, calls), ...]."},
+    {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef properties[] = {
     {"manifest", getManifest, nullptr, "The manifest as a dict.", nullptr},

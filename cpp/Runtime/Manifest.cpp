@@ -198,6 +198,7 @@ bool Manifest::parse(std::string_view text, std::string &error) {
   entry = reader.text(*root, "entry", true);
   shapes = reader.text(*root, "shapes", false);
   scratch = reader.integer(*root, "scratch", 0, 0);
+  device = root->getObject("device") != nullptr;
   readSymbols(reader, *root, *this);
   readArguments(reader, *root, *this);
   readOutputs(reader, *root, *this);

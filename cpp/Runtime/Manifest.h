@@ -49,6 +49,7 @@ struct Manifest {
   std::vector<SymbolSpec> symbols;
   std::vector<LoadSpec> loads;
   int64_t scratch = 0;
+  bool device = false; ///< arrays lie in the memory of a device, which runs the kernels
 
   /// Reads and checks `json`. Returns false and sets `error` if it is not a
   /// manifest of this ABI; whatever it holds, nothing later can go out of

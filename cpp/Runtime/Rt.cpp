@@ -132,6 +132,7 @@ CallRt::CallRt() {
   rt.scratch_pop = [](const TwRt *, void *pointer) { scratchPop(pointer); };
   rt.error = &CallRt::report;
   rt.launch = nullptr;
+  rt.read = nullptr;
 }
 
 void CallRt::report(const TwRt *table, int32_t code, int32_t location) {

@@ -49,6 +49,7 @@ void tw_host_init(TwHost *host) {
   host->rt.scratch_pop = scratch_pop;
   host->rt.error = report_error;
   host->rt.launch = NULL;
+  host->rt.read = NULL;
   host->error_code = TW_OK;
   host->error_location = -1;
 }

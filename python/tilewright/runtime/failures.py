@@ -11,7 +11,15 @@ import numpy as np
 
 from .. import dtypes, errors
 
-__all__ = ["bind_error", "call_error", "load_error", "status_error", "trimmed_traceback", "weight_error"]
+__all__ = [
+    "bind_error",
+    "call_error",
+    "load_error",
+    "no_device",
+    "status_error",
+    "trimmed_traceback",
+    "weight_error",
+]
 
 # Statuses of cpp/Runtime/Abi.h.
 INDEX, CHECK, SHAPE, MEMORY = 1, 2, 3, 4
@@ -53,6 +61,16 @@ def _make(cls: type, message: str, help: str | None = None) -> Exception:
 def load_error(message: str) -> Exception:
     """Make the error of an object or manifest that cannot be loaded."""
     return errors.FormatError(f"load: {message}")
+
+
+def no_device(executable: Any) -> Exception:
+    """Make the error of a call to code for a device."""
+    arch = executable.manifest["device"]["arch"]
+    return _make(
+        errors.DeviceError,
+        f"the program is compiled for a GPU ({arch}), and this version runs none yet",
+        "lower it and look at its stages (`lower(...).as_text('object')` is the PTX), or use target='cpu'.",
+    )
 
 
 def _argument_problem(spec: dict[str, Any], value: Any, symbols: dict[str, Any], seen: dict[str, Any]) -> Any:
