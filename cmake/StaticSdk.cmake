@@ -5,7 +5,8 @@
 # the static components which are used.
 llvm_map_components_to_libnames(TW_LLVM_LIBS
   Core Support IRReader IRPrinter BitReader BitWriter AsmParser Passes Target TargetParser MC Analysis CodeGen
-  OrcJIT Remarks FrontendOpenMP X86CodeGen X86AsmParser X86Desc X86Info ${TW_EXTRA_LLVM_COMPONENTS})
+  OrcJIT Remarks FrontendOpenMP X86CodeGen X86AsmParser X86Desc X86Info Linker IPO
+  NVPTXCodeGen NVPTXDesc NVPTXInfo ${TW_EXTRA_LLVM_COMPONENTS})
 add_library(TwLLVMStatic INTERFACE)
 target_link_libraries(TwLLVMStatic INTERFACE ${TW_LLVM_LIBS})
 

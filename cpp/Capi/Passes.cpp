@@ -3,6 +3,7 @@
 #include "Conversion/TwToLinalg/TwToLinalg.h"
 #include "Stages/VerifyStage.h"
 #include "Targets/Cpu/Cpu.h"
+#include "Targets/Cuda/Cuda.h"
 #include "Transforms/Bufferize/Bufferize.h"
 #include "Transforms/CarryBuffers/CarryBuffers.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
@@ -26,6 +27,7 @@ void tilewright::registerTilewrightPasses() {
   registerCarryBuffersPass();
   registerChooseLayoutsPass();
   registerCpuPasses();
+  registerCudaPasses();
   registerFactorSumsPass();
   registerFormKernelsPass();
   registerFuseElementwisePass();

@@ -140,14 +140,16 @@ Verdict targetRule(Operation *op) {
     return std::nullopt;
   if (isa<linalg::LinalgOp>(op))
     return "every computation is loops by now";
-  if (!isOneOf(op, {"func", "memref", "arith", "math", "scf", "cf", "affine", "vector", "rt", "ub", "llvm"}))
-    return "only memref, vector, arith, math, scf, cf, affine and rt stand "
+  if (!isOneOf(op,
+               {"func", "memref", "arith", "math", "scf", "cf", "affine", "vector", "rt", "ub", "llvm", "gpu", "nvvm"}))
+    return "only memref, vector, arith, math, scf, cf, affine, rt and device code stand "
            "here";
   return std::nullopt;
 }
 
 Verdict llvmRule(Operation *op) {
-  if (isa<ModuleOp>(op) || dialectOf(op) == "llvm")
+  // Device code is LLVM, too, in a module of its own.
+  if (isa<ModuleOp>(op) || isOneOf(op, {"llvm", "nvvm"}) || op->getName().getStringRef() == "gpu.module")
     return std::nullopt;
   return "only the llvm dialect stands here";
 }

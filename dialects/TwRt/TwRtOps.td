@@ -83,4 +83,30 @@ def TwRt_GroupDotOp : TwRt_Op<"group_dot", [Pure, SameTypeOperands, SameOperands
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($lhs) `->` type($result)";
 }
 
+def TwRt_LaunchKernelOp : TwRt_Op<"launch_kernel"> {
+  let summary = "Starts a kernel on a device";
+  let description = [{
+    Starts `kernel` on `blocks` blocks of `threads` threads and returns at once; launches and reads of one call happen in
+    order. A grid without blocks is not started. Arrays are passed as the address of their first element, everything else
+    by value.
+
+    Example: `rt.launch_kernel @kernel_0_0[%blocks, 256](%x, %n : memref<?xf32>, index)`.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Index:$blocks, I64Attr:$threads, Variadic<AnyType>:$captures);
+  let assemblyFormat = "$kernel `[` $blocks `,` $threads `]` `(` ($captures^ `:` type($captures))? `)` attr-dict";
+}
+
+def TwRt_ReadOp : TwRt_Op<"read", [TypesMatchWith<"the element of the array", "source", "value",
+                                                  "::llvm::cast<::mlir::MemRefType>($_self).getElementType()">]> {
+  let summary = "Waits for one element of device memory";
+  let description = [{
+    Returns the only element of a device array once everything started before is done: what host code decides by.
+
+    Example: `%v = rt.read %x : memref<i64>`.
+  }];
+  let arguments = (ins Arg<MemRefRankOf<[AnyType], [0]>, "", [MemRead]>:$source);
+  let results = (outs AnyType:$value);
+  let assemblyFormat = "$source attr-dict `:` type($source)";
+}
+
 #endif // TWRT_OPS_TD

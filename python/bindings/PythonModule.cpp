@@ -1,4 +1,5 @@
 //===- PythonModule.cpp - The module `_tilewright` beside the MLIR --------===//
+#include "Capi/EmitDevice.h"
 #include "Capi/EmitObject.h"
 #include "Capi/Tilewright.h"
 
@@ -107,6 +108,34 @@ NB_MODULE(_tilewright, m) {
       },
       nb::arg("module"), nb::arg("cpu"), nb::arg("features"), nb::arg("opt_level") = 2,
       "Compile a module at stage llvm to assembly text.");
+  m.def(
+      "emit_ptx",
+      [](MlirModule module, const std::string &chip, const std::string &features, int optLevel) {
+        size_t size = 0;
+        char *error = nullptr, *text = nullptr;
+        {
+          nb::gil_scoped_release release;
+          text = twEmitPtx(module, mlirStringRefCreate(chip.data(), chip.size()),
+                           mlirStringRefCreate(features.data(), features.size()), optLevel, &size, &error);
+        }
+        if (!text) {
+          std::string message = error ? error : "unknown failure";
+          twFree(error);
+          throw std::runtime_error(message);
+        }
+        std::string result(text, size);
+        twFree(text);
+        return result;
+      },
+      nb::arg("module"), nb::arg("chip"), nb::arg("features"), nb::arg("opt_level") = 2,
+      "Compile the device code of a module at stage llvm to PTX.");
+  m.def(
+      "embed_device",
+      [](MlirModule module, const std::string &text) {
+        twEmbedDevice(module, mlirStringRefCreate(text.data(), text.size()));
+      },
+      nb::arg("module"), nb::arg("text"),
+      "Replace the device code of a module at stage llvm by a constant that carries its PTX.");
   m.def(
       "host_cpu",
       [] {

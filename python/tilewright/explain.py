@@ -108,6 +108,8 @@ def _how(config: str) -> str:
     if not match:
         return config
     workgroup, tile, lane, vector, unroll, lowering = match.groups()
+    if lowering not in ("vector", "loops"):
+        return f"shared by the threads of a GPU as {lowering}"
     parts = [f"threads take [{workgroup}]" if workgroup else "one thread"]
     if tile:
         parts.append(f"register tile [{tile}]")

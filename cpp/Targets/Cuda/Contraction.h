@@ -1,0 +1,25 @@
+//===- Contraction.h - What a product of two operands is made of -*- C++ -*-===//
+#ifndef TILEWRIGHT_TARGETS_CUDA_CONTRACTION_H
+#define TILEWRIGHT_TARGETS_CUDA_CONTRACTION_H
+
+#include "Targets/Cuda/Cuda.h"
+
+namespace tilewright::cuda {
+
+/// A sum of products, whose factors are any formulas of inputs.
+struct Contraction {
+  mlir::linalg::LinalgOp op;
+  mlir::Operation *sum, *multiply;
+  /// The factors, values of the body: one varies along rows, the other along columns of the result.
+  mlir::Value lhs, rhs;
+  llvm::SmallVector<unsigned> batch, rows, columns, inner;
+  /// f16 or bf16 where both factors were widened from it, so that tensor cores compute the same products.
+  mlir::Type narrow;
+};
+
+/// Nothing where the operation is no such sum, or has no rows or columns.
+std::optional<Contraction> contractionOf(mlir::linalg::LinalgOp op);
+
+} // namespace tilewright::cuda
+
+#endif // TILEWRIGHT_TARGETS_CUDA_CONTRACTION_H

@@ -1,0 +1,34 @@
+//===- Cuda.h - From buffers to code of a GPU -*- C++ -*-===//
+#ifndef TILEWRIGHT_TARGETS_CUDA_H
+#define TILEWRIGHT_TARGETS_CUDA_H
+
+#include "TwRt/TwRtDialect.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Pass/Pass.h"
+
+namespace tilewright {
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "Targets/Cuda/Cuda.h.inc"
+
+namespace cuda {
+/// How a computation is spread over threads (`tw.lowering`).
+inline constexpr llvm::StringLiteral kPoints = "points"; ///< a thread per result
+inline constexpr llvm::StringLiteral kWarps = "warps";   ///< a warp per result
+inline constexpr llvm::StringLiteral kBlocks = "blocks"; ///< a block per result
+inline constexpr llvm::StringLiteral kTiles = "tiles";   ///< a block per tile of a product
+inline constexpr llvm::StringLiteral kMma = "mma";       ///< the same on tensor cores
+} // namespace cuda
+
+} // namespace tilewright
+
+#endif // TILEWRIGHT_TARGETS_CUDA_H

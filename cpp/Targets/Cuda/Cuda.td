@@ -1,0 +1,71 @@
+//===- Cuda.td - From buffers to code of a GPU ------------------*- tablegen -*-===//
+#ifndef TILEWRIGHT_TARGETS_CUDA_TD
+#define TILEWRIGHT_TARGETS_CUDA_TD
+
+include "mlir/Pass/PassBase.td"
+
+def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp"> {
+  let summary = "Marks every computation with the kind of device kernel it becomes";
+  let description = [{
+    A computation of a GPU kernel stays one `linalg` operation until stage `target`, where it becomes the code of many
+    threads. `tw.lowering` says which: what select wrote into `#tw.config`, or `points` (one thread per result) for what
+    has no config or must keep its order.
+
+    ```mlir
+    linalg.generic {tw.config = #tw.config<..., lowering = "warps">} ...
+    // becomes
+    linalg.generic {tw.lowering = "warps", ...} ...
+    ```
+  }];
+}
+
+def CudaLaunchesPass : Pass<"tw-cuda-launches", "::mlir::ModuleOp"> {
+  let summary = "Turns computations on buffers into device kernels and launches";
+  let description = [{
+    Each `linalg` operation and each copy, with the fill that it starts from and the elementwise operation that alone reads
+    a product's result, becomes one function in the module `@device` and one `rt.launch_kernel` in its place. What host code
+    stores becomes a launch of one thread, what it loads an `rt.read`.
+
+    ```mlir
+    linalg.generic {tw.lowering = "points"} ins(%x) outs(%y) { body }
+    // becomes
+    rt.launch_kernel @kernel_0_0[%blocks, 256](%x, %n, %y : memref<?xf32>, index, memref<?xf32>)
+    // with, in gpu.module @device
+    func.func @kernel_0_0(%x: !llvm.ptr<1>, %n: index, %y: !llvm.ptr<1>) { one element per thread }
+    ```
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect", "::tilewright::rt::TwRtDialect"];
+}
+
+def CudaToNvvmPass : Pass<"tw-cuda-to-nvvm", "::mlir::ModuleOp"> {
+  let summary = "Lowers device code to the llvm and nvvm dialects";
+  let description = [{
+    Converts everything in the module `@device`; elementary functions become calls of libdevice. Functions become kernels.
+
+    ```mlir
+    func.func @kernel_0_0(%x: !llvm.ptr<1>, %n: index) attributes {tw.threads = 256 : i64}
+    // becomes
+    llvm.func @kernel_0_0(%x: !llvm.ptr<1>, %n: i64) attributes {nvvm.kernel, nvvm.reqntid = array<i32: 256, 1, 1>}
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+}
+
+def CudaLowerLaunchesPass : Pass<"tw-cuda-lower-launches", "::mlir::ModuleOp"> {
+  let summary = "Turns launches and reads into calls of the runtime's table";
+  let description = [{
+    The addresses of all arguments of a launch go into an array, whose address the table's function `launch` takes together
+    with the kernel's number: its place in the list of names that the module carries from here on (`tw.device_kernels`).
+
+    ```mlir
+    rt.launch_kernel @kernel_0_0[%blocks, 256](%x, %n : memref<?xf32>, index)
+    // becomes
+    llvm.call %launch(%table, 0, %blocks, 256, %arguments)
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
+
+#endif // TILEWRIGHT_TARGETS_CUDA_TD

@@ -1,0 +1,259 @@
+//===- Launches.cpp - Computations become kernels and launches --------------===//
+//
+// In:  stage buffers: functions with linalg operations and copies on buffers, marked with `tw.lowering`.
+// Out: `rt.launch_kernel` in their place, kernels in the module `@device`; host code touches no element of an array itself.
+// Here, first in stage `target`: buffers are final, so it is known what every kernel reads and writes.
+//===----------------------------------------------------------------------===//
+#include "Targets/Cuda/Contraction.h"
+#include "Targets/Cuda/Nest.h"
+
+#include "mlir/Interfaces/ViewLikeInterface.h"
+
+namespace tilewright {
+#define GEN_PASS_DEF_CUDALAUNCHESPASS
+#include "Targets/Cuda/Cuda.h.inc"
+} // namespace tilewright
+
+using namespace mlir;
+using namespace tilewright;
+using namespace tilewright::cuda;
+
+namespace {
+
+constexpr llvm::StringLiteral kLowering = "tw.lowering";
+
+StringRef loweringOf(Operation *op) {
+  auto lowering = op->getAttrOfType<StringAttr>(kLowering);
+  return lowering ? lowering.getValue() : StringRef(kPoints);
+}
+
+bool isProduct(linalg::LinalgOp op) {
+  StringRef kind = loweringOf(op);
+  return (kind == kTiles || kind == kMma) && contractionOf(op);
+}
+
+/// The next computation of the block.
+linalg::LinalgOp nextComputation(Operation *op) {
+  for (Operation *next = op->getNextNode(); next; next = next->getNextNode()) {
+    if (auto computation = dyn_cast<linalg::LinalgOp>(next))
+      return computation;
+    if (isa<func::CallOp, memref::CopyOp>(next) || next->getNumRegions() > 0)
+      return {};
+  }
+  return {};
+}
+
+/// The fills that a computation starts from, by destination, if nothing else needs them.
+SmallVector<std::pair<unsigned, linalg::FillOp>> fillsOf(linalg::LinalgOp op) {
+  SmallVector<std::pair<unsigned, linalg::FillOp>> found;
+  for (auto [number, init] : llvm::enumerate(op.getDpsInitsMutable())) {
+    Value buffer = init.get();
+    if (llvm::count(op->getOperands(), buffer) != 1)
+      continue;
+    AffineMap map = op.getMatchingIndexingMap(&init);
+    SmallVector<unsigned> reductions;
+    op.getReductionDims(reductions);
+    bool once = map.isProjectedPermutation() &&
+                llvm::none_of(reductions, [&](unsigned loop) { return map.isFunctionOfDim(loop); });
+    linalg::FillOp fill;
+    // Upwards past other fills: what stands between must not look at the buffer.
+    for (Operation *above = op->getPrevNode(); above && once; above = above->getPrevNode()) {
+      if (auto candidate = dyn_cast<linalg::FillOp>(above)) {
+        if (candidate.output() != buffer)
+          continue;
+        fill = candidate;
+        break;
+      }
+      if (isa<linalg::LinalgOp, memref::CopyOp, memref::StoreOp, memref::LoadOp, func::CallOp>(above) ||
+          above->getNumRegions() > 0)
+        break;
+    }
+    if (fill)
+      found.push_back({number, fill});
+  }
+  return found;
+}
+
+/// The elementwise operation that alone reads what `op` computes into temporary memory, and the operand that does.
+OpOperand *epilogueOf(linalg::LinalgOp op) {
+  Value buffer = op.getDpsInits().front();
+  auto view = buffer.getDefiningOp<memref::ViewOp>();
+  if (!view || !view.getSource().getDefiningOp<rt::ScratchPushOp>())
+    return nullptr;
+  linalg::LinalgOp next = nextComputation(op);
+  while (next && isa<linalg::FillOp>(next.getOperation()))
+    next = nextComputation(next);
+  if (!next || next.getNumParallelLoops() != next.getNumLoops())
+    return nullptr;
+  OpOperand *input = nullptr;
+  for (OpOperand &use : buffer.getUses()) {
+    if (use.getOwner() == op || isa<linalg::FillOp>(use.getOwner()) || isa<memref::DimOp>(use.getOwner()))
+      continue;
+    if (input || use.getOwner() != next || !next.isDpsInput(&use))
+      return nullptr;
+    input = &use;
+  }
+  return input && next.getMatchingIndexingMap(input).isPermutation() ? input : nullptr;
+}
+
+/// Temporary memory that no operation uses any more.
+void dropUnusedMemory(func::FuncOp function) {
+  SmallVector<memref::ViewOp> views;
+  SmallVector<rt::ScratchPushOp> pushes;
+  function.walk([&](memref::ViewOp view) { views.push_back(view); });
+  function.walk([&](rt::ScratchPushOp push) { pushes.push_back(push); });
+  for (memref::ViewOp view : views) {
+    SmallVector<Operation *> users(view->getUsers());
+    // A size of it is known without it.
+    if (!llvm::all_of(users, [](Operation *user) { return isa<memref::DimOp>(user) && user->use_empty(); }))
+      continue;
+    for (Operation *user : users)
+      user->erase();
+    view.erase();
+  }
+  for (rt::ScratchPushOp push : pushes) {
+    SmallVector<Operation *> users(push->getUsers());
+    if (!llvm::all_of(users, llvm::IsaPred<rt::ScratchPopOp>))
+      continue;
+    for (Operation *user : users)
+      user->erase();
+    push.erase();
+  }
+}
+
+struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPass> {
+  gpu::GPUModuleOp device;
+  unsigned count = 0;
+
+  std::string nextName(func::FuncOp function) { return (function.getName() + "_" + Twine(count++)).str(); }
+
+  LogicalResult convert(linalg::LinalgOp op, func::FuncOp function) {
+    StringRef kind = loweringOf(op);
+    SmallVector<std::pair<unsigned, linalg::FillOp>> fills = fillsOf(op);
+    OpOperand *epilogue = isProduct(op) ? epilogueOf(op) : nullptr;
+    Operation *anchor = epilogue ? epilogue->getOwner() : op.getOperation();
+
+    DeviceKernel kernel(anchor, device, nextName(function));
+    Nest nest(kernel, op);
+    if (llvm::any_of(nest.ranges, [](OpFoldResult range) { return !range; }))
+      return op->emitOpError("has a loop whose size no operand shows: no device kernel can be made of it");
+    for (auto [init, fill] : fills)
+      nest.startFrom(init, fill.value());
+    if (isProduct(op)) {
+      std::unique_ptr<Nest> after;
+      if (epilogue)
+        after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
+      emitProduct(nest, after.get(), epilogue ? epilogue->getOperandNumber() : 0, kind == kMma);
+    } else if (!((kind == kWarps && emitReduction(nest, 32)) || (kind == kBlocks && emitReduction(nest, 256)))) {
+      emitPoints(nest);
+    }
+    if (epilogue)
+      anchor->erase();
+    op->erase();
+    for (auto [init, fill] : fills)
+      fill->erase();
+    return success();
+  }
+
+  void convertStore(memref::StoreOp store, func::FuncOp function) {
+    DeviceKernel kernel(store, device, nextName(function));
+    SmallVector<Value> indices = llvm::map_to_vector(store.getIndices(), [&](Value i) { return kernel.pass(i); });
+    Value value = kernel.pass(store.getValue());
+    kernel.store(value, kernel.view(store.getMemRef()), indices);
+    kernel.launch(kernel.host.getIndexAttr(1), 1);
+    store.erase();
+  }
+
+  void convertLoad(memref::LoadOp load) {
+    OpBuilder builder(load);
+    Value source = load.getMemRef();
+    auto type = cast<MemRefType>(source.getType());
+    if (type.getRank() > 0) {
+      SmallVector<OpFoldResult> offsets = getAsOpFoldResult(load.getIndices());
+      SmallVector<OpFoldResult> ones(type.getRank(), builder.getIndexAttr(1));
+      auto element = memref::SubViewOp::inferRankReducedResultType({}, type, offsets, ones, ones);
+      source =
+          memref::SubViewOp::create(builder, load.getLoc(), cast<MemRefType>(element), source, offsets, ones, ones);
+    }
+    load.replaceAllUsesWith(rt::ReadOp::create(builder, load.getLoc(), type.getElementType(), source).getValue());
+    load.erase();
+  }
+
+  LogicalResult convertFunction(func::FuncOp function) {
+    SmallVector<memref::CopyOp> copies;
+    function.walk([&](memref::CopyOp copy) { copies.push_back(copy); });
+    for (memref::CopyOp copy : copies) {
+      OpBuilder builder(copy);
+      linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(), copy.getTarget());
+      copy.erase();
+    }
+    // Fills come last among their neighbours: most of them are part of the computation that follows.
+    SmallVector<linalg::LinalgOp> computations;
+    SmallVector<Operation *> accesses;
+    function.walk<WalkOrder::PreOrder>([&](Operation *op) {
+      if (isa<linalg::LinalgOp>(op)) {
+        computations.push_back(cast<linalg::LinalgOp>(op));
+        return WalkResult::skip();
+      }
+      if (isa<memref::LoadOp, memref::StoreOp>(op))
+        accesses.push_back(op);
+      return WalkResult::advance();
+    });
+    llvm::SmallPtrSet<Operation *, 16> gone;
+    for (linalg::LinalgOp op : computations) {
+      if (gone.contains(op) || isa<linalg::FillOp>(op.getOperation()))
+        continue;
+      for (auto [init, fill] : fillsOf(op))
+        gone.insert(fill);
+      if (OpOperand *epilogue = isProduct(op) ? epilogueOf(op) : nullptr)
+        gone.insert(epilogue->getOwner());
+      gone.insert(op);
+      if (failed(convert(op, function)))
+        return failure();
+    }
+    for (linalg::LinalgOp op : computations)
+      if (!gone.contains(op) && isa<linalg::FillOp>(op.getOperation()) && failed(convert(op, function)))
+        return failure();
+    for (Operation *op : accesses) {
+      if (auto store = dyn_cast<memref::StoreOp>(op))
+        convertStore(store, function);
+      else if (auto load = cast<memref::LoadOp>(op); !constantArray(load.getMemRef()))
+        convertLoad(load);
+    }
+    dropUnusedMemory(function);
+    return success();
+  }
+
+  /// Constants of host code that reach the device in a way which gives them no memory there.
+  LogicalResult checkConstants(Operation *op) {
+    for (Value operand : op->getOperands()) {
+      while (auto view = operand.getDefiningOp<ViewLikeOpInterface>())
+        operand = view.getViewSource();
+      if (operand.getDefiningOp<memref::GetGlobalOp>())
+        return op->emitOpError(
+            "passes a part of a constant array, which lies in the memory of the host: target cuda has no "
+            "device memory for it; pass the array as an argument instead");
+    }
+    return success();
+  }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+    device = gpu::GPUModuleOp::create(builder, module.getLoc(), "device");
+    for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
+      if (function.isExternal() || function->hasAttr("tw.shapes"))
+        continue;
+      if (failed(convertFunction(function)))
+        return signalPassFailure();
+    }
+    WalkResult walk = module.walk([&](Operation *op) {
+      bool passes = isa<rt::LaunchKernelOp, rt::ReadOp, func::CallOp>(op);
+      return passes && failed(checkConstants(op)) ? WalkResult::interrupt() : WalkResult::advance();
+    });
+    if (walk.wasInterrupted())
+      signalPassFailure();
+  }
+};
+
+} // namespace

@@ -1,0 +1,147 @@
+//===- Nest.cpp - A computation as loops over elements of arrays ------------===//
+#include "Targets/Cuda/Nest.h"
+
+#include "mlir/Analysis/SliceAnalysis.h"
+#include "mlir/Dialect/Affine/Utils.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace tilewright;
+using namespace tilewright::cuda;
+
+Nest::Nest(DeviceKernel &kernel, linalg::LinalgOp op) : kernel(kernel), op(op) {
+  ranges.resize(op.getNumLoops());
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  for (auto [operand, map] : llvm::zip_equal(op->getOpOperands(), maps)) {
+    if (!isa<MemRefType>(operand.get().getType()))
+      continue;
+    for (auto [dim, result] : llvm::enumerate(map.getResults())) {
+      auto loop = dyn_cast<AffineDimExpr>(result);
+      if (!loop)
+        continue;
+      OpFoldResult &range = ranges[loop.getPosition()];
+      // A static size beats a dynamic one: both are the same number.
+      if (!range || !getConstantIntValue(range))
+        range = kernel.size(operand.get(), dim);
+    }
+  }
+  // Loops that index the first destination last-dimension-fastest, others before them.
+  AffineMap written = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
+  SmallVector<utils::IteratorType> kinds = op.getIteratorTypesArray();
+  SmallVector<unsigned> ordered;
+  for (AffineExpr result : written.getResults())
+    if (auto loop = dyn_cast<AffineDimExpr>(result); loop && !llvm::is_contained(ordered, loop.getPosition()))
+      ordered.push_back(loop.getPosition());
+  for (unsigned loop = 0; loop < kinds.size(); ++loop) {
+    if (kinds[loop] != utils::IteratorType::parallel)
+      reductions.push_back(loop);
+    else if (!llvm::is_contained(ordered, loop))
+      parallel.push_back(loop);
+  }
+  for (unsigned loop : ordered)
+    if (kinds[loop] == utils::IteratorType::parallel)
+      parallel.push_back(loop);
+  starts.resize(op.getNumDpsInits());
+}
+
+SmallVector<OpFoldResult> Nest::rangesOf(ArrayRef<unsigned> loops) const {
+  return llvm::map_to_vector(loops, [&](unsigned loop) { return ranges[loop]; });
+}
+
+SmallVector<Value> Nest::subscripts(OpOperand &operand, ValueRange point) {
+  AffineMap map = op.getMatchingIndexingMap(&operand);
+  SmallVector<Value> dims(point);
+  return llvm::map_to_vector(map.getResults(), [&](AffineExpr expr) {
+    return affine::expandAffineExpr(kernel.inside, kernel.loc, expr, dims, {});
+  });
+}
+
+Value Nest::read(OpOperand &operand, ValueRange point) {
+  if (!isa<MemRefType>(operand.get().getType()))
+    return kernel.pass(operand.get());
+  return kernel.load(view(operand), subscripts(operand, point));
+}
+
+Value Nest::start(unsigned init, ValueRange point) {
+  return starts[init] ? starts[init] : read(*op.getDpsInitOperand(init), point);
+}
+
+void Nest::write(Value value, unsigned init, ValueRange point) {
+  OpOperand &operand = *op.getDpsInitOperand(init);
+  kernel.store(value, view(operand), subscripts(operand, point));
+}
+
+bool Nest::usesDestination(unsigned init) { return op.payloadUsesValueFromOperand(op.getDpsInitOperand(init)); }
+
+void Nest::clone(Operation &operation, IRMapping &map, ValueRange point) {
+  OpBuilder &inside = kernel.inside;
+  if (auto index = dyn_cast<linalg::IndexOp>(operation)) {
+    map.map(index.getResult(), point[index.getDim()]);
+    return;
+  }
+  if (auto load = dyn_cast<memref::LoadOp>(operation)) {
+    SmallVector<Value> indices = llvm::map_to_vector(
+        load.getIndices(), [&](Value index) { return map.contains(index) ? map.lookup(index) : kernel.pass(index); });
+    map.map(load.getResult(), kernel.load(kernel.view(load.getMemRef()), indices));
+    return;
+  }
+  if (auto dim = dyn_cast<memref::DimOp>(operation))
+    if (std::optional<int64_t> number = dim.getConstantIndex()) {
+      map.map(dim.getResult(), kernel.index(kernel.size(dim.getSource(), *number)));
+      return;
+    }
+  for (Value operand : operation.getOperands())
+    if (!map.contains(operand))
+      map.map(operand, kernel.pass(operand));
+  if (operation.getNumRegions() == 0) {
+    inside.clone(operation, map);
+    return;
+  }
+  // Regions are copied operation by operation, since what they read from outside is an argument, too.
+  Operation *copy = inside.insert(operation.cloneWithoutRegions(map));
+  for (auto [from, to] : llvm::zip(operation.getRegions(), copy->getRegions())) {
+    if (from.empty())
+      continue;
+    Block *block = new Block();
+    to.push_back(block);
+    for (BlockArgument argument : from.front().getArguments())
+      map.map(argument, block->addArgument(argument.getType(), argument.getLoc()));
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToEnd(block);
+    for (Operation &nested : from.front())
+      clone(nested, map, point);
+  }
+  for (auto [from, to] : llvm::zip(operation.getResults(), copy->getResults()))
+    map.map(from, to);
+}
+
+SmallVector<Value> Nest::compute(ValueRange arguments, ValueRange point) {
+  Block *body = op.getBlock();
+  IRMapping map;
+  for (auto [argument, value] : llvm::zip_equal(body->getArguments(), arguments))
+    if (value)
+      map.map(argument, value);
+  for (Operation &operation : body->without_terminator())
+    clone(operation, map, point);
+  return llvm::map_to_vector(body->getTerminator()->getOperands(),
+                             [&](Value value) { return map.contains(value) ? map.lookup(value) : kernel.pass(value); });
+}
+
+Value Nest::computePart(Value wanted, ValueRange arguments, ValueRange point) {
+  Block *body = op.getBlock();
+  IRMapping map;
+  for (auto [argument, value] : llvm::zip_equal(body->getArguments(), arguments))
+    if (value)
+      map.map(argument, value);
+  BackwardSliceOptions options;
+  options.inclusive = true;
+  options.omitBlockArguments = true;
+  options.filter = [&](Operation *each) { return each->getBlock() == body; };
+  llvm::SetVector<Operation *> slice;
+  if (wanted.getDefiningOp())
+    (void)getBackwardSlice(wanted, &slice, options);
+  for (Operation &operation : body->without_terminator())
+    if (slice.contains(&operation))
+      clone(operation, map, point);
+  return map.contains(wanted) ? map.lookup(wanted) : kernel.pass(wanted);
+}

@@ -1,0 +1,56 @@
+"""What NVIDIA's own assembler says of the PTX, where the package `nvidia-cuda-nvcc` (extra `ptxas`) is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import tilewright as tw
+
+
+def ptxas() -> str | None:
+    """Return the path of the packaged ptxas."""
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted(Path(folder).glob("cu*/bin/ptxas")):
+            return str(path)
+    return None
+
+
+PROGRAMS = {
+    "pointwise": (lambda x: tw.gelu(x) * 2, [((256, 512), "bfloat16")], 1),
+    "softmax": (lambda x: tw.softmax(x), [((64, 1000), "float32")], None),
+    "rms-norm": (lambda x, w: tw.rms_norm(x, w), [((64, 4096), "float16"), ((4096,), "float16")], None),
+    "sum": (lambda x: tw.sum(x), [((1000, 1000), "float32")], None),
+    "argmax": (lambda x: tw.argmax(x, axis=1), [((8, 1000), "float32")], None),
+    "product": (lambda a, b: tw.maximum(a @ b, 0), [((256, 128), "bfloat16"), ((128, 192), "bfloat16")], 1),
+    "product-f32": (lambda a, b: a @ b, [((256, 128), "float32"), ((128, 192), "float32")], 1),
+    "attention": (
+        lambda q, k, v: tw.attention(q, k, v, causal=True),
+        [((1, 4, 64, 64), "bfloat16")] * 3,
+        None,
+    ),
+    "transpose": (lambda x: tw.transpose(x), [((100, 64), "float32")], 1),
+    "functions": (lambda x: tw.sin(x) + tw.log1p(x) * tw.tanh(x) + tw.pow(x, x), [((1000,), "float64")], 1),
+}
+
+
+@pytest.mark.skipif(ptxas() is None, reason="the package nvidia-cuda-nvcc is not installed")
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_assembles_without_spills(name, arch, tmp_path):
+    fn, specs, kernels = PROGRAMS[name]
+    text = tw.jit(fn, target=f"cuda:{arch}").lower(*(tw.spec(*each) for each in specs)).as_text("object")
+    source = tmp_path / "kernels.ptx"
+    source.write_text(text)
+    command = [str(ptxas()), f"-arch={arch}", "-v", "-o", str(tmp_path / "kernels.cubin"), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    report = done.stdout + done.stderr
+    assert done.returncode == 0, report
+    assert "warning" not in report, report
+    spills = [int(n) for n in re.findall(r"(\d+) bytes spill", report)]
+    assert spills and not any(spills), report
+    assert kernels is None or text.count(".entry") == kernels

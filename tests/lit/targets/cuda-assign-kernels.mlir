@@ -1,0 +1,29 @@
+// RUN: tw-opt %s --pass-pipeline='builtin.module(func.func(tw-cuda-assign-kernels))' | FileCheck %s
+
+// A config decides; what was marked as ordered stays with one thread, and so does what has no config.
+// CHECK-LABEL: func private @kernel_0
+// CHECK:         linalg.generic
+// CHECK-SAME:      tw.lowering = "warps"
+// CHECK:         linalg.generic
+// CHECK-SAME:      tw.lowering = "points"
+// CHECK:         linalg.fill {tw.lowering = "points"}
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+#warps = #tw.config<workgroup = [], tile = [], lane = -1, vector = 1, unroll = 1, lowering = "warps">
+func.func private @kernel_0(%x: tensor<4x64xf32>, %y: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %sum = linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : tensor<4x64xf32>) outs(%y : tensor<4xf32>) attrs = {tw.config = #warps} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.addf %in, %out : f32
+    linalg.yield %s : f32
+  } -> tensor<4xf32>
+  %ordered = linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : tensor<4x64xf32>) outs(%y : tensor<4xf32>) attrs = {tw.config = #warps, tw.lowering = "loops"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.addf %in, %out : f32
+    linalg.yield %s : f32
+  } -> tensor<4xf32>
+  %filled = linalg.fill ins(%zero : f32) outs(%y : tensor<4xf32>) -> tensor<4xf32>
+  return %sum, %ordered, %filled : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>
+}

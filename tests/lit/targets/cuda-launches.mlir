@@ -1,0 +1,97 @@
+// RUN: tw-opt %s --tw-cuda-launches --canonicalize --split-input-file | FileCheck %s
+
+// Rows of whole 16 bytes: a thread takes four neighbours, with one load and one store.
+// CHECK-LABEL: func private @kernel_0
+// CHECK:         rt.launch_kernel @kernel_0_0[%{{.*}}, 256] (%{{.*}} : index, memref<?x64xf32>, memref<?x64xf32>)
+// CHECK:       gpu.module @device
+// CHECK:         func.func @kernel_0_0(%{{.*}}: index, %{{.*}}: !llvm.ptr<1>, %{{.*}}: !llvm.ptr<1>)
+// CHECK-SAME:      tw.threads = 256
+// CHECK:           llvm.load {{.*}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xf32>
+// CHECK-COUNT-4:   arith.addf
+// CHECK:           llvm.store {{.*}} : vector<4xf32>, !llvm.ptr<1>
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<?x64xf32>, %y: memref<?x64xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<?x64xf32>) outs(%y : memref<?x64xf32>) attrs = {tw.lowering = "points"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.addf %in, %in : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+// -----
+
+// The fill that a sum starts from is a constant of the kernel; lanes meet by shuffles.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel
+// CHECK-NOT:     rt.launch_kernel
+// CHECK:       gpu.module @device
+// CHECK-COUNT-5: nvvm.shfl.sync bfly
+// CHECK-NOT:     nvvm.barrier0
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+func.func private @kernel_0(%x: memref<8x64xf32>, %y: memref<8xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%y : memref<8xf32>)
+  linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<8x64xf32>) outs(%y : memref<8xf32>) attrs = {tw.lowering = "warps"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.addf %out, %in : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+// -----
+
+// What alone reads a product is computed on its sums: one kernel, and the memory between them is gone.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-NOT:     rt.scratch_push
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 128]
+// CHECK-NOT:     rt.launch_kernel
+// CHECK:       gpu.module @device
+// CHECK:         nvvm.mma.sync
+// CHECK:         arith.negf
+#a = affine_map<(m, n, k) -> (m, k)>
+#b = affine_map<(m, n, k) -> (k, n)>
+#c = affine_map<(m, n, k) -> (m, n)>
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @kernel_0(%a: memref<64x32xf16>, %b: memref<32x64xf16>, %y: memref<64x64xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  %bytes = arith.constant 16384 : index
+  %memory = rt.scratch_push %bytes : memref<?xi8>
+  %sums = memref.view %memory[%c0][] : memref<?xi8> to memref<64x64xf32>
+  linalg.fill ins(%zero : f32) outs(%sums : memref<64x64xf32>)
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : memref<64x32xf16>, memref<32x64xf16>) outs(%sums : memref<64x64xf32>) attrs = {tw.lowering = "mma"} {
+  ^bb0(%l: f16, %r: f16, %out: f32):
+    %lw = arith.extf %l : f16 to f32
+    %rw = arith.extf %r : f16 to f32
+    %p = arith.mulf %lw, %rw : f32
+    %s = arith.addf %out, %p : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%sums : memref<64x64xf32>) outs(%y : memref<64x64xf32>) attrs = {tw.lowering = "points"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.negf %in : f32
+    linalg.yield %s : f32
+  }
+  rt.scratch_pop %memory : memref<?xi8>
+  return
+}
+
+// -----
+
+// Host code touches no element itself: a store is a launch of one thread, a load waits for the device.
+// CHECK-LABEL: func @main
+// CHECK:         rt.launch_kernel @main_0[%{{.*}}, 1] (%{{.*}}
+// CHECK:         rt.read %{{.*}} : memref<i64
+// CHECK-NOT:     memref.load
+func.func @main(%x: memref<4xi64>, %i: index, %v: i64) -> i64 attributes {tw.host} {
+  memref.store %v, %x[%i] : memref<4xi64>
+  %r = memref.load %x[%i] : memref<4xi64>
+  return %r : i64
+}

@@ -1,0 +1,33 @@
+// RUN: tw-opt %s --tw-cuda-lower-launches --split-input-file --verify-diagnostics | FileCheck %s
+
+// A launch passes the kernel's number and the addresses of its arguments; windows of arrays are where they begin.
+// CHECK:       module attributes {tw.device_kernels = ["first", "second"]}
+// CHECK-LABEL: func.func @main
+// CHECK-SAME:    (%[[TABLE:.*]]: !llvm.ptr
+// CHECK-DAG:     llvm.alloca %{{.*}} x i64
+// CHECK-DAG:     llvm.alloca %{{.*}} x !llvm.ptr
+// CHECK:         memref.extract_aligned_pointer_as_index
+// CHECK:         %[[OFFSET:.*]] = arith.muli %{{.*}}, %{{.*}} : index
+// CHECK:         llvm.inttoptr
+// CHECK:         %[[NUMBER:.*]] = llvm.mlir.constant(1 : i32)
+// CHECK:         llvm.getelementptr %[[TABLE]][0, 6]
+// CHECK:         llvm.call %{{.*}}(%[[TABLE]], %[[NUMBER]], %{{.*}}) : !llvm.ptr, (!llvm.ptr, i32, i64, i32, !llvm.ptr) -> ()
+// CHECK:         llvm.getelementptr %[[TABLE]][0, 7]
+// CHECK:         llvm.call %{{.*}}(%[[TABLE]], %{{.*}}) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, !llvm.ptr, i64) -> ()
+func.func @main(%table: !llvm.ptr, %x: memref<4xf32, strided<[1], offset: ?>>, %n: index, %flag: memref<i64>) -> i64 {
+  rt.launch_kernel @second[%n, 256] (%x, %n : memref<4xf32, strided<[1], offset: ?>>, index)
+  %r = rt.read %flag : memref<i64>
+  return %r : i64
+}
+gpu.module @device {
+  func.func @first() attributes {tw.device, tw.threads = 256 : i64} { return }
+  func.func @second(%x: !llvm.ptr<1>, %n: index) attributes {tw.device, tw.threads = 256 : i64} { return }
+}
+
+// -----
+
+func.func @main(%table: !llvm.ptr, %n: index) {
+  // expected-error @+1 {{names no kernel of the device: @third}}
+  rt.launch_kernel @third[%n, 256] ()
+  return
+}
