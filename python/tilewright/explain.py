@@ -151,6 +151,8 @@ def _kernel_lines(kernel: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {op['kind']:<15} [{loops}] {_how(op['config'])}")
         if op["why"]:
             lines.append(f"                  because {op['why']}")
+        if candidates := op.get("candidates"):
+            lines.append("                  weighed " + "; ".join(candidates))
     lines += [f"  not fused  {reason}" for reason in kernel["unfused"]]
     return lines
 

@@ -315,6 +315,7 @@ def build_manifest(final: Any, target: Any, report: Any) -> dict[str, Any]:
                         "flops": op.flops,
                         "config": config.text(),
                         "why": config.why,
+                        "candidates": list(config.candidates),
                         "operands": [
                             {"shape": list(a.shape), "bits": a.bits, "output": a.is_output}
                             for a in op.accesses

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import ptx
 
-HEADER = ".version 8.0\n.target sm_90a\n.address_size 64\n"
+HEADER = ".version 8.6\n.target sm_90a\n.address_size 64\n"
 _LETTERS = "abcdefgh"
 _CLASS = {1: "u8", 2: "b16", 4: "b32", 8: "b64"}
 

@@ -87,7 +87,7 @@ _GEMM = (
   shl.b32 %r16, %r13, 6;
   add.u32 %r16, %r16, %r18;
   mov.u32 %r20, tiles;
-  // the warp's part: rows %r21 …, columns %r22 …
+  // the warp's part: rows from %r21 on, columns from %r22 on
   shr.u32 %r21, %r8, 1;
   shl.b32 %r21, %r21, 4;
   and.b32 %r22, %r8, 1;

@@ -6,7 +6,9 @@
 // values.
 //===----------------------------------------------------------------------===//
 #include "Transforms/Bufferize/Bufferize.h"
+#include "Transforms/Bufferize/WriteThrough.h"
 
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
@@ -113,6 +115,8 @@ struct BufferizePass : tilewright::impl::BufferizePassBase<BufferizePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     markWritableArguments(module);
+    for (auto func : module.getOps<func::FuncOp>())
+      tilewright::writeThroughSlices(func);
     writeToDestinations(module);
     separateDestinations(module);
 

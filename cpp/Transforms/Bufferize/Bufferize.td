@@ -17,7 +17,8 @@ def BufferizePass : Pass<"tw-bufferize", "::mlir::ModuleOp"> {
     %r = call @kernel_0(%x, %alloc) : (memref<8xf32>, memref<8xf32>) -> memref<8xf32>
     ```
   }];
-  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::memref::MemRefDialect"];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::bufferization::BufferizationDialect",
+                           "::mlir::memref::MemRefDialect"];
 }
 
 #endif // TILEWRIGHT_BUFFERIZE_TD

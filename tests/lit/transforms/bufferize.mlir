@@ -117,3 +117,41 @@ func.func private @folded(%x: tensor<16xf32>, %dest: tensor<16xf32>) -> tensor<1
   %z = vector.transfer_write %u, %w[%c0] {in_bounds = [true]} : vector<8xf32>, tensor<16xf32>
   return %z : tensor<16xf32>
 }
+
+// -----
+
+// Vectors that are written to a slice which goes back are written to the whole; reads of the slice, too.
+// CHECK-LABEL: func private @tile
+// CHECK-SAME:    %[[DEST:[a-z0-9]+]]: memref<8x?x64xf32>, %{{.*}}: vector<16xf32>, %{{.*}}: vector<16xi1>, %[[I:[a-z0-9]+]]: index
+// CHECK-NOT:     memref.subview
+// CHECK:         vector.transfer_read %[[DEST]][%c2, %{{.*}}, %c48]
+// CHECK:         vector.transfer_write %{{.*}}, %[[DEST]][%c2, %[[I]], %c32]
+// CHECK:         vector.transfer_write %{{.*}}, %[[DEST]][%c2, %{{.*}}, %c48], %{{.*}} {
+// CHECK-NOT:     memref.copy
+func.func private @tile(%dest: tensor<8x?x64xf32>, %v: vector<16xf32>, %m: vector<16xi1>, %i: index) -> tensor<8x?x64xf32>
+    attributes {tw.kernel} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c16 = arith.constant 16 : index
+  %pad = arith.constant 0.0 : f32
+  %s = tensor.extract_slice %dest[2, %i, 32] [1, 4, 32] [1, 1, 1] : tensor<8x?x64xf32> to tensor<4x32xf32>
+  %old = vector.transfer_read %s[%c1, %c16], %pad {in_bounds = [true]} : tensor<4x32xf32>, vector<16xf32>
+  %sum = arith.addf %old, %v : vector<16xf32>
+  %a = vector.transfer_write %v, %s[%c0, %c0] {in_bounds = [true]} : vector<16xf32>, tensor<4x32xf32>
+  %b = vector.transfer_write %sum, %a[%c1, %c16], %m {in_bounds = [true]} : vector<16xf32>, tensor<4x32xf32>
+  %r = tensor.insert_slice %b into %dest[2, %i, 32] [1, 4, 32] [1, 1, 1] : tensor<4x32xf32> into tensor<8x?x64xf32>
+  return %r : tensor<8x?x64xf32>
+}
+
+// -----
+
+// A slice that goes elsewhere stays one.
+// CHECK-LABEL: func private @elsewhere
+// CHECK:         memref.subview
+func.func private @elsewhere(%dest: tensor<64xf32>, %v: vector<16xf32>) -> tensor<64xf32> attributes {tw.kernel} {
+  %c0 = arith.constant 0 : index
+  %s = tensor.extract_slice %dest[0] [32] [1] : tensor<64xf32> to tensor<32xf32>
+  %a = vector.transfer_write %v, %s[%c0] {in_bounds = [true]} : vector<16xf32>, tensor<32xf32>
+  %r = tensor.insert_slice %a into %dest[32] [32] [1] : tensor<32xf32> into tensor<64xf32>
+  return %r : tensor<64xf32>
+}

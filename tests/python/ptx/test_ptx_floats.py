@@ -142,8 +142,11 @@ def test_comparisons(kind: str) -> None:
         "le": wide_a <= wide_b, "gt": wide_a > wide_b, "ge": wide_a >= wide_b,
     }  # fmt: skip
     for name, expected in truth.items():
+        both = f"setp.{name}u.{kind} %p3|%p4, %a, %b;"
+        if kind in ("f16", "bf16"):  # these have one result
+            both = f"setp.{name}u.{kind} %p3, %a, %b;\n  not.pred %p4, %p3;"
         body = f"""  setp.{name}.{kind} %p2, %a, %b;
-  setp.{name}u.{kind} %p3|%p4, %a, %b;
+  {both}
   setp.{name}.and.{kind} %p5, %a, %b, !%p2;
   selp.u32 %x, 1, 0, %p2;
   selp.u32 %y, 1, 0, %p3;

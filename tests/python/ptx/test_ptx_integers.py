@@ -209,3 +209,23 @@ def test_carry_of_small_types_and_packing() -> None:
     turned = (low >> np.uint64(16)) | ((low & np.uint64(0xFFFF)) << np.uint64(16))
     assert (swapped == high | turned << np.uint64(32)).all()
     assert (negative == -a.view(np.int64)).all() and (size == np.abs(a.view(np.int64))).all()
+
+
+def test_sums_of_several_words() -> None:
+    a, b = pairs(edge_integers(64, False), count=600)
+    low_high = "  mov.b64 {%r10, %r11}, %a;\n  mov.b64 {%r12, %r13}, %b;\n"
+    total = (
+        low_high
+        + "  add.cc.u32 %r14, %r10, %r12;\n  addc.u32 %r15, %r11, %r13;\n  mov.b64 %x, {%r14, %r15};\n"
+    )
+    total += "  sub.cc.u32 %r14, %r10, %r12;\n  subc.u32 %r15, %r11, %r13;\n  mov.b64 %y, {%r14, %r15};"
+    plus, minus = apply(total, [a, b], [np.uint64] * 2)
+    assert (plus == a + b).all() and (minus == a - b).all()
+    squares = """
+  mul.lo.u64 %d10, %a, %b;
+  mad.lo.cc.u64 %x, %a, %b, %a;
+  madc.hi.cc.u64 %y, %a, %b, %b;
+  addc.u64 %z, 0, 0;"""
+    words = apply(squares, [a, b], [np.uint64] * 3)
+    for x, y, low, middle, high in zip(a.tolist(), b.tolist(), *(w.tolist() for w in words)):
+        assert low + (middle << 64) + (high << 128) == x * y + x + (y << 64)

@@ -115,7 +115,7 @@ def test_variables_with_initialisers() -> None:
         (kernel("  mov.u32 %r1 %r2;"), ptx.PtxSyntaxError, "expected ','"),
         (kernel("  L: L: ret;"), ptx.PtxSyntaxError, "label L twice"),
         (kernel("  call.uni f, ();").replace("f,", "vprintf,"), ptx.PtxError, "vprintf"),
-        (kernel("  add.cc.u32 %r1, 1, 2;"), ptx.UnsupportedPtx, "add.cc"),
+        (kernel("  mul24.lo.u32 %r1, 1, 2;"), ptx.UnsupportedPtx, "mul24.lo"),
         (HEADER + ".texref t;", ptx.PtxSyntaxError, "between functions"),
         (".version 8.0\n.target sm_80\n.address_size 32", ptx.UnsupportedPtx, "address_size 64"),
         (kernel("  mov.u32 %r1, `;"), ptx.PtxSyntaxError, "line 12: unexpected '`"),

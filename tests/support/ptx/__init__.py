@@ -15,6 +15,7 @@ from ptx.errors import (
     Divergence,
     InFlight,
     Misaligned,
+    MissingFence,
     NoProgress,
     OutOfBounds,
     PtxError,
@@ -28,6 +29,7 @@ from ptx.errors import (
 )
 from ptx.launch import Module, load
 from ptx.memory import Memory
+from ptx.tensormap import tensor_map
 
 __all__ = [
     "BadOperand",
@@ -36,6 +38,7 @@ __all__ = [
     "InFlight",
     "Memory",
     "Misaligned",
+    "MissingFence",
     "Module",
     "NoProgress",
     "OutOfBounds",
@@ -48,4 +51,5 @@ __all__ = [
     "Uninitialised",
     "UnsupportedPtx",
     "load",
+    "tensor_map",
 ]

@@ -16,11 +16,13 @@ from ptx.types import TYPES, spread
 @instruction("cp")
 def copy(ins: ast.Instruction, d: Decoder) -> Op:
     """`cp.async…` in all its forms."""
-    if ins.parts[1] != "async":
+    if "async" not in ins.parts[:3]:
         raise d.unsupported(ins.opcode)
+    if ins.has("bulk", "reduce"):
+        return BUILDERS["cp.async.bulk"](ins, d)
     if ins.has("commit_group"):
         return lambda m, s: m.asynchronous.commit(m.lanes[s])
-    if ins.has("wait_group") and not ins.has("bulk"):
+    if ins.has("wait_group"):
         pending = ins.operands[0]
         if not isinstance(pending, ast.Immediate):
             raise d.unsupported(ins.opcode)
@@ -30,8 +32,6 @@ def copy(ins: ast.Instruction, d: Decoder) -> Op:
         return lambda m, s: m.asynchronous.wait(m.lanes[s], 0, everything=True)
     if ins.has("mbarrier"):
         return BUILDERS["cp.async.mbarrier"](ins, d)
-    if ins.has("bulk", "reduce"):
-        return BUILDERS["cp.async.bulk"](ins, d)
     return copy_words(ins, d)
 
 

@@ -16,9 +16,8 @@ import numpy as np
 from ptx import syntax as ast
 from ptx.errors import PtxSyntaxError, Uninitialised, UnsupportedPtx
 from ptx.machine import Machine, Selection
-from ptx.program import Op, Program, operands
+from ptx.program import Op, Program
 from ptx.types import STORAGE, TYPES, Array, Scalar, f32_to_bf16_bits, spread
-from ptx.undefined import written
 
 Source = Callable[[Machine, Selection], Array]
 Destination = Callable[[Machine, Selection, Array], None]
@@ -27,7 +26,7 @@ Builder = Callable[[ast.Instruction, "Decoder"], Op]
 BUILDERS: dict[str, Builder] = {}
 CONTROL: set[str] = set()  # opcodes that may move lanes, and so see their guard themselves
 _FAMILIES = ("integers", "bits", "floats", "functions", "convert", "moves", "loads", "atomics", "control", "barriers",
-             "warp", "matrix", "copies", "mbarrier")  # fmt: skip
+             "warp", "matrix", "copies", "mbarrier", "tensormap", "wgmma")  # fmt: skip
 
 
 def instruction(*names: str, control: bool = False) -> Callable[[Builder], Builder]:
@@ -293,16 +292,3 @@ def decode(program: Program) -> list[Op]:
             op = _guarded_control(op, guard, pc) if ins.name in CONTROL else _guarded(op, guard)
         code.append(op)
     return code
-
-
-__all__ = [
-    "CONTROL",
-    "Decoder",
-    "Destination",
-    "Op",
-    "Source",
-    "instruction",
-    "literal",
-    "operands",
-    "written",
-]

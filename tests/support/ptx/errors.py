@@ -65,3 +65,7 @@ class BadOperand(PtxFault):
 
 class Trapped(PtxFault):
     """The program executed `trap`, or failed an assertion of its own."""
+
+
+class MissingFence(PtxFault):
+    """A `wgmma` uses registers that were written since the last `wgmma.fence`."""

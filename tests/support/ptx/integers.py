@@ -7,8 +7,9 @@ import numpy as np
 from ptx import floats
 from ptx import syntax as ast
 from ptx.decode import Decoder, instruction
+from ptx.machine import Machine, Selection
 from ptx.program import Op
-from ptx.types import TYPES, Array, Scalar, halves, join_halves
+from ptx.types import TYPES, Array, Scalar, halves, join_halves, spread
 
 
 def high_half(a: Array, b: Array) -> Array:
@@ -84,7 +85,9 @@ def binary(ins: ast.Instruction, d: Decoder) -> Op:
     scalar = d.types()[-1]
     if scalar.kind == "f":
         return floats.binary(ins, d)
-    if ins.has("cc", "relu") or (ins.has("sat") and scalar.name != "s32"):
+    if ins.has("cc"):
+        return carrying(ins, d)
+    if ins.has("relu") or (ins.has("sat") and scalar.name != "s32"):
         raise d.unsupported(f"{ins.opcode}")
     function = BINARY[ins.name]
     if ins.has("sat"):
@@ -112,7 +115,9 @@ def multiply(ins: ast.Instruction, d: Decoder) -> Op:
     scalar = d.types()[-1]
     if scalar.kind == "f":
         return floats.fused(ins, d) if ins.name == "mad" else floats.binary(ins, d)
-    if ins.has("cc", "sat") or ins.name.endswith("24"):
+    if ins.has("cc"):
+        return carrying(ins, d)
+    if ins.has("sat") or ins.name.endswith("24"):
         raise d.unsupported(ins.opcode)
     function, result = product(ins, d, scalar)
     if ins.name == "mul":
@@ -124,6 +129,30 @@ def multiply(ins: ast.Instruction, d: Decoder) -> Op:
         (ins.operands[2], scalar),
         (ins.operands[3], result),
     )
+
+
+@instruction("addc", "subc", "madc")
+def carrying(ins: ast.Instruction, d: Decoder) -> Op:
+    """`add.cc`, `addc`, `sub.cc`, `subc`, `mad.lo.cc`, `madc.hi`, …: sums of several words with a carry between them."""
+    scalar = d.types()[-1]
+    reads = [d.source(operand, scalar) for operand in ins.operands[1:]]
+    write = d.destination(ins.operands[0], scalar)
+    takes, gives, minus = ins.name.endswith("c"), ins.has("cc"), ins.name.startswith("sub")
+    part = product(ins, d, scalar)[0] if ins.name.startswith("mad") else None
+
+    def run(m: Machine, s: Selection) -> None:
+        values = [spread(read(m, s), m.lanes[s].size) for read in reads]
+        if part is not None:
+            values = [part(values[0], values[1]), values[2]]
+        a, b = (v.view(scalar.storage) for v in values)
+        carry = m.carry[s] if takes else np.zeros(a.shape, bool)
+        one = carry.astype(scalar.storage)
+        total = a - b - one if minus else a + b + one
+        if gives:
+            m.carry[s] = (a < b) | (carry & (a == b)) if minus else (total < a) | (carry & (total == a))
+        write(m, s, total.view(scalar.dtype))
+
+    return run
 
 
 @instruction("neg", "abs")

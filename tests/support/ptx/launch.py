@@ -19,6 +19,7 @@ from ptx.parser import parse
 from ptx.program import Program
 from ptx.races import Races
 from ptx.scheduler import Scheduler
+from ptx.wgmma import Wgmma
 
 LANES = 4096  # about so many lanes run as one vector
 Size = int | Sequence[int]
@@ -99,6 +100,7 @@ class Module:
                 machine = Machine(program, memory, settings, blocks, params, rng)
                 machine.barriers = Barriers(machine)
                 machine.mbarriers = Mbarriers(machine)
+                machine.wgmma = Wgmma(machine)
                 machine.asynchronous = Asynchronous(machine)
                 machine.races = Races(machine) if settings.races and machine.shared_size else None
                 try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ptx.mbarrier import Mbarriers
     from ptx.program import Program
     from ptx.races import Races
+    from ptx.wgmma import Wgmma
 
 Selection = slice | np.ndarray
 RUNNING, WAITING, EXITED = 0, 1, 2
@@ -55,6 +56,7 @@ class Machine:
     rng: np.random.Generator
     barriers: Barriers = field(init=False)
     mbarriers: Mbarriers = field(init=False)
+    wgmma: Wgmma = field(init=False)
     asynchronous: Asynchronous = field(init=False)
     races: Races | None = None
 
@@ -71,6 +73,7 @@ class Machine:
         self.status = np.where(self.lanes % self.width < threads, RUNNING, EXITED).astype(np.int8)
         self.pc = np.zeros(count, np.int64)
         self.parked = np.full(count, -1, np.int64)  # program counter at which a lane waits for its warp
+        self.carry = np.zeros(count, bool)
         self.members = np.zeros(count, np.uint32)  # with which lanes of its warp
         self.waits_at = np.full(count, -1, np.int64)  # instruction that made a lane wait
         self.live = int((self.status == RUNNING).sum())
@@ -92,7 +95,7 @@ class Machine:
     def _registers(self) -> None:
         """Make one row of lanes per register, filled with poison."""
         registers = self.program.registers
-        self.r: list[Array] = [np.empty(0)] * len(registers)
+        self.r: list[Array] = [np.empty(0)] * (1 + max((register.index for register in registers), default=0))
         for bits, dtype in STORAGE.items():
             rows = [register.index for register in registers if register.type.bits == bits]
             fill = 0 if bits == 1 else int.from_bytes(bytes([POISON] * (bits // 8)), "little")

@@ -9,7 +9,7 @@ import numpy as np
 from ptx import syntax as ast
 from ptx.decode import Decoder, instruction
 from ptx.errors import BadOperand
-from ptx.floats import flush, unpack
+from ptx.floats import flush, paired, unpack
 from ptx.machine import CLUSTER_SHIFT, Machine, Selection
 from ptx.memory import WINDOW_SHIFT, WINDOWS
 from ptx.program import Op
@@ -97,6 +97,7 @@ _ORDERED: dict[str, Callable[[Array, Array], Array]] = {
     "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal,
 }  # fmt: skip
 _UNORDERED = {"equ": "eq", "neu": "ne", "ltu": "lt", "leu": "le", "gtu": "gt", "geu": "ge"}
+_ONES = {"f16": np.uint16(0x3C00), "bf16": np.uint16(0x3F80)}
 _BOOLEAN = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
 
 
@@ -175,9 +176,17 @@ def set_pair(ins: ast.Instruction, d: Decoder, scalar: Scalar) -> Op:
 def set_value(ins: ast.Instruction, d: Decoder) -> Op:
     """`set.cmp.dtype.stype d, a, b`: all ones (integers) or 1.0 (floats) where it holds."""
     target, scalar = d.types()[-2:]
-    if any(p in _BOOLEAN for p in ins.parts) or target.name not in ("u32", "s32", "f32"):
+    if any(p in _BOOLEAN for p in ins.parts):
         raise d.unsupported(ins.opcode)
-    compare = comparison(ins, d, scalar)
+    compare = comparison(ins, d, TYPES[scalar.name.removesuffix("x2")])
+    one = _ONES.get(target.name.removesuffix("x2"))
+    if one is not None and target.name == scalar.name:
+        pair = target.name.endswith("x2")
+        raw = TYPES["b32" if pair else "b16"]
+        single = lambda a, b: np.where(compare(a, b), one, np.uint16(0))  # noqa: E731
+        return d.map(paired(single) if pair else single, raw, (ins.operands[1], raw), (ins.operands[2], raw))
+    if target.name not in ("u32", "s32", "f32") or scalar.name.endswith("x2"):
+        raise d.unsupported(ins.opcode)
     true = (
         np.float32(1) if target.kind == "f" else target.dtype.type(-1 if target.kind == "s" else 0xFFFFFFFF)
     )

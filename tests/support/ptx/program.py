@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,27 +10,13 @@ import numpy as np
 from ptx import syntax as ast
 from ptx.errors import PtxError, PtxSyntaxError, UnsupportedPtx
 from ptx.memory import GUARD, Memory, Regions
-from ptx.undefined import unproven_reads
+from ptx.syntax import operands
+from ptx.undefined import check_fences, read, unproven_reads, written
 
 if TYPE_CHECKING:
     from ptx.machine import Machine, Selection
 
 Op = Callable[["Machine", "Selection"], "int | None"]
-
-
-def operands(items: list[ast.Operand] | tuple[ast.Operand, ...]) -> Iterator[ast.Operand]:
-    """Walk operands and what they consist of."""
-    for item in items:
-        yield item
-        match item:
-            case ast.Vector(parts) | ast.Arguments(parts):
-                yield from operands(parts)
-            case ast.Address(base, _, extra):
-                yield from operands((base, *extra))
-            case ast.Pair(first, second):
-                yield from operands((first, second))
-            case ast.Not(register):
-                yield register
 
 
 class Program:
@@ -59,10 +45,12 @@ class Program:
         self.function_at: list[ast.Function] = []
         self.call_results: dict[int, list[tuple[int, int, int]]] = {}
         self._link(self.kernel)
+        self._touched: dict[int, frozenset[int]] = {}
         self.registers = self._registers()
         self.offset: dict[ast.Variable, int] = {}
         self._layout()
         self.unproven = unproven_reads(self)
+        check_fences(self)
         self.tracked = {register for _, register in self.unproven}
         from ptx.decode import decode
 
@@ -95,6 +83,12 @@ class Program:
             if name not in self.module.functions or self.module.functions[name].declared_only:
                 raise UnsupportedPtx(f"line {line}: call of {name}, which has no body in this module")
             self._link(self.module.functions[name])
+
+    def touched(self, pc: int) -> frozenset[int]:
+        """Return the numbers of the registers that an instruction reads or writes."""
+        if pc not in self._touched:
+            self._touched[pc] = frozenset(read(self.instructions[pc]) | written(self.instructions[pc]))
+        return self._touched[pc]
 
     def _registers(self) -> list[ast.Register]:
         found: dict[int, ast.Register] = {}

@@ -102,3 +102,14 @@ class Races:
         if key in self.phases:
             for warp in np.unique(self.machine.warp_of[lanes]):
                 self.clock[warp] = np.maximum(self.clock[warp], self.phases[key])
+
+    def snapshot(self, warp: int) -> Array:
+        """Return what a warp knows as it issues a copy, and begin a new time for it."""
+        seen = self.clock[warp].copy()
+        self.clock[warp, warp] += 1
+        return seen
+
+    def landed(self, key: tuple[int, int], seen: Array) -> None:
+        """A copy has landed and tells an mbarrier: who sees that phase sees the copy."""
+        known = self.arrived.get(key)
+        self.arrived[key] = seen if known is None else np.maximum(known, seen)

@@ -113,17 +113,50 @@ def fma_f32(a: Array, b: Array, c: Array) -> Array:
     return result.reshape(np.shape(total))
 
 
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the float64 product and its exact error (Dekker), away from overflow and underflow."""
+
+    def split(x: Array) -> tuple[Array, Array]:
+        high = x * 134217729.0
+        high = high - (high - x)
+        return high, x - high
+
+    product = a * b
+    (a1, a0), (b1, b0) = split(a), split(b)
+    return product, ((a1 * b1 - product) + a1 * b0 + a0 * b1) + a0 * b0
+
+
 def fma_f64(a: Array, b: Array, c: Array) -> Array:
-    """Return the float64 a · b + c, rounded once to nearest, by exact rational arithmetic per element."""
-    a, b, c = np.broadcast_arrays(np.atleast_1d(a), b, c)
+    """Return the float64 a · b + c, rounded once to nearest (Boldo and Melquiond); near the limits by fractions."""
+    shape = np.broadcast_shapes(np.shape(a), np.shape(b), np.shape(c))
+    a, b, c = (np.atleast_1d(x) for x in np.broadcast_arrays(a, b, c))
+    product, error = two_product(a, b)
+    high, low = two_sum(c, error)
+    total, rest = two_sum(product, high)
+    result = total + to_odd(*two_sum(low, rest))
+    size = np.abs(product)
+    usual = (
+        (size > 2.0**-900)
+        & (size < 2.0**1000)
+        & (np.abs(c) < 2.0**1000)
+        & (np.abs(a) < 2.0**900)
+        & (np.abs(b) < 2.0**900)
+    )
+    if not usual.all():
+        odd = ~usual
+        result[odd] = _fma_by_fractions(a[odd], b[odd], c[odd])
+    return result.reshape(shape)
+
+
+def _fma_by_fractions(a: Array, b: Array, c: Array) -> Array:
+    """Return a · b + c per element, by rational arithmetic where everything is finite."""
     result = a * b + c
-    flat = result.reshape(-1)
-    for i, (x, y, z) in enumerate(zip(a.ravel().tolist(), b.ravel().tolist(), c.ravel().tolist())):
+    for i, (x, y, z) in enumerate(zip(a.tolist(), b.tolist(), c.tolist())):
         if np.isfinite(x) and np.isfinite(y) and np.isfinite(z):
             exact = Fraction(x) * Fraction(y) + Fraction(z)
             if exact:
                 try:
-                    flat[i] = float(exact)
+                    result[i] = float(exact)
                 except OverflowError:
-                    flat[i] = np.inf if exact > 0 else -np.inf
+                    result[i] = np.inf if exact > 0 else -np.inf
     return result

@@ -40,6 +40,7 @@ class Scheduler:
                 raise Deadlock(self.describe())
             self.advance(*(self.pick_randomly(running) if self.random else self.pick(running)))
         m.asynchronous.finish()
+        m.wgmma.finish()
 
     def pick(self, running: np.ndarray) -> tuple[int, Selection, int, int]:
         """Choose the lanes at the lowest program counter: (counter, lanes, next counter of others, instructions)."""
@@ -78,11 +79,13 @@ class Scheduler:
     def advance(self, pc: int, s: Selection, limit: int, steps: int) -> None:
         """Execute instructions for a selection until it parts, waits, meets others, or its turn is over."""
         m = self.machine
-        code = m.program.code
+        code, products = m.program.code, m.wgmma
         left = steps
         try:
             while left:
                 left -= 1
+                if products.products:
+                    products.check(pc, s)
                 following = code[pc](m, s)
                 if following is None:
                     pc += 1

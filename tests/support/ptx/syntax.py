@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ptx.types import Scalar
@@ -107,6 +108,21 @@ class Arguments:
 
 
 Operand = Register | Immediate | Special | Symbol | Not | Vector | Pair | Address | Sink | Name | Arguments
+
+
+def operands(items: Iterable[Operand]) -> Iterator[Operand]:
+    """Walk operands and what they consist of."""
+    for item in items:
+        yield item
+        match item:
+            case Vector(parts) | Arguments(parts):
+                yield from operands(parts)
+            case Address(base, _, extra):
+                yield from operands((base, *extra))
+            case Pair(first, second):
+                yield from operands((first, second))
+            case Not(register):
+                yield register
 
 
 @dataclass(eq=False)

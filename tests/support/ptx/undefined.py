@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptx import syntax as ast
+from ptx.errors import MissingFence
+from ptx.syntax import operands as operands_of
 
 if TYPE_CHECKING:
     from ptx.program import Program
@@ -41,19 +43,15 @@ def results(ins: ast.Instruction) -> list[ast.Operand]:
 
 def written(ins: ast.Instruction) -> set[int]:
     """Return the numbers of the registers that an instruction writes."""
-    from ptx.program import operands
-
-    return {o.index for o in operands(tuple(results(ins))) if isinstance(o, ast.Register)}
+    return {o.index for o in operands_of(results(ins)) if isinstance(o, ast.Register)}
 
 
 def read(ins: ast.Instruction) -> set[int]:
     """Return the numbers of the registers that an instruction reads (accumulators of wgmma count as read)."""
-    from ptx.program import operands
-
     sources = [o for o in ins.operands if all(o is not r for r in results(ins))]
     if ins.name == "wgmma":
         sources = list(ins.operands)
-    found = {o.index for o in operands(tuple(sources)) if isinstance(o, ast.Register)}
+    found = {o.index for o in operands_of(sources) if isinstance(o, ast.Register)}
     if ins.guard is not None:
         found.add(ins.guard.index)
     return found
@@ -100,3 +98,41 @@ def unproven_reads(program: Program) -> set[tuple[int, int]]:
             continue
         found |= {(pc, r) for r in read(ins) if not before[pc] >> r & 1}
     return found
+
+
+def check_fences(program: Program) -> None:
+    """Raise `MissingFence` if a `wgmma.mma_async` may meet registers that others wrote since the last `wgmma.fence`.
+
+    Successive products into the same accumulators need no fence between them.
+    """
+    instructions = program.instructions
+    if not any(ins.name == "wgmma" for ins in instructions):
+        return
+    masks = [0 if ins.name == "wgmma" else sum(1 << r for r in written(ins)) for ins in instructions]
+    before = [-1] * (
+        len(instructions) + 1
+    )  # registers written since the last fence on some path; -1: not reached
+    work = list(program.entries.values())
+    for entry in work:
+        before[entry] = 0
+    while work:
+        pc = work.pop()
+        ins = instructions[pc]
+        after = 0 if ins.name == "wgmma" and ins.parts[1] == "fence" else before[pc] | masks[pc]
+        for target in successors(program, pc):
+            merged = after if before[target] < 0 else before[target] | after
+            if merged != before[target]:
+                before[target] = merged
+                work.append(target)
+    for pc, ins in enumerate(instructions):
+        if ins.name != "wgmma" or ins.parts[1] != "mma_async" or before[pc] <= 0:
+            continue
+        for operand in operands_of(ins.operands[:2]):
+            if (
+                isinstance(operand, ast.Register)
+                and operand.type.bits == 32
+                and before[pc] >> operand.index & 1
+            ):
+                raise MissingFence(
+                    f"line {ins.line}: {operand.name} may have been written since the last wgmma.fence\n  {ins.text}"
+                )

@@ -23,7 +23,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Config:
-    """One ``#tw.config``; see the attribute's documentation for the fields. ``why`` goes to ``explain()``."""
+    """One ``#tw.config``; see the attribute's documentation for the fields.
+
+    ``why`` and ``candidates`` go to ``explain()``: the reason, and what was weighed, the choice first, each with the
+    model's estimate.
+    """
 
     workgroup: tuple[int, ...] = ()
     tile: tuple[int, ...] = ()
@@ -33,6 +37,7 @@ class Config:
     lowering: str = "loops"
     pack: tuple[int, ...] = ()
     why: str = ""
+    candidates: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The attribute as MLIR text."""

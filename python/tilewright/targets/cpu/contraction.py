@@ -7,7 +7,10 @@ from math import prod
 from ..facts import KernelFacts, OpFacts
 from .config import SERIAL_WORK, Config, Machine
 from .lanes import lanes, vectorised
+from .register_tiles import candidates as row_tiles
 
+#: Register tiles that ``explain()`` shows.
+CANDIDATES = 4
 #: Multiply-adds that one task of a contraction computes at least.
 TASK_FMAS = 1 << 15
 #: Register tiles that have to read an operand again before a copy of it, in order, pays.
@@ -96,13 +99,9 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
     # Accumulators of all contractions, the vectors of a panel and a broadcast operand must fit the register file.
     per_row = max(1, columns // vector)
     budget = (machine.registers - per_row - 2) // (per_row * len(mains))
-    rows = max(1, min(12 if per_row <= 2 else 6, budget))
-    size = root.ranges[row] if row >= 0 else None
-    if rows == 12 and size is not None and size % 12 and size % 8 == 0:
-        rows = 8
     known_rows = root.ranges[row] if row >= 0 else 1
-    if known_rows is not None:
-        rows = min(rows, known_rows)
+    tiles = row_tiles(known_rows, per_row, min(budget, 6) if per_row > 2 else budget)
+    rows = tiles[0].rows
     depth = sum(prod(op.ranges[d] or 256 for d in op.reductions()) for op in mains)
 
     tile = [0] * len(root.loops)
@@ -152,6 +151,7 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
                 f"register tile {rows}x{columns}: {rows * per_row} accumulators of {machine.registers} registers"
                 + _pack_note(packed.get(op.index, ()))
                 + _dot_note(mains),
+                tuple(map(str, tiles[:CANDIDATES])),
             )
         elif op in mains:
             config = Config(
