@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..workload import Call, NotOffered, Workload, register
+from ..workload import Call, Workload, register
 from .files import package_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,11 +46,7 @@ class _Smollm2(Workload):
     def model(self) -> Any:
         from tilewright.models.language_model import LanguageModel
 
-        if self.activations == "float32":
-            return LanguageModel(smollm2(), context=self.context)
-        if "activations" not in inspect.signature(LanguageModel).parameters:
-            raise NotOffered(f"LanguageModel computes with float32 activations, not with {self.activations}")
-        return LanguageModel(smollm2(), context=self.context, activations=self.activations)  # type: ignore[call-arg]
+        return LanguageModel(smollm2(), context=self.context, activations=self.activations)
 
     def server(self, threads: int) -> Any:
         """Return llama.cpp's server object on the same file; it quantises activations to 8 bits."""

@@ -105,6 +105,20 @@ def test_packed_weights(name):
         assert_close(actual, x.astype(np.float64) @ weights.T, "float32", 512, magnitude, f"{name} [{rows}]")
 
 
+@pytest.mark.parametrize("name", ["q4_0", "q4_1", "q8_0"])
+@pytest.mark.parametrize(
+    "rows, columns, depth", [(5, 50, 96), (8, 70, 64), (16, 33, 32), (20, 170, 96), (64, 130, 64)]
+)
+def test_columns_that_no_panel_divides(name, rows, columns, depth):
+    """Weights dequantised into panels in the kernel that multiplies: the last panel is not full, the others are."""
+    rng = fresh_rng()
+    planes = formats.quantize(name, rng.standard_normal((columns, depth), dtype=np.float32))
+    x, weight = rng.standard_normal((rows, depth), dtype=np.float32), planes_as_tensor(planes, name)
+    product = tw.jit(lambda w, x: tw.linear(x, w), weight_argnums=0)
+    exact = formats.dequantize(name, *planes.values())
+    np.testing.assert_allclose(product(weight, x), x.astype(np.float64) @ exact.T, rtol=0, atol=2e-4)
+
+
 def quantisers():
     for name in ("q8_0", "q4_0", "q4_1"):
         yield pytest.param(name, "channel", id=name)

@@ -29,8 +29,13 @@ bool isInnermost(scf::ForOp loop) {
 int64_t storedBytes(vector::TransferReadOp read) {
   auto buffer = dyn_cast<MemRefType>(read.getBase().getType());
   VectorType type = read.getVectorType();
-  if (!buffer || type.getRank() != 1 || type.isScalable() || !type.getElementType().isInteger(8) ||
-      !read.getPermutationMap().isMinorIdentity())
+  if (!buffer || type.getRank() != 1 || type.isScalable() || !read.getPermutationMap().isMinorIdentity())
+    return 0;
+  // Words of four stored integers, which are taken out by logic.
+  if (type.getElementType().isInteger(32) &&
+      llvm::all_of(read->getUsers(), llvm::IsaPred<arith::XOrIOp, arith::AndIOp, arith::ShRUIOp, rt::GroupDotOp>))
+    return 4 * type.getNumElements();
+  if (!type.getElementType().isInteger(8))
     return 0;
   bool widened =
       llvm::any_of(read->getUsers(), [](Operation *user) { return isa<arith::ExtUIOp, arith::ExtSIOp>(user); });
@@ -79,8 +84,9 @@ struct CpuPrefetch : tilewright::impl::CpuPrefetchPassBase<CpuPrefetch> {
   void request(vector::TransferReadOp read) {
     OpBuilder builder(read);
     SmallVector<Value> ahead(read.getIndices());
-    Value bytes = arith::ConstantIndexOp::create(builder, read.getLoc(), distance);
-    ahead.back() = arith::AddIOp::create(builder, read.getLoc(), ahead.back(), bytes);
+    int64_t elements = distance * 8 / read.getVectorType().getElementTypeBitWidth();
+    Value further = arith::ConstantIndexOp::create(builder, read.getLoc(), elements);
+    ahead.back() = arith::AddIOp::create(builder, read.getLoc(), ahead.back(), further);
     memref::PrefetchOp::create(builder, read.getLoc(), read.getBase(), ahead, /*isWrite=*/false,
                                /*localityHint=*/3, /*isDataCache=*/true);
     ++numRequests;

@@ -17,6 +17,7 @@
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/ChooseLayouts/GroupedDot.h"
 #include "Transforms/ChooseLayouts/PackedWeights.h"
+#include "Transforms/ChooseLayouts/StoredDot.h"
 
 #include "Analysis/Contraction.h"
 
@@ -87,6 +88,7 @@ private:
     unsigned column = *columnLoop(op);
     if (packGroups(op, column))
       return;
+    op = packStored(op, column);
     for (OpOperand *input : op.getDpsInputOperands()) {
       AffineMap map = op.getMatchingIndexingMap(input);
       std::optional<unsigned> position = positionOf(map, column);
@@ -125,6 +127,20 @@ private:
     rewriter.setInsertionPoint(op);
     emitGroupedDot(rewriter, op, *dot, packed, packedMap(map, panels.column, panel));
     return true;
+  }
+
+  /// The same for weights that are stored as integers, and rows that were rounded to bytes; returns what is left to pack.
+  linalg::GenericOp packStored(linalg::GenericOp op, unsigned column) {
+    std::optional<StoredDot> dot = matchStoredDot(op, column, instructions);
+    if (!dot)
+      return op;
+    AffineMap map = op.getMatchingIndexingMap(dot->storage);
+    std::optional<unsigned> position = positionOf(map, column);
+    Panels panels{position.value_or(0), positionOf(map, dot->depthLoop)};
+    if (!position || !panels.depth || !weights.canPack(dot->storage->get(), panels))
+      return op;
+    Value words = weights.pack(dot->storage->get(), panels);
+    return emitStoredDot(rewriter, op, *dot, words, packedMap(map, panels.column, panel));
   }
 
   bool isReadOften(linalg::GenericOp op, OpOperand &input) {

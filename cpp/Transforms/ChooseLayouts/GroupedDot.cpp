@@ -7,7 +7,6 @@
 #include "Transforms/ChooseLayouts/GroupedDot.h"
 
 #include "Transforms/ChooseLayouts/Panels.h"
-#include "Tw/TwDialect.h"
 #include "TwRt/TwRtDialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -15,19 +14,6 @@
 
 using namespace mlir;
 using namespace tilewright;
-
-DotInstructions::DotInstructions(ModuleOp module) {
-  auto target = module->getAttrOfType<tw::TargetAttr>("tw.target");
-  if (!target)
-    return;
-  auto groups = [&](StringRef fact) {
-    auto value = target.getFacts().getAs<IntegerAttr>(fact);
-    return value ? value.getInt() : 1;
-  };
-  MLIRContext *context = module.getContext();
-  bf16 = groups("group_bf16") == groupOf(BFloat16Type::get(context));
-  i8 = groups("group_i8") == groupOf(IntegerType::get(context, 8));
-}
 
 namespace {
 

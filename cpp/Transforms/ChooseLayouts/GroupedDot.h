@@ -9,19 +9,13 @@
 #ifndef TILEWRIGHT_TRANSFORMS_CHOOSELAYOUTS_GROUPEDDOT_H
 #define TILEWRIGHT_TRANSFORMS_CHOOSELAYOUTS_GROUPEDDOT_H
 
+#include "Analysis/DotInstructions.h"
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/IR/BuiltinOps.h"
 
 #include <optional>
 
 namespace tilewright {
-
-/// Which forms of `rt.group_dot` the target of a module has.
-struct DotInstructions {
-  explicit DotInstructions(mlir::ModuleOp module);
-
-  bool bf16 = false, i8 = false;
-};
 
 /// A contraction that is nothing but a sum of products of small numbers.
 struct GroupedDot {

@@ -8,7 +8,9 @@
 #include "Transforms/FactorSums/FactorSums.h"
 
 #include "Analysis/Contraction.h"
+#include "Analysis/DotInstructions.h"
 #include "Analysis/Products.h"
+#include "Analysis/StoredBytes.h"
 
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -28,13 +30,18 @@ namespace {
 /// Rewrites one contraction.
 class Factorer {
 public:
-  Factorer(RewriterBase &rewriter, linalg::GenericOp op) : rewriter(rewriter), op(op), loopsOf(op) {}
+  Factorer(RewriterBase &rewriter, linalg::GenericOp op, DotInstructions instructions)
+      : rewriter(rewriter), op(op), instructions(instructions), loopsOf(op) {}
 
   bool run() {
     std::optional<unsigned> column = columnLoop(op);
     Value summand = summandOf(op);
     if (!column || !summand || !contracts(op))
       return false;
+    if (instructions.i8 && readsRoundedBytes(op)) {
+      takeOffsetsApart();
+      summand = summandOf(op);
+    }
     SmallVector<Product> products = expandProducts(summand);
     std::optional<llvm::SmallBitVector> found = groupLoops(op, products, loopsOf);
     if (!found)
@@ -72,6 +79,32 @@ public:
   }
 
 private:
+  /// Integers with a sign become unsigned ones less a constant, since one instruction sums up products of unsigned
+  /// bytes with signed ones.
+  void takeOffsetsApart() {
+    SmallVector<arith::SIToFPOp> conversions(op.getBody()->getOps<arith::SIToFPOp>());
+    for (arith::SIToFPOp conversion : conversions) {
+      std::optional<Offset> offset = offsetOf(conversion);
+      if (!offset)
+        continue;
+      rewriter.setInsertionPoint(conversion);
+      Location loc = conversion.getLoc();
+      Value bits = offset->bits;
+      if (offset->isSignedByte) {
+        Value flip = arith::ConstantOp::create(rewriter, loc, rewriter.getI8IntegerAttr(-128));
+        Value flipped = arith::XOrIOp::create(rewriter, loc, bits, flip);
+        bits = arith::ExtUIOp::create(rewriter, loc, conversion.getIn().getType(), flipped);
+      }
+      Value number = arith::UIToFPOp::create(rewriter, loc, conversion.getType(), bits);
+      if (offset->middle) {
+        auto middle = rewriter.getFloatAttr(conversion.getType(), static_cast<double>(offset->middle));
+        Value constant = arith::ConstantOp::create(rewriter, loc, middle);
+        number = arith::SubFOp::create(rewriter, loc, number, constant);
+      }
+      rewriter.replaceOp(conversion, number);
+    }
+  }
+
   /// Whether `values` are computed from inputs alone, whose maps are plain loops.
   bool canStandAlone(ArrayRef<Value> values) {
     for (Operation &def : op.getBody()->without_terminator())
@@ -212,6 +245,7 @@ private:
 
   RewriterBase &rewriter;
   linalg::GenericOp op;
+  DotInstructions instructions;
   LoopsOf loopsOf;
   llvm::SmallBitVector inner;
   SmallVector<int64_t> ranges;
@@ -222,10 +256,11 @@ private:
 struct FactorSums : tilewright::impl::FactorSumsPassBase<FactorSums> {
   void runOnOperation() override {
     IRRewriter rewriter(&getContext());
+    DotInstructions instructions(getOperation()->getParentOfType<ModuleOp>());
     SmallVector<linalg::GenericOp> ops;
     getOperation().walk([&](linalg::GenericOp op) { ops.push_back(op); });
     for (linalg::GenericOp op : ops)
-      if (Factorer(rewriter, op).run())
+      if (Factorer(rewriter, op, instructions).run())
         ++numFactored;
   }
 };

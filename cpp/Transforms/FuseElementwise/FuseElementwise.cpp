@@ -11,6 +11,8 @@
 #include "Transforms/FuseElementwise/FuseElementwise.h"
 
 #include "Analysis/Contraction.h"
+#include "Analysis/DotInstructions.h"
+#include "Analysis/StoredBytes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -93,7 +95,11 @@ bool shouldFuse(OpOperand *operand) {
   if (!dequantises(producer))
     return false;
   int64_t rows = timesRead(consumer, *operand);
-  return !ShapedType::isDynamic(rows) && rows <= kRowsDequantisedInPlace;
+  if (!ShapedType::isDynamic(rows) && rows <= kRowsDequantisedInPlace)
+    return true;
+  // Rows that were rounded to bytes meet the stored integers, which is cheaper than floats however many rows there are.
+  return dequantisesBytes(producer) && readsRoundedBytes(consumer, operand) &&
+         DotInstructions(producer->getParentOfType<ModuleOp>()).i8;
 }
 
 /// A reshape moves through an operation where that brings a producer and its

@@ -49,6 +49,22 @@ SmallVector<OpFoldResult> asTileSizes(Builder &builder, ArrayRef<int64_t> sizes)
   return llvm::map_to_vector(sizes, [&](int64_t size) -> OpFoldResult { return builder.getIndexAttr(size); });
 }
 
+/// True if `map` ends in a column's place in its panel.
+bool readsPanels(AffineMap map) {
+  if (map.getNumResults() == 0)
+    return false;
+  auto lane = dyn_cast<AffineBinaryOpExpr>(map.getResults().back());
+  return lane && lane.getKind() == AffineExprKind::Mod;
+}
+
+/// True if some operation reads `value` in panels.
+bool isReadInPanels(Value value) {
+  return llvm::any_of(value.getUses(), [](OpOperand &use) {
+    auto op = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    return op && readsPanels(op.getMatchingIndexingMap(&use));
+  });
+}
+
 /// Tiles `op` and fuses the producers that `fuse` admits; returns the tiled
 /// root.
 FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op, ArrayRef<int64_t> sizes, bool parallel,
@@ -60,7 +76,8 @@ FailureOr<Operation *> tileAndFuse(IRRewriter &rewriter, TilingInterface op, Arr
                                              : scf::SCFTilingOptions::LoopType::ForOp);
   options.setFusionControlFn([&](tensor::ExtractSliceOp, OpResult producer,
                                  bool) -> std::optional<scf::SCFTileAndFuseOptions::ControlFnResult> {
-    if (!fuse(producer.getOwner()))
+    // Panels that are made in the kernel follow once their slices are whole.
+    if (!fuse(producer.getOwner()) || (parallel && isReadInPanels(producer)))
       return std::nullopt;
     return scf::SCFTileAndFuseOptions::ControlFnResult{};
   });
@@ -125,17 +142,34 @@ void widenPanels(func::FuncOp function) {
   IRRewriter rewriter(function.getContext());
   function.walk([&](linalg::LinalgOp op) {
     for (OpOperand *input : op.getDpsInputOperands()) {
-      AffineMap map = op.getMatchingIndexingMap(input);
-      if (map.getNumResults() == 0)
-        continue;
-      auto lane = dyn_cast<AffineBinaryOpExpr>(map.getResults().back());
-      if (!lane || lane.getKind() != AffineExprKind::Mod)
+      if (!readsPanels(op.getMatchingIndexingMap(input)))
         continue;
       Value whole = wholePanels(rewriter, input->get());
       if (whole != input->get())
         rewriter.modifyOpInPlace(op, [&] { input->set(whole); });
     }
   });
+}
+
+/// Brings the producers of slices that tiling left outside into the loops over workgroup tiles.
+void fuseIntoWorkgroups(func::FuncOp function) {
+  IRRewriter rewriter(function.getContext());
+  SmallVector<scf::ForallOp> foralls(function.getOps<scf::ForallOp>());
+  for (scf::ForallOp forall : foralls) {
+    SmallVector<tensor::ExtractSliceOp> slices;
+    forall.walk([&](tensor::ExtractSliceOp slice) { slices.push_back(slice); });
+    while (!slices.empty()) {
+      tensor::ExtractSliceOp slice = slices.pop_back_val();
+      Operation *producer = slice.getSource().getDefiningOp();
+      if (!producer || !configOf(producer) || forall->isAncestor(producer) || slice->use_empty())
+        continue;
+      SmallVector<LoopLikeOpInterface> loops{cast<LoopLikeOpInterface>(forall.getOperation())};
+      if (auto fused = scf::tileAndFuseProducerOfSlice(rewriter, slice, loops))
+        for (Operation *generated : fused->generatedSlices)
+          if (auto next = dyn_cast<tensor::ExtractSliceOp>(generated))
+            slices.push_back(next);
+    }
+  }
 }
 
 /// Folds sizes and erases what tiling left without a use.
@@ -192,6 +226,8 @@ struct TileAndFuse : tilewright::impl::TileAndFusePassBase<TileAndFuse> {
     if (failed(tileAndFuse(rewriter, root, configOf(root).getWorkgroup(),
                            /*parallel=*/true, all)))
       return root->emitError("cannot be tiled over threads: its slices cannot be computed");
+    widenPanels(function);
+    fuseIntoWorkgroups(function);
     return success();
   }
 

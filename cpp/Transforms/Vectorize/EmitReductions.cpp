@@ -138,17 +138,26 @@ Values Emitter::accumulateGroups(ArrayRef<Point> points, Values inits) {
         for (unsigned loop : factoring.outer)
           point.index[loop] = copy[loop];
         here.push_back(point);
-        partials.append(sums.size(), neutral(0, point.width));
+        for (const Term *term : sums)
+          partials.push_back(term->integer
+                                 ? widen(arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0)), point.width)
+                                 : neutral(0, point.width));
       }
     auto step = [&](const Point &point, ArrayRef<Value> before) {
       Values after;
       for (auto [term, sum] : llvm::zip_equal(sums, before)) {
+        if (term->integer) {
+          Value dot = widen(evaluate(point, {}, term->integer).front(), point.width);
+          after.push_back(arith::AddIOp::create(b, loc, sum, dot));
+          continue;
+        }
         Value product = widen(multiply(evaluate(point, {}, term->kept)), point.width);
         after.push_back(arith::AddFOp::create(b, loc, sum, product, flags));
       }
       return after;
     };
-    partials = accumulateOver(factoring.inner, here, partials, kGroupSets, kGroupSteps, step);
+    bool hasIntegers = llvm::any_of(sums, [](const Term *term) { return bool(term->integer); });
+    partials = accumulateOver(factoring.inner, here, partials, hasIntegers ? 1 : kGroupSets, kGroupSteps, step);
     size_t next = 0;
     for (auto [i, point] : llvm::enumerate(here)) {
       Value &acc = accs[i % points.size()];
@@ -159,6 +168,10 @@ Values Emitter::accumulateGroups(ArrayRef<Point> points, Values inits) {
           sum = arith::ConstantOp::create(b, loc, b.getFloatAttr(type, static_cast<double>(factoring.group)));
         } else {
           sum = partials[next++];
+          if (term.integer) {
+            Type type = VectorType::get({point.width}, b.getF32Type());
+            sum = arith::SIToFPOp::create(b, loc, point.width == 1 ? b.getF32Type() : type, sum);
+          }
         }
         Value product = widen(common ? multiply({common, sum}) : sum, point.width);
         acc = term.negative ? arith::SubFOp::create(b, loc, acc, product, flags).getResult()

@@ -11,6 +11,7 @@
 #include "Analysis/Products.h"
 #include "Transforms/Vectorize/Nest.h"
 
+#include "TwRt/TwRtDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -21,6 +22,8 @@ using namespace tilewright::vectorize;
 static constexpr size_t kMaxTerms = 3;
 /// A group of fewer elements gains nothing.
 static constexpr int64_t kMinGroup = 8;
+/// So many inner products of four unsigned bytes with signed ones fit 32 bits.
+static constexpr int64_t kMaxExactWords = (int64_t(1) << 31) / (4 * 255 * 128) - 1;
 
 std::optional<Factoring> vectorize::factorGroups(const Nest &nest) {
   linalg::GenericOp op = nest.op;
@@ -47,6 +50,11 @@ std::optional<Factoring> vectorize::factorGroups(const Nest &nest) {
     term.negative = product.negative;
     for (Value factor : product.factors)
       (loopsOf(factor).anyCommon(*inner) ? term.kept : term.factored).push_back(factor);
+    // Inner products of words are exact, and so are their sums.
+    if (term.kept.size() == 1 && result.group <= kMaxExactWords)
+      if (auto conversion = term.kept.front().getDefiningOp<arith::SIToFPOp>())
+        if (conversion.getIn().getDefiningOp<rt::GroupDotOp>())
+          term.integer = conversion.getIn();
     // A sum that no lane changes would be added up again for every vector of lanes.
     bool lanes = llvm::any_of(term.kept, [&](Value factor) { return loopsOf(factor).test(nest.lane); });
     if (!term.kept.empty() && !lanes)

@@ -31,6 +31,7 @@ enum class Spread {
 struct Term {
   llvm::SmallVector<mlir::Value> kept, factored;
   bool negative = false;
+  mlir::Value integer; // the only factor that is kept, before its conversion, if sums of it are integers
 };
 
 /// A sum over `outer` of sums over the `group` elements of `inner`, whose common factors are taken out.

@@ -35,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore-eos", action="store_true", help="go on after the model's end token")
     parser.add_argument("--context", type=_positive, default=None, metavar="N", help="positions of the cache")
     parser.add_argument(
+        "--activations", choices=("float32", "int8"), default="float32",
+        help="int8 rounds what meets quantised weights, and measures the error of that on the prompt (float32)",
+    )  # fmt: skip
+    parser.add_argument(
         "--threads", type=_positive, default=None, metavar="N", help="threads (all that are allowed)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
@@ -63,7 +67,9 @@ def run(options: argparse.Namespace) -> int:
     text = sys.stdin.read() if options.prompt == "-" else options.prompt
     if options.threads is not None:
         runtime.set_num_threads(options.threads)
-    model = LanguageModel(options.model, context=options.context, prepare=False)
+    model = LanguageModel(
+        options.model, context=options.context, activations=options.activations, prepare=False
+    )
     # What can be wrong with the prompt is said before anything takes time.
     prompt = _prompt_ids(model, text, options)
     with ProgressLine(enabled=not options.json) as progress:
@@ -75,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
         "peak_rss_mb": round(memory.peak() / 2**20, 1),
         "threads": runtime.num_threads(),
     }
+    if options.activations != "float32":
+        result["activation_error"] = round(model.activation_error(prompt), 6)
     if options.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
@@ -152,4 +160,8 @@ def _summary(result: dict[str, Any], cached: bool) -> None:
         f"decode   {len(result['token_ids']):5d} tokens  {result['decode_tokens_per_s']:8.1f} tokens/s",
         f"peak memory {result['peak_rss_mb']:.0f} MB, {result['threads']} threads",
     ]
+    if "activation_error" in result:
+        lines.append(
+            f"int8 activations move the logits after the prompt by {result['activation_error']:.2%} (2-norm)"
+        )
     print("\n" + "\n".join(lines), file=sys.stderr)

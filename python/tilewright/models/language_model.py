@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,8 @@ class LanguageModel:
         path: a GGUF file.
         context: how many positions the cache has; None takes the file's own, at most 2048.
         target: compile target; None takes the configured one.
+        activations: "float32" computes products exactly; "int8" first rounds what meets quantised weights to 8 bits, in
+            groups of 32 with a scale each (`tw.linear`). `activation_error` measures what that costs.
         progress: is told what happens; called with (text, steps done, steps in all).
         prepare: False only reads the file's header; `prepare` then compiles and packs, at the latest when a token is
             fed.
@@ -56,7 +59,7 @@ class LanguageModel:
 
     Raises:
         FormatError: the file is damaged, or of a kind that is not supported.
-        ArgumentError: the context is out of range.
+        ArgumentError: the context is out of range, or the activations are none of these.
 
     Example:
         >>> model = LanguageModel("model.gguf")                                      # doctest: +SKIP
@@ -71,12 +74,15 @@ class LanguageModel:
         *,
         context: int | None = None,
         target: str | None = None,
+        activations: str = "float32",
         progress: Progress | None = None,
         prepare: bool = True,
     ) -> None:
         started = time.perf_counter()
+        if activations not in ("float32", "int8"):
+            raise ArgumentError(f'activations: {activations!r} is neither "float32" nor "int8"')
         self.file = GGUFFile(path)
-        self.config = LlamaConfig.from_gguf(self.file)
+        self.config = replace(LlamaConfig.from_gguf(self.file), activations=activations)
         self.tokenizer = Tokenizer(self.file)
         if len(self.tokenizer) > self.config.vocabulary:
             raise FormatError(
@@ -241,6 +247,24 @@ class LanguageModel:
         function = self._all_logits()
         cos, sin = (table[: ids.size] for table in self._rope)
         return function.call_tuple(cos, sin, *self._new_cache(), ids, self._positions[: ids.size])[0]
+
+    def activation_error(self, tokens: Sequence[int]) -> float:
+        """Return how far rounding of activations moves the logits that follow `tokens`, relative in the 2-norm.
+
+        A second model, with float32 activations, is opened for it: that takes its time and memory.
+
+        Args:
+            tokens: at least one id; both models process them as a sequence of their own.
+        """
+        exact = LanguageModel(self.file.path, context=self.context, target=self.target).feed(tokens)
+        kept, cache, self.length = self.length, self._cache, 0
+        try:
+            self.prepare()
+            self._cache = self._new_cache()
+            rounded = self.feed(tokens)
+        finally:
+            self.length, self._cache = kept, cache or self._new_cache()
+        return float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact))
 
     def _all_logits(self) -> Any:
         if not hasattr(self, "_evaluate"):

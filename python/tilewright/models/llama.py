@@ -21,6 +21,12 @@ from .llama_config import LlamaConfig
 Cache = list[tuple[Any, Any]]
 
 
+def linear(config: LlamaConfig, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return x @ weight.T + bias; `x` is rounded first if the config says so and the weight is quantised itself."""
+    rounds = isinstance(weight, tw.QuantizedTensor)
+    return tw.linear(x, weight, bias, activations=config.activations if rounds else "float32")
+
+
 def rotate(x: Any, cos: Any, sin: Any, rotary: int) -> Any:
     """Apply the rotary embedding to `x` [.., S, D]; only the first `rotary` dims of each head turn.
 
@@ -53,7 +59,7 @@ def attention(
     length = x.shape[0]
 
     def heads(name: str, count: int, width: int) -> Any:
-        y = tw.linear(x, layer[name], layer.get(name + "_bias"))
+        y = linear(config, x, layer[name], layer.get(name + "_bias"))
         return tw.numpy.permute_dims(tw.numpy.reshape(y, (length, count, width)), (1, 0, 2))
 
     q = rotate(heads("attn_q", config.heads, config.head_dim), *rope, config.rotary)
@@ -63,13 +69,13 @@ def attention(
     values = tw.update_slice(cache[1], v, (0, seen - length, 0))
     y = tw.nn.attention(q[None], keys[None, :, :seen], values[None, :, :seen], causal=True)
     y = tw.numpy.reshape(tw.numpy.permute_dims(y[0], (1, 0, 2)), (length, config.heads * config.value_dim))
-    return tw.linear(y, layer["attn_output"]), (keys, values)
+    return linear(config, y, layer["attn_output"]), (keys, values)
 
 
-def feed_forward(layer: Mapping[str, Any], x: Any) -> Any:
+def feed_forward(config: LlamaConfig, layer: Mapping[str, Any], x: Any) -> Any:
     """Return the gated MLP (SwiGLU) of `x` [S, E]."""
-    gate = tw.nn.silu(tw.linear(x, layer["ffn_gate"]))
-    return tw.linear(gate * tw.linear(x, layer["ffn_up"]), layer["ffn_down"])
+    gate = tw.nn.silu(linear(config, x, layer["ffn_gate"]))
+    return linear(config, gate * linear(config, x, layer["ffn_up"]), layer["ffn_down"])
 
 
 def forward(
@@ -101,14 +107,14 @@ def forward(
         normed = tw.nn.rms_norm(x, layer["attn_norm"], eps=config.eps)
         y, entry = attention(config, layer, normed, entry, seen, rope)
         x = x + y
-        x = x + feed_forward(layer, tw.nn.rms_norm(x, layer["ffn_norm"], eps=config.eps))
+        x = x + feed_forward(config, layer, tw.nn.rms_norm(x, layer["ffn_norm"], eps=config.eps))
         updated.append(entry)
     return tw.nn.rms_norm(x, weights["norm"], eps=config.eps), updated
 
 
-def head(weights: Mapping[str, Any], x: Any) -> Any:
+def head(config: LlamaConfig, weights: Mapping[str, Any], x: Any) -> Any:
     """Return logits `[S, V]` of hidden states `[S, E]`; tied models use the embedding table."""
-    return tw.linear(x, weights["output"] if "output" in weights else weights["embedding"])
+    return linear(config, x, weights["output"] if "output" in weights else weights["embedding"])
 
 
 def next_logits(config: LlamaConfig, weights: Any, rope: Any, cache: Any, tokens: Any, positions: Any) -> Any:
@@ -117,10 +123,10 @@ def next_logits(config: LlamaConfig, weights: Any, rope: Any, cache: Any, tokens
     Of a prompt only the last row meets the output matrix, which is the largest of all.
     """
     x, cache = forward(config, weights, rope, cache, tokens, positions)
-    return head(weights, x[-1:])[0], cache
+    return head(config, weights, x[-1:])[0], cache
 
 
 def all_logits(config: LlamaConfig, weights: Any, rope: Any, cache: Any, tokens: Any, positions: Any) -> Any:
     """Process tokens and return the logits `[S, V]` after each of them, with the updated cache."""
     x, cache = forward(config, weights, rope, cache, tokens, positions)
-    return head(weights, x), cache
+    return head(config, weights, x), cache

@@ -29,6 +29,7 @@ class LlamaConfig:
         vocabulary: number of tokens V.
         rotary: leading dims of a head that are rotated, even, <= D.
         eps: added to the mean square in RMSNorm.
+        activations: what meets quantised weights in products, as `tw.linear` takes it.
     """
 
     layers: int
@@ -41,6 +42,7 @@ class LlamaConfig:
     vocabulary: int
     rotary: int
     eps: float
+    activations: str = "float32"
 
     @classmethod
     def from_gguf(cls, file: GGUFFile) -> LlamaConfig:

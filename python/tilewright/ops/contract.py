@@ -254,23 +254,31 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Tracer:
 
 
 @op
-def linear(x: Any, weight: Any, bias: Any = None) -> Tracer:
+def linear(x: Any, weight: Any, bias: Any = None, *, activations: str = "float32") -> Tracer:
     """Compute x @ weight.T + bias.
 
     Args:
         x: [..., K].
         weight: [N, K]; may be a `QuantizedTensor`.
         bias: [N] or None.
+        activations: "float32" computes with `x` as it is. "int8" first rounds each group of 32 neighbours of `x` to
+            integers of -127..127 with one scale, the largest magnitude over 127: quantised weights then meet integers,
+            which costs a fraction of the arithmetic and about half a percent of accuracy.
 
     Returns:
         [..., N].
 
     Raises:
         ShapeError: the sizes do not fit.
+        ArgumentError: "int8" with a weight that is not quantised, or another word.
 
     Example:
         >>> y = tw.linear(np.ones((2, 3), "f"), np.ones((4, 3), "f"))
     """
+    if activations != "float32":
+        from .quant import round_activations
+
+        x = round_activations("linear", x, weight, activations)
     left, right = _pair("linear", x, weight)
     if right.ndim != 2 or not left.ndim:
         shape_error(

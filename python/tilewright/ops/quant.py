@@ -231,6 +231,33 @@ def quantize(x: Any, format: str = "int8", *, group: str | int = "channel") -> Q
     return QuantizedTensor(dict(zip(names, planes, strict=True)), format=format, shape=value.shape)
 
 
+#: Activations that share a scale: the groups of most formats of weights.
+_ACTIVATION_GROUP = 32
+
+
+def round_activations(name: str, x: Any, weight: Any, activations: str) -> Tracer:
+    """Return `x` [..., K] rounded for a product with quantised weights.
+
+    "int8" has a scale for each group of 32 neighbours, or for each row if 32 does not divide K.
+    """
+    if activations != "int8":
+        errors.fail(
+            errors.ArgumentError,
+            f"{name}: activations are {activations!r}",
+            help='expected "float32" or "int8".',
+        )
+    if not isinstance(weight, QuantizedTensor):
+        errors.fail(
+            errors.ArgumentError,
+            f'{name}: activations="int8" needs a QuantizedTensor as weight, got {type(weight).__name__}',
+            help="tilewright.formats.quantize makes the planes of one.",
+        )
+    value = need(name, floating(name, x), "float")
+    divides = value.ndim and isinstance(value.shape[-1], int) and value.shape[-1] % _ACTIVATION_GROUP == 0
+    rounded = quantize(value, "int8", group=_ACTIVATION_GROUP if divides else "channel")
+    return dequantize(rounded, dtype=value.dtype)
+
+
 def gather_rows(x: QuantizedTensor, indices: Tracer, mode: str) -> Tracer:
     """Pick rows of a quantised matrix and dequantise only them."""
     from .gathering import take

@@ -1,4 +1,4 @@
-// RUN: tw-opt %s --tw-factor-sums | FileCheck %s
+// RUN: tw-opt %s --split-input-file --tw-factor-sums | FileCheck %s
 
 // The minimum of a group meets the sum of the row over the group only. All columns share that sum.
 // CHECK-LABEL: func @minimums
@@ -58,4 +58,47 @@ func.func @scales_only(%x: tensor<1x8x32xf32>, %q: tensor<64x8x32xi8>, %d: tenso
     linalg.yield %s : f32
   } -> tensor<1x64xf32>
   return %r : tensor<1x64xf32>
+}
+
+// -----
+
+// Rows that were rounded to bytes: signed integers are unsigned ones less a constant, which meets the mean of the row.
+module attributes {tw.target = #tw.target<kind = "cpu", cpu = "znver4", features = "", facts = {group_i8 = 4 : i64}>} {
+// CHECK-LABEL: func @offsets
+// CHECK:         %[[ROUNDED:.*]] = linalg.generic
+// CHECK:         %[[MEAN:.*]] = linalg.generic {{.*}}iterator_types = ["parallel", "parallel", "reduction"]{{.*}} ins(%[[ROUNDED]]
+// CHECK:         linalg.generic {{.*}} ins(%[[ROUNDED]], %{{.*}}, %{{.*}}, %[[MEAN]]
+// CHECK:         ^bb0(%{{.*}}: f32, %[[BYTE:.*]]: i8,
+// CHECK:           %[[FLIPPED:.*]] = arith.xori %[[BYTE]]
+// CHECK:           %[[WIDE:.*]] = arith.extui %[[FLIPPED]]
+// CHECK:           arith.uitofp %[[WIDE]]
+// CHECK-NOT:       arith.sitofp
+// CHECK:         return
+func.func @offsets(%xq: tensor<1x8x32xi8>, %xs: tensor<1x8xf32>, %q: tensor<64x8x32xi8>, %d: tensor<64x8xf32>,
+                   %out: tensor<1x64xf32>) -> tensor<1x64xf32> {
+  %empty = tensor.empty() : tensor<1x8x32xf32>
+  %x = linalg.generic {
+      indexing_maps = [affine_map<(m, g, j) -> (m, g, j)>, affine_map<(m, g, j) -> (m, g)>, affine_map<(m, g, j) -> (m, g, j)>],
+      iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%xq, %xs : tensor<1x8x32xi8>, tensor<1x8xf32>) outs(%empty : tensor<1x8x32xf32>) {
+  ^bb0(%byte: i8, %scale: f32, %o: f32):
+    %f = arith.sitofp %byte : i8 to f32
+    %p = arith.mulf %f, %scale : f32
+    linalg.yield %p : f32
+  } -> tensor<1x8x32xf32>
+  %r = linalg.generic {
+      indexing_maps = [affine_map<(m, n, g, j) -> (m, g, j)>, affine_map<(m, n, g, j) -> (n, g, j)>,
+                       affine_map<(m, n, g, j) -> (n, g)>, affine_map<(m, n, g, j) -> (m, n)>],
+      iterator_types = ["parallel", "parallel", "reduction", "reduction"]}
+      ins(%x, %q, %d : tensor<1x8x32xf32>, tensor<64x8x32xi8>, tensor<64x8xf32>) outs(%out : tensor<1x64xf32>) {
+  ^bb0(%a: f32, %byte: i8, %scale: f32, %acc: f32):
+    %wide = arith.extsi %byte : i8 to i32
+    %f = arith.sitofp %wide : i32 to f32
+    %w = arith.mulf %scale, %f fastmath<contract> : f32
+    %p = arith.mulf %a, %w fastmath<contract> : f32
+    %s = arith.addf %acc, %p fastmath<reassoc,contract> : f32
+    linalg.yield %s : f32
+  } -> tensor<1x64xf32>
+  return %r : tensor<1x64xf32>
+}
 }

@@ -229,3 +229,13 @@ def test_sums_of_several_words() -> None:
     words = apply(squares, [a, b], [np.uint64] * 3)
     for x, y, low, middle, high in zip(a.tolist(), b.tolist(), *(w.tolist() for w in words)):
         assert low + (middle << 64) + (high << 128) == x * y + x + (y << 64)
+
+
+def test_fields_at_literal_places() -> None:
+    a = edge_integers(32, True)
+    for at, count in ((0, 8), (8, 8), (24, 8), (5, 1), (0, 32), (30, 2), (30, 4), (3, 0)):
+        literal, general = apply(
+            f"bfe.s32 %x, %a, {at}, {count};\n mov.u32 %r8, {at};\n mov.u32 %r9, {count};\n bfe.s32 %y, %a, %r8, %r9;",
+            [a], [np.int32] * 2,
+        )  # fmt: skip
+        assert (literal == general).all()

@@ -178,6 +178,7 @@ FAULTS = {
     "past the end": ("[%d1+256], 256", "[%d1+256], 272", ptx.OutOfBounds),
     "past the end of shared memory": ("[%r2+256], [%d1+256]", "[%r2+272], [%d1+256]", ptx.OutOfBounds),
     "no barrier before the store": ("fence.proxy.async.shared::cta;\n  bar.sync 0;", "", ptx.Race),
+    "no fence before the store": ("fence.proxy.async.shared::cta;", "", ptx.MissingFence),
     "mbarrier not initialised": ("mbarrier.init.shared::cta.b64 [%r3], 1;", "", (ptx.BadOperand)),
 }  # fmt: skip
 

@@ -71,7 +71,7 @@ def accumulator(matrix: np.ndarray) -> np.ndarray:
 
 
 def run(opcode: str, a, b, c: np.ndarray, tail: str, *, a_registers: np.ndarray | None = None, wait: str = "wgmma.wait_group.sync.aligned 0;",
-        fence: str = "wgmma.fence.sync.aligned;", between: str = "", threads: int = 128, **options) -> np.ndarray:  # fmt: skip
+        fence: str = "wgmma.fence.sync.aligned;", between: str = "", proxy: str = "fence.proxy.async.shared::cta;", threads: int = 128, **options) -> np.ndarray:  # fmt: skip
     """Run one wgmma: (bytes, descriptor) of A (or registers) and B, accumulators c (128 × words), return the new ones."""
     words = c.shape[1]
     size = a[0].size
@@ -91,7 +91,7 @@ FILL:
   add.u32 %r2, %r2, 128;
   bra FILL;
 FILLED:
-  fence.proxy.async.shared::cta;
+  {proxy}
   bar.sync 0;"""
     loads = [f"  ld.global.u32 {r}, [%d2+{4 * i}];" for i, r in enumerate(accumulators)]
     stores = [f"  st.global.u32 [%d3+{4 * i}], {r};" for i, r in enumerate(accumulators)]
@@ -256,6 +256,8 @@ def test_faults(seed: int | None) -> None:
     wrong(ptx.OutOfBounds, left=(first[0], first[1] + (1024 << 32 >> 4) * 16))
     wrong(ptx.Divergence, threads=96, strict=False)
     wrong(ptx.MissingFence, fence="")
+    with pytest.raises(ptx.MissingFence, match=r"written since the last fence\.proxy\.async"):
+        run(OPCODE, first, second, start, tail, adversarial=seed, proxy="")
     # Other descriptors read other bytes: wrong numbers.
     for value in (first[1] & ~(3 << 62), first[1] ^ 3 << 62, first[1] - (32 << 32), first[1] + 2):
         assert (

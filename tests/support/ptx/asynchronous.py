@@ -87,11 +87,11 @@ class Asynchronous:
         m.shared_state.bytes[where] = FLYING
         m.shared.bytes[where] = POISON
 
-    def settle(self, where: Array, content: Array) -> None:
-        """Write the bytes that a copy brings."""
+    def settle(self, where: Array, content: Array, state: int) -> None:
+        """Write the bytes that a copy brings, and the state that they have from then on."""
         m = self.machine
         m.shared.bytes[where] = content
-        m.shared_state.bytes[where] = WRITTEN
+        m.shared_state.bytes[where] = state
 
     # ---- cp.async ------------------------------------------------------------------------------------------------
     def issue(
@@ -137,7 +137,7 @@ class Asynchronous:
         content = np.where(good, segment.bytes[source], np.uint8(0))
         if m.races is not None:
             m.races.access(batch.ins, batch.lanes, batch.target, batch.size, True)
-        self.settle(batch.target[:, None] + column, content)
+        self.settle(batch.target[:, None] + column, content, WRITTEN)
 
     # ---- mbarriers -----------------------------------------------------------------------------------------------
     def progress(self, key: tuple[int, int] | None = None) -> bool:

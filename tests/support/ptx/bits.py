@@ -90,6 +90,12 @@ def extract(ins: ast.Instruction, d: Decoder) -> Op:
             result |= bit << scalar.storage.type(i)
         return result.view(scalar.dtype)
 
+    given = ins.operands[2], ins.operands[3]
+    if all(isinstance(o, ast.Immediate) for o in given):
+        start, count = (int(o.value) for o in given if isinstance(o, ast.Immediate))
+        if count > 0 and start >= 0 and start + count <= bits:  # two shifts do it
+            up, down = scalar.dtype.type(bits - start - count), scalar.dtype.type(bits - count)
+            return d.map(lambda a: (a << up) >> down, scalar, (ins.operands[1], scalar))
     return d.map(function, scalar, (ins.operands[1], scalar), (ins.operands[2], U32), (ins.operands[3], U32))
 
 

@@ -68,4 +68,4 @@ class Trapped(PtxFault):
 
 
 class MissingFence(PtxFault):
-    """A `wgmma` uses registers that were written since the last `wgmma.fence`."""
+    """An asynchronous operation uses registers or shared memory that were written since the fence that it needs."""

@@ -60,17 +60,15 @@ def store(ins: ast.Instruction, d: Decoder) -> Op:
     return run
 
 
-@instruction(
-    "prefetch",
-    "prefetchu",
-    "discard",
-    "applypriority",
-    "membar",
-    "fence",
-    "nanosleep",
-    "griddepcontrol",
-    "pmevent",
-)
+@instruction("fence", "membar")
+def fence(ins: ast.Instruction, d: Decoder) -> Op:
+    """Memory is sequentially consistent here: of all fences only `fence.proxy.async` has an effect."""
+    if ins.has("proxy") and any(part.startswith("async") for part in ins.parts):
+        return lambda m, s: m.fence_proxy(s)
+    return lambda m, s: None
+
+
+@instruction("prefetch", "prefetchu", "discard", "applypriority", "nanosleep", "griddepcontrol", "pmevent")
 def no_effect(ins: ast.Instruction, d: Decoder) -> Op:
-    """Hints and fences: memory is sequentially consistent here, except for asynchronous copies."""
+    """Hints."""
     return lambda m, s: None

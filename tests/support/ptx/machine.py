@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from ptx import syntax as ast
-from ptx.errors import BadOperand, InFlight, PtxFault, Uninitialised
+from ptx.errors import BadOperand, InFlight, MissingFence, PtxFault, Uninitialised
 from ptx.memory import GLOBAL_BASE, POISON, WINDOW_SHIFT, WINDOWS, Memory, Problem, Segment, check_alignment
 from ptx.types import STORAGE, Array
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 Selection = slice | np.ndarray
 RUNNING, WAITING, EXITED = 0, 1, 2
-FRESH, WRITTEN, FLYING = 0, 1, 2  # state of a byte of shared memory
+# State of a byte of shared memory: bit 0 says that it has a value, bit 1 that asynchronous operations see it, too.
+FRESH, WRITTEN, VISIBLE, FLYING = 0, 1, 3, 4
 CLUSTER_SHIFT = 24  # a shared::cluster address: rank + 1 above this bit, 0 for the own block
 
 
@@ -277,13 +278,27 @@ class Machine:
         state = self.shared_state.gather(index, width, words)
         written = np.array([WRITTEN] * width, np.uint8).view(state[0].dtype)[0]
         for word in state:
-            good = word == written
+            good = word & written == written
             if not good.all():
                 self._unwritten(ins, s, word, good, width, write)
         if self.races is not None:
             self.races.access(ins, s, index, size, write)
         if write:
             self.shared_state.scatter(index, width, [written] * words)
+
+    def check_proxy(self, ins: ast.Instruction, s: Selection, index: Array, size: int) -> None:
+        """Raise unless asynchronous operations see the bytes: a `fence.proxy.async` came after they were written."""
+        for word in self.shared_state.gather(index, 4, size // 4):
+            hidden = word & np.uint32(0x03030303) != np.uint32(0x03030303)
+            if hidden.any() and self.settings.strict:
+                text = "reads shared memory that was written since the last fence.proxy.async of the block"
+                self.fail(MissingFence, ins, s, int(np.argmax(hidden)), text)
+
+    def fence_proxy(self, s: Selection) -> None:
+        """Let asynchronous operations see all that was written in the blocks of a selection."""
+        table = self.shared_state.bytes[: len(self.blocks) * self.shared_stride].reshape(len(self.blocks), -1)
+        blocks = np.unique(self.block_of[s])
+        table[blocks] |= (table[blocks] & np.uint8(WRITTEN)) << np.uint8(1)
 
     def _unwritten(
         self, ins: ast.Instruction, s: Selection, word: Array, good: Array, width: int, write: bool

@@ -151,7 +151,7 @@ class Memory:
         self.segment = Segment(1 << 16)
         self.end = GUARD
         self.allocations: dict[int, Allocation] = {}
-        self.variables: dict[int, dict[str, int]] = {}  # of modules, by id: where their variables are
+        self.variables: dict[object, dict[str, int]] = {}  # where the variables of each module are
 
     def allocate(self, size: int, align: int, name: str, writable: bool = True) -> int:
         """Reserve bytes at a multiple of `align` and of no larger power of two; return the address."""

@@ -155,7 +155,7 @@ class Program:
 
     def place_variables(self, memory: Memory) -> dict[str, int]:
         """Put the module's `.global` and `.const` variables into a memory, once, and return their addresses."""
-        known = memory.variables.get(id(self.module))
+        known = memory.variables.get(self.module)
         if known is not None:
             return known
         addresses: dict[str, int] = {}
@@ -177,7 +177,7 @@ class Program:
                     )
                 word = np.array([addresses[name] + addend], np.uint64).view(np.uint8)
                 memory.write(addresses[variable.name] + at, word)
-        memory.variables[id(self.module)] = addresses
+        memory.variables[self.module] = addresses
         return addresses
 
 

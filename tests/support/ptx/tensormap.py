@@ -19,7 +19,7 @@ from ptx import syntax as ast
 from ptx.asynchronous import Transfer
 from ptx.decode import Decoder, Source, instruction
 from ptx.errors import BadOperand, PtxError
-from ptx.machine import Machine, Selection
+from ptx.machine import VISIBLE, Machine, Selection
 from ptx.memory import GLOBAL_BASE, WINDOW_SHIFT
 from ptx.program import Op
 from ptx.types import TYPES, Array, spread
@@ -280,7 +280,7 @@ class Bulk:
                 source = np.where(tile.inside, tile.source - GLOBAL_BASE, 0)[:, None] + column
                 fill = np.uint8(255 if nan else 0)
                 content = np.where(tile.inside[:, None], m.memory.segment.bytes[source], fill)
-                m.asynchronous.settle(tile.target[:, None] + shift + column, content)
+                m.asynchronous.settle(tile.target[:, None] + shift + column, content, VISIBLE)
                 if m.races is not None and seen is not None:
                     m.races.landed(key, seen)
                 m.mbarriers.transfer(key, size)
@@ -296,6 +296,7 @@ class Bulk:
         chunks = np.unique(tile.target // 16 * 16)
         who = np.full(chunks.size, lane[0])
         m.touch_shared(self.ins, who, chunks, 16, False)
+        m.check_proxy(self.ins, who, chunks, 16)
         content: list[Array] = []
         column = np.arange(width)
 

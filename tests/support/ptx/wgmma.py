@@ -229,6 +229,7 @@ def fetch(
     except Problem as problem:
         m.fail(problem.kind, ins, row, 0, f"shared memory: {problem.text}")
     m.touch_shared(ins, who, index, 16, False)
+    m.check_proxy(ins, who, index, 16)
     words = np.stack(m.shared.gather(index, 4, 4), -1)
     elements = decode_elements(words, kind).reshape(*address.shape[:1], -1)
     return elements.T if turned else elements
