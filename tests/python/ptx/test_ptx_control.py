@@ -180,6 +180,26 @@ def test_missing_barrier_is_a_race() -> None:
             run(body.replace("BARRIER", "").replace("SECOND", ""), 64, declarations=declare, adversarial=seed)
 
 
+def test_threads_of_a_warp_need_a_barrier_of_the_warp() -> None:
+    body = """
+  mov.u32 %r2, s;
+  mad.lo.u32 %r3, %r1, 4, %r2;
+  st.shared.u32 [%r3], %r1;
+  bar.warp.sync -1;
+  xor.b32 %r4, %r1, 5;
+  mad.lo.u32 %r3, %r4, 4, %r2;
+  ld.shared.u32 %r5, [%r3];
+  st.global.u32 [%d2], %r5;
+  ret;"""
+    declare = ".shared .align 4 .b8 s[256];"
+    for seed in SEEDS:
+        found = run(body, 64, declarations=declare, races=True, adversarial=seed)
+        assert (found == np.arange(64) ^ 5).all()
+        with pytest.raises(ptx.Race, match=r"written by another thread of the warp"):
+            text = body.replace("bar.warp.sync -1;", "")
+            run(text, 64, declarations=declare, races=True, adversarial=seed)
+
+
 def test_named_barriers_and_arrivals() -> None:
     # Warp 0 produces, warp 1 consumes: the producer arrives without waiting.
     body = """

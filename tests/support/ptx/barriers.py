@@ -177,7 +177,7 @@ def barrier(ins: ast.Instruction, d: Decoder) -> Op:
     """`bar.sync a{, b}`, `bar.arrive a, b`, `bar.red`, `bar.warp.sync mask`, `barrier.cluster`."""
     if ins.has("warp"):
         masks = d.source(ins.operands[0], TYPES["b32"])
-        return collective(d, lambda m, s: None, masks)
+        return collective(d, synchronise, masks)
     if ins.has("cluster"):
         return cluster_barrier(ins, d)
     reduction = next((p for p in ins.parts if p in ("popc", "and", "or")), None) if ins.has("red") else None
@@ -228,6 +228,12 @@ def barrier(ins: ast.Instruction, d: Decoder) -> Op:
         return -1
 
     return run
+
+
+def synchronise(m: Machine, s: Selection) -> None:
+    """Order what the threads of a warp do before and after."""
+    if m.races is not None:
+        m.races.synchronise(m.lanes[s])
 
 
 def go_on(m: Machine, group: Selection, s: Selection, pc: int) -> int | None:

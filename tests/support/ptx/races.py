@@ -1,9 +1,12 @@
-"""A detector of races on shared memory between warps, by vector clocks.
+"""A detector of races on shared memory, by vector clocks of warps.
 
 Each warp has a clock that it advances whenever it releases something (a barrier, an arrival).  For each byte it is kept
 which warp wrote it last and when, and when each warp of the block read it last.  An access is a race if an earlier access
-of another warp, one of the two writing, has not been released to this warp.  Threads of one warp are not compared with
-each other, and neither are blocks of a cluster.
+of another warp, one of the two writing, has not been released to this warp.
+
+Within a warp, a thread may read what another one has written only behind something that synchronises the warp
+(`bar.warp.sync`, a barrier, a phase of an mbarrier); other races within a warp, and those between the blocks of a cluster,
+are not looked for.
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ class Races:
         self.written = np.zeros(size, np.int32)
         self.line = np.zeros(size, np.int32)
         self.read = np.zeros((size, machine.warps), np.int32)
+        # Who wrote a byte last, and how often the warp had synchronised its threads by then.
+        self.lane = np.full(size, -1, np.int32)
+        self.turn = np.zeros(size, np.int32)
+        self.turns = np.zeros(warps, np.int32)
         self.arrived: dict[tuple[int, int], Array] = {}
         self.phases: dict[tuple[int, int], Array] = {}
 
@@ -42,7 +49,13 @@ class Races:
         if late.any():
             self._report(ins, s, int(np.argmax(late)), size, where, "written", write)
         now = self.clock[warp, warp]
+        lane = np.repeat(m.lanes[s], size)
         if not write:
+            other = (writer == warp) & (self.lane[where] != lane) & (self.lane[where] >= 0)
+            other &= self.turn[where] == self.turns[warp]
+            if other.any():
+                what = "written by another thread of the warp"
+                self._report(ins, s, int(np.argmax(other)), size, where, what, write)
             self.read[where, warp % m.warps] = now
             return
         first = warp - warp % m.warps
@@ -55,6 +68,7 @@ class Races:
                 ins, s, position, size, where, f"read by warp {int(np.argmax(unseen[position]))}", write
             )
         self.writer[where], self.written[where], self.line[where] = warp, now, ins.line
+        self.lane[where], self.turn[where] = lane, self.turns[warp]
         clash = self.writer[where] != warp
         if clash.any():
             self._report(ins, s, int(np.argmax(clash)), size, where, "written by another warp, too", write)
@@ -82,6 +96,11 @@ class Races:
         known = self.clock[from_].max(0)
         self.clock[to] = np.maximum(self.clock[to], known)
         self.clock[from_, from_] += 1
+        self.turns[to] += 1
+
+    def synchronise(self, lanes: np.ndarray) -> None:
+        """The threads of a warp see what each of them has written."""
+        self.turns[np.unique(self.machine.warp_of[lanes])] += 1
 
     def release(self, key: tuple[int, int], lanes: np.ndarray) -> None:
         """Threads arrive at an mbarrier."""
@@ -102,6 +121,7 @@ class Races:
         if key in self.phases:
             for warp in np.unique(self.machine.warp_of[lanes]):
                 self.clock[warp] = np.maximum(self.clock[warp], self.phases[key])
+                self.turns[warp] += 1
 
     def snapshot(self, warp: int) -> Array:
         """Return what a warp knows as it issues a copy, and begin a new time for it."""
