@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_packed_weights_lie_beside_each_other():
     bound = [executable.bind({"w": np.full(size, i, "float32"), "b": zeros}) for i in range(200)]
     places = sorted(b.bound_arrays()[1].__array_interface__["data"][0] for b in bound)
     assert all(place % 4096 == 0 for place in places)
-    near = [b - a < size * 4 + 4096 for a, b in zip(places, places[1:], strict=False)]
+    near = [b - a < size * 4 + 4096 for a, b in itertools.pairwise(places)]
     assert near.count(False) <= 3, "40 MB need two slabs, and one may have been open"
     del bound[1::2]
     gc.collect()
