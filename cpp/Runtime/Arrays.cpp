@@ -164,7 +164,7 @@ bool storeFloat(double value, ScalarType type, void *storage) {
 
 namespace tilewright {
 
-PyObject *newArray(PyObject *descr, int64_t itemSize, int rank, const int64_t *dims) {
+PyObject *newArray(PyObject *descr, int64_t itemSize, int rank, const int64_t *dims, bool lasting) {
   static_assert(sizeof(Py_intptr_t) == sizeof(int64_t));
   int64_t bytes = itemSize;
   for (int i = 0; i < rank; ++i)
@@ -176,7 +176,7 @@ PyObject *newArray(PyObject *descr, int64_t itemSize, int rank, const int64_t *d
   const auto *sizes = reinterpret_cast<const Py_intptr_t *>(dims);
   PyObject *owner = nullptr;
   void *data = nullptr;
-  if (bytes >= ownMemoryBytes && !(owner = newMemory(bytes, data)))
+  if (bytes >= ownMemoryBytes && !(owner = newMemory(bytes, data, lasting)))
     return nullptr;
   Py_INCREF(descr); // the call below steals it
   PyObject *array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, rank, sizes, nullptr, data,

@@ -56,7 +56,7 @@ inline bool sameDtype(PyObject *descr, PyObject *other) {
 }
 
 /// A new dense array with uninitialised elements, or null and an exception.
-PyObject *newArray(PyObject *descr, int64_t itemSize, int rank, const int64_t *dims);
+PyObject *newArray(PyObject *descr, int64_t itemSize, int rank, const int64_t *dims, bool lasting = false);
 
 /// A dense copy of `array` in row-major order.
 PyObject *denseCopy(PyObject *array);

@@ -469,7 +469,8 @@ py::object Executable::runLoad(size_t index, const std::vector<PyObject *> &sour
   int32_t status = load.shapes ? load.shapes(in.data(), dims.data()) : TW_OK;
   if (status != TW_OK)
     throwStatus(status, -1);
-  auto packed = py::reinterpret_steal<py::object>(newArray(slot.descr, slot.itemSize, slot.rank, dims.data()));
+  auto packed =
+      py::reinterpret_steal<py::object>(newArray(slot.descr, slot.itemSize, slot.rank, dims.data(), /*lasting=*/true));
   if (!packed)
     throw py::error_already_set();
   std::vector<int64_t> outStrides(slot.rank);

@@ -7,6 +7,10 @@
 // elementwise programs. Both are avoided: outputs lie on cache lines, and the
 // last few large ones that were dropped are used again.
 //
+// Packed weights stay. Many of a few hundred kilobytes that lie in pages of 4 KB
+// are read once in a step of a model, so that each page costs a look-up in the
+// page tables; they are cut from slabs of huge pages instead.
+//
 // All functions run with the interpreter's lock held, which guards the blocks.
 //
 //===----------------------------------------------------------------------===//
@@ -19,9 +23,16 @@
 
 namespace {
 
+/// Huge pages that blocks are cut from, one after the other; freed with the last of them.
+struct Slab {
+  char *memory;
+  int64_t used, live;
+};
+
 struct Block {
-  void *memory = nullptr; ///< what to free
+  void *memory = nullptr; ///< what to free, unless it belongs to a slab
   int64_t bytes = 0;      ///< usable from the boundary on
+  Slab *slab = nullptr;
 };
 
 struct MemoryObject {
@@ -33,12 +44,14 @@ constexpr int64_t page = 4096;
 constexpr int64_t pagesFrom = int64_t{32} << 10;
 constexpr int64_t hugePage = int64_t{2} << 20;
 constexpr int64_t hugeFrom = int64_t{4} << 20;
+constexpr int64_t slabBytes = int64_t{32} << 20;
 /// Blocks of at least this size are kept, a few and not too much of them.
 constexpr int64_t keepFrom = int64_t{256} << 10;
 constexpr int64_t keepBytes = int64_t{128} << 20;
 constexpr int keepBlocks = 4;
 
 Block kept[keepBlocks]; // the oldest first; empty ones have no memory
+Slab *openSlab = nullptr;
 PyTypeObject *memoryType = nullptr;
 
 /// Large outputs begin with a page. Large arrays of NumPy begin 16 bytes into
@@ -105,12 +118,40 @@ bool allocate(int64_t bytes, Block &block) {
   return block.memory != nullptr;
 }
 
+/// The next piece of the open slab, or of a new one.
+bool cut(int64_t bytes, Block &block) {
+  int64_t mask = boundary(bytes) - 1, start = openSlab ? (openSlab->used + mask) & ~mask : 0;
+  if (!openSlab || start + bytes > slabBytes) {
+    void *memory = nullptr;
+    if (posix_memalign(&memory, hugePage, slabBytes))
+      return false;
+    madvise(memory, slabBytes, MADV_HUGEPAGE);
+    openSlab = new Slab{static_cast<char *>(memory), 0, 0};
+    start = 0;
+  }
+  block = {openSlab->memory + start, bytes, openSlab};
+  openSlab->used = start + bytes;
+  ++openSlab->live;
+  return true;
+}
+
+void giveBack(Block block) {
+  if (!block.slab)
+    return std::free(block.memory);
+  if (--block.slab->live)
+    return;
+  if (block.slab == openSlab)
+    openSlab = nullptr;
+  std::free(block.slab->memory);
+  delete block.slab;
+}
+
 void destroy(PyObject *object) {
   Block block = reinterpret_cast<MemoryObject *>(object)->block;
-  if (block.bytes >= keepFrom && block.bytes <= keepBytes)
+  if (!block.slab && block.bytes >= keepFrom && block.bytes <= keepBytes)
     keep(block);
   else
-    std::free(block.memory);
+    giveBack(block);
   PyTypeObject *type = Py_TYPE(object);
   PyObject_Free(object);
   Py_DECREF(type);
@@ -130,13 +171,14 @@ void initMemory() {
     throw pybind11::error_already_set();
 }
 
-PyObject *newMemory(int64_t bytes, void *&data) {
+PyObject *newMemory(int64_t bytes, void *&data, bool lasting) {
   Block block;
-  if (bytes > (int64_t{1} << 46) || !allocate(bytes, block))
+  bool isSmall = bytes < hugeFrom;
+  if (bytes > (int64_t{1} << 46) || !(lasting && isSmall ? cut(bytes, block) : allocate(bytes, block)))
     return PyErr_NoMemory();
   auto *object = PyObject_New(MemoryObject, memoryType);
   if (!object) {
-    std::free(block.memory);
+    giveBack(block);
     return nullptr;
   }
   object->block = block;

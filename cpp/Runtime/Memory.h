@@ -15,8 +15,9 @@ namespace tilewright {
 constexpr int64_t ownMemoryBytes = 2048;
 
 /// A new Python object that owns `bytes` of uninitialised memory at `data`, on
-/// a cache line's boundary. Null and MemoryError if there is none.
-PyObject *newMemory(int64_t bytes, void *&data);
+/// a cache line's boundary. Null and MemoryError if there is none. What is
+/// `lasting` (packed weights) lies beside others of its kind.
+PyObject *newMemory(int64_t bytes, void *&data, bool lasting = false);
 
 /// Gives back what is kept for later outputs; returns the number of bytes.
 int64_t releaseKeptMemory();

@@ -70,7 +70,7 @@ _PUBLIC = {
     ),
     **dict.fromkeys(("jit", "watch_functions"), "api"),
     **dict.fromkeys(("Compiled", "load"), "compiled"),
-    **dict.fromkeys(("Lowered", "Traced"), "programs"),
+    **dict.fromkeys(("Lowered", "Traced", "compile_all"), "programs"),
     "Graph": "graph",
     **dict.fromkeys(("Dim", "Spec", "spec"), "specs"),
     "SymDim": "symbols",

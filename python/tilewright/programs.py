@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Lowered",
     "Traced",
-    "compile_together",
+    "compile_all",
     "executable_of",
     "key_components",
     "pinned",
@@ -270,39 +270,58 @@ def pinned(program: Program, bytecode: bytes, sizes: Mapping[str, int]) -> Progr
     return dataclasses.replace(program, module=module)
 
 
-def compile_together(jobs: Iterable[tuple[Lowered, Progress | None]]) -> list[Any]:
+def compile_all(
+    programs: Iterable[Lowered], *, progress: Callable[[int, str, int, int], None] | None = None
+) -> list[Compiled]:
     """Compile several programs at once, each in a context and a thread of its own.
 
     Args:
-        jobs: programs and whom to tell of their stages. One is compiled while the next is asked for, so that a
-            generator traces beside it. With one thread, or a target that interprets, they take turns.
+        programs: what `lower` returns. One is compiled while the next is asked for, so that a generator traces beside
+            it. With one thread, or for a target that interprets, they take turns.
+        progress: called before each stage with the number of the program, the stage's name, the number of stages done
+            and of all; from the threads that compile.
 
     Returns:
-        Their executables, in order.
+        The compiled programs, in order.
 
     Raises:
         LoweringError: a pass refused; the other programs stop at their next step.
+
+    Example:
+        >>> square, double = tw.compile_all(tw.jit(f).lower(tw.spec((4,))) for f in (tw.square, lambda x: x + x))
+        >>> double(np.ones(4, np.float32))
+        array([2., 2., 2., 2.], dtype=float32)
     """
     from . import runtime
 
+    def listener(number: int) -> Progress | None:
+        return None if progress is None else functools.partial(progress, number)
+
+    def compiled(lowered: Lowered, executable: Any) -> Compiled:
+        program = lowered.program
+        return Compiled(executable, program.in_tree, program.out_tree, program.name, lowered)
+
     stop = _Stop()
+    jobs: list[tuple[Lowered, Future[Any]]] = []
     with ThreadPoolExecutor(thread_name_prefix="tilewright-compile") as pool:
-        futures: list[Future[Any]] = []
         try:
-            for lowered, progress in jobs:
+            for number, lowered in enumerate(programs):
                 if lowered.interprets or runtime.num_threads() < 2:
-                    futures.append(Future())
-                    futures[-1].set_result(lowered._executable(progress))
+                    done: Future[Any] = Future()
+                    done.set_result(lowered._executable(listener(number)))
+                    jobs.append((lowered, done))
                     continue
-                program = pinned(lowered.program, to_bytecode(lowered.program.module), {})
-                futures.append(pool.submit(Lowered(program, lowered.target)._executable, progress, stop))
+                apart = Lowered(
+                    pinned(lowered.program, to_bytecode(lowered.program.module), {}), lowered.target
+                )
+                jobs.append((lowered, pool.submit(apart._executable, listener(number), stop)))
             # The first failure, not the order, decides: nobody waits for what will be thrown away.
-            for future in as_completed(futures):
+            for future in as_completed([future for _, future in jobs]):
                 future.result()
         except BaseException:
             stop.set()
             raise
-    return [future.result() for future in futures]
+    return [compiled(lowered, future.result()) for lowered, future in jobs]
 
 
 class _Stop:

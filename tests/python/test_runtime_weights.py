@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 
 import numpy as np
 import pytest
@@ -86,6 +87,33 @@ def test_packed_weights_die_with_their_users(arrays):
     del bound
     gc.collect()
     assert weights.packed_count() == before
+
+
+def test_packed_weights_lie_beside_each_other():
+    """Those of a few hundred kilobytes are cut from slabs of huge pages; dropping some leaves the others alone."""
+    size = 50_000
+    source = SOURCE.replace("i < 4", "i < in[0].dims[0]")
+    args = [
+        ro.arg("x", [size]),
+        ro.arg("packed", [size], kind="weight", weight="w", packed_by=0, sources=["w"]),
+        ro.arg("b", [size], kind="weight", weight="b"),
+    ]
+    load = {
+        "entry": "tw_load_0", "shapes": "tw_load_0_shapes", "key": "slabs", "args": [ro.arg("w", [size])],
+        "output": ro.out([size]),
+    }  # fmt: skip
+    executable = runtime.Executable(ro.compile_c(source), ro.manifest(args, [ro.out([size])], loads=[load]))
+    zeros, ones = np.zeros(size, "float32"), np.ones(size, "float32")
+    bound = [executable.bind({"w": np.full(size, i, "float32"), "b": zeros}) for i in range(200)]
+    places = sorted(b.bound_arrays()[1].__array_interface__["data"][0] for b in bound)
+    assert all(place % 4096 == 0 for place in places)
+    near = [b - a < size * 4 + 4096 for a, b in itertools.pairwise(places)]
+    assert near.count(False) <= 3, "40 MB need two slabs, and one may have been open"
+    del bound[1::2]
+    gc.collect()
+    bound += [executable.bind({"w": np.full(size, -1, "float32"), "b": zeros}) for _ in range(5)]
+    expected = [*range(0, 200, 2), *[-1] * 5]
+    assert all(np.all(b(ones) == 10 * value) for b, value in zip(bound, expected, strict=True))
 
 
 def test_new_memory_at_an_old_address_is_packed_anew():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 import tilewright as tw
 
 from .. import config as settings
-from .. import pytree
 from ..errors import ArgumentError, FormatError
 from ..frontends.safetensors import SafetensorsFile
 from ..runtime import weights as binding
@@ -59,8 +58,7 @@ class Embedder:
 
         facts = {"model": "bert", "config": dataclasses.asdict(self.config), "target": target}
         programs, self.cached = program_store.load_or_compile("bert", facts, compile, ("embed",))
-        leaves, _, names = pytree.flatten_with_names(weights, "weights")
-        return binding.bind(programs["embed"], dict(zip(names, leaves, strict=True)))
+        return binding.bind(programs["embed"], dict(_named(weights, "weights")))
 
     def _max_length(self, root: Path) -> int:
         path = root / "sentence_bert_config.json"
@@ -140,3 +138,12 @@ class Embedder:
             )
         ids, mask = ids.astype(np.int32, copy=False), mask.astype(np.bool_, copy=False)
         return self._program.call_tuple(ids, mask)[0]
+
+
+def _named(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays of the tree by the names that the program gives them."""
+    if isinstance(tree, np.ndarray):
+        yield path, tree
+        return
+    for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from _named(item, f"{path}.{key}")

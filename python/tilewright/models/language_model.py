@@ -16,7 +16,6 @@ import tilewright as tw
 from .. import config as settings
 from ..errors import ArgumentError, FormatError
 from ..frontends.gguf import GGUFFile
-from ..programs import compile_together
 from ..runtime import weights as binding
 from . import gguf_weights, llama, program_store
 from .llama_config import LlamaConfig, Rope
@@ -280,21 +279,20 @@ def compile_programs(
     config: LlamaConfig, specs: Any, context: int, target: str, report: Progress
 ) -> program_store.Programs:
     """Compile the two programs of a model: `prefill` for any number of tokens, `decode` for one."""
-    parts: dict[str, float] = {}
+    names = list(_PROGRAMS)
+    parts = [0.0] * len(names)
 
-    def traced() -> Iterator[tuple[tw.Lowered, Progress]]:
-        for name, count in _PROGRAMS.items():
-
-            def stage(text: str, done: int, total: int, name: str = name) -> None:
-                parts[name] = done / total
-                report(f"compiling {name}: {text}", round(100 * sum(parts.values())), 100 * len(_PROGRAMS))
-
-            yield _lower_one(llama.next_logits, config, specs, context, target, count), stage
+    def stage(number: int, text: str, done: int, total: int) -> None:
+        parts[number] = done / total
+        report(f"compiling {names[number]}: {text}", round(100 * sum(parts)), 100 * len(parts))
 
     report("tracing", 0, 1)
-    programs = dict(zip(_PROGRAMS, compile_together(traced()), strict=True))
+    lowered = (
+        _lower_one(llama.next_logits, config, specs, context, target, count) for count in _PROGRAMS.values()
+    )
+    programs = dict(zip(names, tw.compile_all(lowered, progress=stage), strict=True))
     report("compiled", 1, 1)
-    return programs
+    return {name: program.executable for name, program in programs.items()}
 
 
 def _lower_one(

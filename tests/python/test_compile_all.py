@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import tilewright as tw
-from tilewright import pipeline, programs, runtime
+from tilewright import pipeline, runtime
 
 
 def lowered(function, *specs, target="cpu"):
@@ -37,7 +37,7 @@ def test_results_and_objects_are_those_of_one_by_one(threads):
         ),  # holds an array that the function captured
         lowered(lambda x: x.sum(axis=0), tw.spec((n, 33), "float32"), target="interp"),
     ]
-    made = programs.compile_together((job, None) for job in jobs)
+    made = [compiled.executable for compiled in tw.compile_all(jobs)]
     x = np.random.default_rng().standard_normal((7, 33)).astype(np.float32)
     for job, executable in zip(jobs, made, strict=True):
         alone = job.compile().executable
@@ -49,14 +49,9 @@ def test_results_and_objects_are_those_of_one_by_one(threads):
 def test_each_tells_of_its_stages(threads):
     told = {}
 
-    def listener(name):
-        return lambda text, done, total: told.setdefault(name, []).append((text, done, total))
-
-    jobs = [
-        (lowered(lambda x, k=k: tw.exp(x) * k, tw.spec((4,), "float32")), listener(k)) for k in (2.0, 3.0)
-    ]
-    programs.compile_together(jobs)
-    assert set(told) == {2.0, 3.0}
+    jobs = [lowered(lambda x, k=k: tw.exp(x) * k, tw.spec((4,), "float32")) for k in (2.0, 3.0)]
+    tw.compile_all(jobs, progress=lambda number, *stage: told.setdefault(number, []).append(stage))
+    assert set(told) == {0, 1}
     for stages in told.values():
         assert [done for _, done, _ in stages] == list(range(len(stages))) and stages[-1][0] == "object"
 
@@ -74,12 +69,12 @@ def test_the_next_is_traced_while_the_first_compiles(threads, monkeypatch):
     monkeypatch.setattr(pipeline, "compile", watched)
 
     def jobs():
-        yield lowered(lambda x: x + 1, tw.spec((4,), "float32")), None
+        yield lowered(lambda x: x + 1, tw.spec((4,), "float32"))
         assert compiling.wait(60)  # the first one has begun, and waits for what comes now
-        yield lowered(lambda x: x - 1, tw.spec((4,), "float32")), None
+        yield lowered(lambda x: x - 1, tw.spec((4,), "float32"))
         traced.set()
 
-    assert len(programs.compile_together(jobs())) == 2
+    assert len(tw.compile_all(jobs())) == 2
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)
@@ -102,5 +97,5 @@ def test_a_failure_stops_the_others(threads, monkeypatch):
         lowered(lambda x: x - 1, tw.spec((4,), "float32")),
     ]
     with pytest.raises(tw.LoweringError, match="planted"):
-        programs.compile_together((job, None) for job in jobs)
+        tw.compile_all(jobs)
     assert not ended
