@@ -209,8 +209,12 @@ Values Emitter::lanes(const Indices &index, Values tensors) {
   OpFoldResult extent = size(nest.lane);
   int64_t laneSize = nest.sizes[nest.lane], V = nest.lanes;
   bool squares = nest.transposed.has_value();
-  if (nest.isStatic(nest.lane) && !squares &&
-      outerPoints * blockRows * llvm::divideCeil(laneSize, V) <= kMaxTileVectors) {
+  auto fits = [&] {
+    int64_t laneVectors = llvm::divideCeil(laneSize, V), vectors = outerPoints * blockRows * laneVectors;
+    // Accumulators stay where they are while operands pass by: the vectors of a row, and one value of a column.
+    return vectors + (nest.reductions.empty() ? 0 : laneVectors + 1) <= kMaxTileVectors;
+  };
+  if (nest.isStatic(nest.lane) && !squares && fits()) {
     SmallVector<Slot> slots;
     for (int64_t base = 0; base + V <= laneSize; base += V)
       slots.push_back({math.constant(base), V, nullptr});

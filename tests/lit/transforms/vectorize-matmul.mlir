@@ -90,3 +90,23 @@ func.func @stays_loops(%a: tensor<8x?xf32>, %b: tensor<?x32xf32>, %out: tensor<8
   %c = linalg.matmul {tw.config = #loops} ins(%a, %b : tensor<8x?xf32>, tensor<?x32xf32>) outs(%out : tensor<8x32xf32>) -> tensor<8x32xf32>
   return %c : tensor<8x32xf32>
 }
+
+// -----
+
+#cfg = #tw.config<workgroup = [], tile = [], lane = 1, vector = 16, unroll = 2, lowering = "vector">
+
+// 32 accumulators would leave no register for what is read: one vector of columns at a time.
+// CHECK-LABEL: func @accumulators_and_operands
+// CHECK:         scf.for {{.*}} to %c64 step %c16 iter_args
+// CHECK:           %{{.*}}:8 = scf.for {{.*}} to %c512
+func.func @accumulators_and_operands(%a: tensor<8x512xf32>, %b: tensor<512x64xf32>, %c: tensor<8x64xf32>) -> tensor<8x64xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : tensor<8x512xf32>, tensor<512x64xf32>) outs(%c : tensor<8x64xf32>) attrs = {tw.config = #cfg} {
+  ^bb0(%x: f32, %y: f32, %acc: f32):
+    %p = arith.mulf %x, %y : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<8x64xf32>
+  return %r : tensor<8x64xf32>
+}
