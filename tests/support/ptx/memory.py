@@ -21,9 +21,7 @@ GLOBAL_BASE = 0x7_0000_0000
 WINDOW_SHIFT = 48
 WINDOWS = {"shared": 1, "local": 2, "param": 3}  # generic addresses: window number above bit 48; 0 is global
 GUARD = 512  # bytes between allocations that belong to nobody
-POISON = (
-    0xA5  # fills what was never written: a large negative float32, a NaN to nobody's surprise in few formats
-)
+POISON = 0xFF  # fills what was never written: NaN in every float format, -1 in integers
 _SIZES = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
@@ -184,7 +182,7 @@ class Memory:
     def empty(
         self, shape: int | tuple[int, ...], dtype: Any, *, align: int = 256, name: str | None = None
     ) -> int:
-        """Reserve memory for an array, filled with a pattern that no result should hold."""
+        """Reserve memory for an array, filled with NaN (integers: with -1)."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         kind = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
