@@ -127,9 +127,9 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
 
   std::string nextName(func::FuncOp function) { return (function.getName() + "_" + Twine(count++)).str(); }
 
-  LogicalResult convert(linalg::LinalgOp op, func::FuncOp function) {
+  LogicalResult convert(linalg::LinalgOp op, ArrayRef<std::pair<unsigned, linalg::FillOp>> fills,
+                        func::FuncOp function) {
     StringRef kind = loweringOf(op);
-    SmallVector<std::pair<unsigned, linalg::FillOp>> fills = fillsOf(op);
     OpOperand *epilogue = isProduct(op) ? epilogueOf(op) : nullptr;
     Operation *anchor = epilogue ? epilogue->getOwner() : op.getOperation();
 
@@ -199,20 +199,25 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
         accesses.push_back(op);
       return WalkResult::advance();
     });
+    // Before anything is converted: launches no longer show which buffers they look at.
+    llvm::DenseMap<Operation *, SmallVector<std::pair<unsigned, linalg::FillOp>>> fills;
+    for (linalg::LinalgOp op : computations)
+      if (!isa<linalg::FillOp>(op.getOperation()))
+        fills[op.getOperation()] = fillsOf(op);
     llvm::SmallPtrSet<Operation *, 16> gone;
     for (linalg::LinalgOp op : computations) {
       if (gone.contains(op) || isa<linalg::FillOp>(op.getOperation()))
         continue;
-      for (auto [init, fill] : fillsOf(op))
+      for (auto [init, fill] : fills[op.getOperation()])
         gone.insert(fill);
       if (OpOperand *epilogue = isProduct(op) ? epilogueOf(op) : nullptr)
         gone.insert(epilogue->getOwner());
       gone.insert(op);
-      if (failed(convert(op, function)))
+      if (failed(convert(op, fills[op.getOperation()], function)))
         return failure();
     }
     for (linalg::LinalgOp op : computations)
-      if (!gone.contains(op) && isa<linalg::FillOp>(op.getOperation()) && failed(convert(op, function)))
+      if (!gone.contains(op) && isa<linalg::FillOp>(op.getOperation()) && failed(convert(op, {}, function)))
         return failure();
     for (Operation *op : accesses) {
       if (auto store = dyn_cast<memref::StoreOp>(op))
