@@ -10,8 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Lowered",
     "Traced",
-    "compile_all",
     "executable_of",
     "key_components",
     "pinned",
@@ -165,14 +163,20 @@ class Lowered:
             LoweringError: a pass refused, with the user's line and a reproducer.
         """
         program = self.program
-        executable = self._executable(progress)
+        executable = self.executable(progress)
         return Compiled(
             executable, program.in_tree, program.out_tree, program.name, self, specialize=specialize
         )
 
-    def _executable(
+    def executable(
         self, progress: Progress | None = None, step: AbstractContextManager[Any] | None = None
     ) -> Any:
+        """Return what `compile` wraps: the executable, with the arrays bound that the function captured.
+
+        Args:
+            progress: as in `compile`.
+            step: as in `executable_of`.
+        """
         program = self.program
         if self.interprets:
             executable: Any = self._target.executable(program)
@@ -268,77 +272,6 @@ def pinned(program: Program, bytecode: bytes, sizes: Mapping[str, int]) -> Progr
                 size = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), sizes[name])
                 op.attributes["min"] = op.attributes["max"] = size
     return dataclasses.replace(program, module=module)
-
-
-def compile_all(
-    programs: Iterable[Lowered], *, progress: Callable[[int, str, int, int], None] | None = None
-) -> list[Compiled]:
-    """Compile several programs at once, each in a context and a thread of its own.
-
-    Args:
-        programs: what `lower` returns. One is compiled while the next is asked for, so that a generator traces beside
-            it. With one thread, or for a target that interprets, they take turns.
-        progress: called before each stage with the number of the program, the stage's name, the number of stages done
-            and of all; from the threads that compile.
-
-    Returns:
-        The compiled programs, in order.
-
-    Raises:
-        LoweringError: a pass refused; the other programs stop at their next step.
-
-    Example:
-        >>> square, double = tw.compile_all(tw.jit(f).lower(tw.spec((4,))) for f in (tw.square, lambda x: x + x))
-        >>> double(np.ones(4, np.float32))
-        array([2., 2., 2., 2.], dtype=float32)
-    """
-    from . import runtime
-
-    def listener(number: int) -> Progress | None:
-        return None if progress is None else functools.partial(progress, number)
-
-    def compiled(lowered: Lowered, executable: Any) -> Compiled:
-        program = lowered.program
-        return Compiled(executable, program.in_tree, program.out_tree, program.name, lowered)
-
-    stop = _Stop()
-    jobs: list[tuple[Lowered, Future[Any]]] = []
-    with ThreadPoolExecutor(thread_name_prefix="tilewright-compile") as pool:
-        try:
-            for number, lowered in enumerate(programs):
-                if lowered.interprets or runtime.num_threads() < 2:
-                    done: Future[Any] = Future()
-                    done.set_result(lowered._executable(listener(number)))
-                    jobs.append((lowered, done))
-                    continue
-                apart = Lowered(
-                    pinned(lowered.program, to_bytecode(lowered.program.module), {}), lowered.target
-                )
-                jobs.append((lowered, pool.submit(apart._executable, listener(number), stop)))
-            # The first failure, not the order, decides: nobody waits for what will be thrown away.
-            for future in as_completed([future for _, future in jobs]):
-                future.result()
-        except BaseException:
-            stop.set()
-            raise
-    return [compiled(lowered, future.result()) for lowered, future in jobs]
-
-
-class _Stop:
-    """Around each step of a compilation: once it is set, the next step does not begin."""
-
-    def __init__(self) -> None:
-        self._set = False
-
-    def set(self) -> None:
-        self._set = True
-
-    def __enter__(self) -> None:
-        if self._set:
-            raise CancelledError
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def _digest(text: str) -> str:
