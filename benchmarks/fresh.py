@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -17,10 +18,10 @@ from .workloads.first_calls import FirstCall, FirstTokens
 def _load(system: str) -> None:
     """Import the library and make it ready to compile, as one small unrelated program would."""
     if system == "tilewright":
-        from tilewright import api, pipeline, programs  # noqa: F401
         from tilewright.mlir import mlir
-        from tilewright.models import embedder, language_model  # noqa: F401
 
+        for module in ("api", "pipeline", "programs", "models.embedder", "models.language_model"):
+            importlib.import_module(f"tilewright.{module}")
         mlir()
     elif system == "jax":
         import jax

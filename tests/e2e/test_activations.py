@@ -4,16 +4,14 @@ Two bounds. The product itself: against float64 on the rows as they were rounded
 each activation moves by half a step of its group at most, so a result moves by no more than that times the weights.
 """
 
-import zlib
-
 import numpy as np
 import pytest
 import tilewright as tw
 import tiny_llama
+from op_matrix import fresh_rng
 from tilewright import formats, runtime
 from tilewright.errors import ArgumentError
 from tilewright.models.language_model import LanguageModel
-from tilewright.targets import base
 from tilewright.targets.cpu.target import CpuTarget
 from tiny_llama import TinyLlama
 
@@ -22,21 +20,9 @@ FORMATS = ["q4_0", "q4_1", "q8_0", "q4_k", "q5_0", "q5_1", "q6_k", "int8", "int4
 GROUP = 32
 
 
-def plain():
-    """A CPU without instructions for groups of products."""
-    return CpuTarget("haswell", "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+popcnt")
-
-
-@pytest.fixture(params=["cpu", "plain"])
-def jit(request, monkeypatch):
-    """`tw.jit` for one of the two CPUs."""
-    monkeypatch.setitem(base._BUILT_IN, "plain", f"{__name__}:plain")
-    return lambda fn, **options: tw.jit(fn, target=request.param, **options)
-
-
 @pytest.fixture
-def rng(request):
-    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+def rng():
+    return fresh_rng()
 
 
 def rounded(x, group=GROUP):

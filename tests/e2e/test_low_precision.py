@@ -3,13 +3,11 @@
 All of them run on this machine's CPU and on one without instructions for groups of products.
 """
 
-import zlib
-
 import ml_dtypes
 import numpy as np
 import pytest
 import tilewright as tw
-from tilewright.targets import base
+from op_matrix import fresh_rng
 from tilewright.targets.cpu.target import CpuTarget
 
 #: Rows, columns, summed dimension: empty, one, odd, prime, below and above 2 and 4, 16 and 32.
@@ -29,21 +27,9 @@ SIZES = [
 ]
 
 
-def plain():
-    """A CPU without instructions for groups of products."""
-    return CpuTarget("haswell", "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+popcnt")
-
-
-@pytest.fixture(params=["cpu", "plain"])
-def jit(request, monkeypatch):
-    """`tw.jit` for one of the two CPUs."""
-    monkeypatch.setitem(base._BUILT_IN, "plain", f"{__name__}:plain")
-    return lambda fn, **options: tw.jit(fn, target=request.param, **options)
-
-
 @pytest.fixture
-def rng(request):
-    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+def rng():
+    return fresh_rng()
 
 
 def bfloat16(rng, *shape):
