@@ -218,3 +218,19 @@ def test_a_program_as_attribute_of_a_class(no_disk_cache):
         step = tw.jit(lambda x: x + 1).lower(A).compile()
 
     np.testing.assert_array_equal(Model().step(A), A + 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_flops_of_a_product(no_disk_cache, dtype):
+    """Conversions and moves of bits are no arithmetic, whichever instruction sums the products up."""
+    m, n, k = 24, 64, 128
+
+    def product(a, b):
+        return tw.dot_general(
+            a, b, lhs_contract=(1,), rhs_contract=(0,), dtype="int32" if dtype == "int8" else None
+        )
+
+    compiled = tw.jit(product).compile(tw.spec((m, k), dtype), tw.spec((k, n), dtype))
+    flops = compiled.cost_analysis()["flops"]
+    corrections = 2 * m * n + m * k  # of unsigned bytes: the sums of rows
+    assert 2 * m * n * k <= flops <= 2 * m * n * k + corrections
