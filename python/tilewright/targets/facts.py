@@ -57,7 +57,12 @@ class Access:
 
 @dataclass(frozen=True)
 class OpFacts:
-    """One linalg operation of a kernel."""
+    """One linalg operation of a kernel.
+
+    Attributes:
+        operations: scalar operations of an element, whatever they do.
+        flops: those that compute: no conversions, comparisons or moves of bits.
+    """
 
     index: int
     kind: str
@@ -65,6 +70,7 @@ class OpFacts:
     ranges: tuple[int | None, ...]
     accesses: tuple[Access, ...]
     attributes: frozenset[str] = frozenset()
+    operations: int = 0
     flops: int = 0
     producers: tuple[int, ...] = ()
 
@@ -115,7 +121,7 @@ class KernelFacts:
             sizes = [r for r in op.ranges if r is not None]
             if len(sizes) != len(op.ranges):
                 return None
-            total += prod(sizes) * max(op.flops, 1)
+            total += prod(sizes) * max(op.operations, 1)
         return total
 
     def root_loops(self) -> list[dict[int, int]]:
@@ -198,13 +204,35 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         for result, size in zip(results, sizes, strict=False):
             if re.fullmatch(r"d\d+", result) and size is not None:
                 ranges[int(result[1:])] = size
-    flops = 0
+    operations = flops = 0
     if op.name == "linalg.generic":
-        flops = sum(1 for inner in _walk(op, ir) if inner.name.startswith(("arith.", "math.")))
+        inside = _walk(op, ir)
+        operations = sum(1 for inner in inside if inner.name.startswith(("arith.", "math.")))
+        flops = sum(_flops(inner) for inner in inside)
     producers = tuple(positions[o] for o in operands if o in positions)
     return OpFacts(
-        index, op.name, loops, tuple(ranges), tuple(accesses), frozenset(_names(op)), flops, producers
+        index,
+        op.name,
+        loops,
+        tuple(ranges),
+        tuple(accesses),
+        frozenset(_names(op)),
+        operations,
+        flops,
+        producers,
     )
+
+
+_COMPUTES = re.compile(r"math\.|arith\.(add|sub|mul|div|rem|neg|max|min|ceildiv|floordiv)")
+#: Elements that one operation of each of its operands' widths sums up: bytes by four, bfloat16 by two.
+_GROUP_PRODUCTS = {"i32": 4, "f32": 2}
+
+
+def _flops(op: Any) -> int:
+    """Scalar operations that compute; those of a group's products and their sum."""
+    if op.name == "rt.group_dot":
+        return 2 * _GROUP_PRODUCTS[str(op.results[0].type)] - 1
+    return 1 if _COMPUTES.match(op.name) else 0
 
 
 def _names(op: Any) -> list[str]:
