@@ -9,11 +9,22 @@ from assembler import assemble, needs_ptxas
 
 PROGRAMS = {
     "pointwise": (lambda x: tw.gelu(x) * 2, [((256, 512), "bfloat16")], 1),
-    "softmax": (lambda x: tw.softmax(x), [((64, 1000), "float32")], None),
-    "rms-norm": (lambda x, w: tw.rms_norm(x, w), [((64, 4096), "float16"), ((4096,), "float16")], None),
+    "softmax": (lambda x: tw.softmax(x), [((64, 1000), "float32")], 1),
+    "softmax-long": (lambda x: tw.softmax(x), [((64, 32768), "bfloat16")], 1),
+    "rms-norm": (lambda x, w: tw.rms_norm(x, w), [((64, 4096), "float16"), ((4096,), "float16")], 1),
+    "layer-norm": (
+        lambda x, y, w, b: tw.layer_norm(x + y, w, b),
+        [((64, 16384), "float32")] * 2 + [((16384,), "float32")] * 2,
+        1,
+    ),
     "sum": (lambda x: tw.sum(x), [((1000, 1000), "float32")], None),
     "argmax": (lambda x: tw.argmax(x, axis=1), [((8, 1000), "float32")], None),
     "product": (lambda a, b: tw.maximum(a @ b, 0), [((256, 128), "bfloat16"), ((128, 192), "bfloat16")], 1),
+    "product-large": (
+        lambda a, b, c: tw.silu(a @ b + c),
+        [((2048, 256), "bfloat16"), ((256, 2048), "bfloat16"), ((2048,), "bfloat16")],
+        1,
+    ),
     "product-f32": (lambda a, b: a @ b, [((256, 128), "float32"), ((128, 192), "float32")], 1),
     "attention": (
         lambda q, k, v: tw.attention(q, k, v, causal=True),

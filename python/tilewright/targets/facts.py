@@ -19,7 +19,8 @@ _PANEL = re.compile(r"^d(\d+) (floordiv|mod) (\d+)$")
 class Access:
     """One operand: its static shape (``None`` for a dynamic size) and the loops that index each of its dimensions.
 
-    ``producer`` is the number of the kernel's operation that computes it, if one does.
+    ``producer`` is the number of the kernel's operation that computes it, if one does; accesses of one array have the
+    same number ``array``.
     """
 
     results: tuple[str, ...]
@@ -27,6 +28,7 @@ class Access:
     bits: int
     is_output: bool
     producer: int | None = None
+    array: int = -1
 
     def dims(self) -> set[int]:
         """Loops that the operand depends on."""
@@ -149,6 +151,7 @@ class _Reader:
     """Reads facts from operations; caches parsed maps, since a model has few distinct ones."""
 
     maps: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    arrays: dict[Any, int] = field(default_factory=dict)
 
     def results(self, text: str) -> tuple[str, ...]:
         if text not in self.maps:
@@ -196,7 +199,8 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     for position, (operand, results) in enumerate(zip(operands, maps, strict=True)):
         sizes, bits = _shape(operand, ir)
         is_output = position >= len(operands) - inits
-        accesses.append(Access(results, sizes, bits, is_output, positions.get(operand)))
+        array = reader.arrays.setdefault(operand, len(reader.arrays))
+        accesses.append(Access(results, sizes, bits, is_output, positions.get(operand), array))
         for result, size in zip(results, sizes, strict=False):
             if re.fullmatch(r"d\d+", result) and size is not None:
                 ranges[int(result[1:])] = size
