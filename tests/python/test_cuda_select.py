@@ -108,6 +108,53 @@ def test_a_dependence_across_rows_is_no_run():
     assert [c.lowering for c in configs] == ["rows", "points"]
 
 
+def attention(columns, between=2) -> KernelFacts:
+    """A product, some sums of rows with what is computed of each element, a product."""
+
+    def access(dims, sizes, bits=32, out=False, producer=None, array=-1):
+        return Access(dims, sizes, bits, out, producer, array)
+
+    rows = ("d0", "d1")
+    shape = (64, 256)
+    scores = OpFacts(
+        0, "linalg.generic", ("parallel", "parallel", "reduction"), (64, 256, columns),
+        (access(("d0", "d2"), (64, columns), 16, array=0), access(("d1", "d2"), (256, columns), 16, array=1),
+         access(rows, shape, out=True)),
+    )  # fmt: skip
+    ops = [scores]
+    for _ in range(between):
+        last = ops[-1].index
+        sums = OpFacts(
+            last + 1, "linalg.generic", ("parallel", "reduction"), shape,
+            (access(rows, shape, producer=last), access(("d0",), (64,), out=True)),
+        )  # fmt: skip
+        each = OpFacts(
+            last + 2, "linalg.generic", ("parallel", "parallel"), shape,
+            (access(rows, shape, producer=last), access(("d0",), (64,), producer=last + 1),
+             access(rows, shape, 16, out=True)),
+        )  # fmt: skip
+        ops += [sums, each]
+    last = OpFacts(
+        ops[-1].index + 1, "linalg.generic", ("parallel", "parallel", "reduction"), (64, columns, 256),
+        (access(("d0", "d2"), shape, 16, producer=ops[-1].index), access(("d2", "d1"), (256, columns), 16, array=2),
+         access(rows, (64, columns), out=True)),
+    )  # fmt: skip
+    return KernelFacts("kernel_0", (*ops, last), (0,))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [
+        (attention(64), {"attention"}),
+        (attention(40), {"mma", "rows"}),
+        (attention(256), {"mma", "rows"}),
+        (attention(64, between=1), {"mma", "rows"}),
+    ],
+)
+def test_attention_is_two_products_and_two_reductions(kernel, expected):
+    assert {c.lowering for c in select.select(kernel, select.Machine())} == expected
+
+
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_tiles_on_tensor_cores(arch):
     for m, n in ((64, 64), (512, 512), (4096, 4096), (100, 8192), (8192, 64), (None, 4096)):

@@ -39,6 +39,8 @@ public:
                                            int64_t lanes);
   /// Writes neighbours along a loop.
   void writeLanes(mlir::ValueRange values, unsigned init, mlir::ValueRange point, unsigned loop);
+  /// `wanted` of the body, with what it depends on: arguments that `known` has no value for are read.
+  mlir::Value computeFrom(mlir::Value wanted, mlir::ValueRange known, mlir::ValueRange point);
   View view(mlir::OpOperand &operand) { return kernel.view(operand.get()); }
   /// Whether the body looks at what destination `init` holds.
   bool usesDestination(unsigned init);

@@ -2,6 +2,7 @@
 
 - *tiles*, *mma*: a product of two operands. A block of threads computes a tile of the result from tiles in shared
   memory; `mma` multiplies f16 and bf16 on tensor cores.
+- *attention*: two such products and the softmax between them, a block per 64 rows.
 - *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
   them. A group of threads does all of that for one row (`rows.py`).
 - *points*: everything else. One thread computes one result, or several neighbours.
@@ -19,6 +20,8 @@ from . import rows
 SHORT_ROW = 8
 #: Rows of a product below which most of a tile would be empty.
 FEW_ROWS = 4
+#: Columns of queries, keys and values that a block of attention has registers and memory for.
+MOST_COLUMNS = 128
 #: What a size that is known only at run time is taken for.
 UNKNOWN_SIZE = 512
 
@@ -146,6 +149,25 @@ def _points(op: OpFacts) -> Config | None:
     return None
 
 
+def _attention(kernel: KernelFacts, configs: dict[int, Config], runs: list[rows.Run]) -> dict[int, Config]:
+    """Two products on tensor cores and nothing but rows with two reductions between them: a block keeps the scores."""
+    products = [op for op in kernel.ops if op.index in configs and configs[op.index].lowering == "mma"]
+    if len(products) != 2 or len(runs) != 1:
+        return {}
+    first, last = products
+    members = [op.index for op in kernel.ops[first.index : last.index + 1] if op.kind != "linalg.fill"]
+    reductions = [op for op in kernel.ops if op.index in runs[0].ops and op.reductions()]
+    sizes = [_count(first, first.reductions()), last.ranges[last.column_loop()]]
+    if members[1:-1] != list(runs[0].ops) or len(reductions) != 2 or None in sizes:
+        return {}
+    if any(size is None or size % 16 or not 0 < size <= MOST_COLUMNS for size in sizes):
+        return {}
+    config = Config(
+        "attention", "scores stay in registers: rows are normalised while the second product is summed up"
+    )
+    return dict.fromkeys(members, config)
+
+
 def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
     """Choose a config for every operation of a kernel.
 
@@ -157,8 +179,10 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
         One config per operation, in order.
     """
     fixed = {op.index: config for op in kernel.ops if (config := _points(op) or _product(op, machine))}
-    for run in rows.runs(kernel, (op.index for op in kernel.ops if op.index not in fixed)):
+    runs = rows.runs(kernel, (op.index for op in kernel.ops if op.index not in fixed))
+    for run in runs:
         config = Config("rows", run.why(), (run.threads(), run.kept()))
         fixed.update((index, config) for index in run.ops)
+    fixed.update(_attention(kernel, fixed, runs))
     default = Config("points", "each result for itself, neighbours in one transaction where arrays allow it")
     return [fixed.get(op.index, default) for op in kernel.ops]
