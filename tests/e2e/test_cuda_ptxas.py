@@ -6,7 +6,6 @@ import pytest
 import tilewright as tw
 from assembler import assemble, needs_ptxas
 
-
 PROGRAMS = {
     "pointwise": (lambda x: tw.gelu(x) * 2, [((256, 512), "bfloat16")], 1),
     "softmax": (lambda x: tw.softmax(x), [((64, 1000), "float32")], 1),
