@@ -11,7 +11,7 @@ from op_matrix import fresh_rng
 ARCH = "cuda:sm_80"
 
 
-def attention(q, k, v, mask=None, causal=False):
+def attention(q, k, v, mask=None, *, causal=False):
     """In float64; heads of q share those of k and v."""
     k, v = (np.repeat(x, q.shape[1] // k.shape[1], axis=1) for x in (k, v))
     scores = np.einsum("bhsd,bhtd->bhst", q, k) / np.sqrt(q.shape[-1])
@@ -52,10 +52,10 @@ def test_one_launch(number):
     program = DeviceProgram(tw.jit(fn).trace(*specs).lower(ARCH), adversarial=int(rng.integers(1 << 30)))
     inputs = [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
     wide = [x.astype(np.float64) for x in inputs]
-    expected = attention(*wide[:3], *wide[3:], causal=causal)
+    expected = attention(*wide, causal=causal)
     (found,) = program(*inputs)
     step = 2.0 ** (-8 if dtype == "bfloat16" else -11)
-    weight = attention(*wide[:2], np.abs(wide[2]), *wide[3:], causal=causal)
+    weight = attention(wide[0], wide[1], np.abs(wide[2]), *wide[3:], causal=causal)
     assert np.all(np.abs(found.astype(np.float64) - expected) <= 4 * step * weight)
     assert len(program.launches) == 1 and "mma.sync" in program.text
     assert np.array_equal(found, program(*inputs)[0]), "the same bits in any order of warps"

@@ -33,7 +33,7 @@ StringRef loweringOf(Operation *op) {
 
 bool isProduct(linalg::LinalgOp op) {
   StringRef kind = loweringOf(op);
-  return (kind == kTiles || kind == kMma) && contractionOf(op);
+  return (kind == kTiles || kind == kMma || kind == kWgmma) && contractionOf(op);
 }
 
 /// The next computation of the block.
@@ -147,7 +147,7 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
       std::unique_ptr<Nest> after;
       if (epilogue)
         after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
-      emitProduct(nest, after.get(), epilogue ? epilogue->getOperandNumber() : 0, kind == kMma);
+      emitProduct(nest, after.get(), epilogue ? epilogue->getOperandNumber() : 0, kind);
     } else {
       emitPoints(nest);
     }

@@ -62,7 +62,7 @@ void emitPoints(Nest &nest);
 
 /// A product of two operands, tile by tile, with `epilogue` (or null) applied to what it yields; nothing is written where
 /// it is no product.
-bool emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, bool tensorCores);
+bool emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, llvm::StringRef lowering);
 
 /// The epilogue's loops that correspond to a place in the product's result.
 llvm::SmallVector<mlir::Value> epiloguePoint(Nest &epilogue, unsigned input, mlir::ValueRange subscripts);

@@ -82,6 +82,10 @@ TensorTile tensorTileOf(mlir::linalg::LinalgOp op);
 void emitTensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
                        const TensorTile &tile);
 
+/// The same by `wgmma`, for sm_90a: nothing is written, and the result is false, where factors are no plain dense arrays.
+bool emitWarpgroupProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
+                          const TensorTile &tile);
+
 } // namespace tilewright::cuda
 
 #endif // TILEWRIGHT_TARGETS_CUDA_PRODUCTEMITTER_H
