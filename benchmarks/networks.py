@@ -109,6 +109,13 @@ class TilewrightNetwork:
         return x / self.tw.sqrt((x * x).sum(axis=-1, keepdims=True))
 
 
+class RoundedNetwork(TilewrightNetwork):
+    """Traced by Tilewright, with activations in int8 where they meet a weight."""
+
+    def linear(self, x: Any, w: Any, b: Any) -> Any:
+        return self.tw.linear(x, w, b, activations="int8")
+
+
 class TorchNetwork:
     """Eager torch, or what torch.compile captures."""
 

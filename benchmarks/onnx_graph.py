@@ -18,7 +18,7 @@ def onnx_model(
     """Return a serialised ONNX model.
 
     Args:
-        nodes: tuples (op type, input names, output name, attributes).
+        nodes: tuples (op type, input names, output name or names, attributes).
         inputs: arrays of the shapes and dtypes that the model takes, by name.
         output: name of the result.
         constants: initialisers by name.
@@ -31,7 +31,7 @@ def onnx_model(
         return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
     graph = helper.make_graph(
-        [helper.make_node(op, list(args), [result], **attributes) for op, args, result, attributes in nodes],
+        [helper.make_node(op, list(args), [out] if isinstance(out, str) else out, **a) for op, args, out, a in nodes],
         "benchmark",
         [helper.make_tensor_value_info(n, element(x.dtype), x.shape) for n, x in inputs.items()],
         [onnx.ValueInfoProto(name=output, type=onnx.TypeProto(
@@ -124,3 +124,17 @@ class OnnxNetwork:
         self._length, self._width = length, width
         output = function(self, *inputs)
         return onnx_model(self.nodes, inputs, output, self.constants)
+
+
+class RoundedOnnxNetwork(OnnxNetwork):
+    """Dense layers in int8: rows are rounded when they come, columns of weights once (symmetric, a scale for each)."""
+
+    def linear(self, x: Any, w: Any, b: Any) -> str:
+        scale = np.maximum(np.abs(w).max(axis=1), np.float32(1e-30)) / np.float32(127)
+        rounded = self.constant(np.ascontiguousarray(np.rint(w / scale[:, None]).astype(np.int8).T))
+        number = len(self.nodes)
+        rows = [f"{part}{number}" for part in ("rows", "step", "zero")]
+        self.nodes.append(("DynamicQuantizeLinear", [self._named(x)], rows, {}))
+        sums = self.node("Cast", self.node("MatMulInteger", rows[0], rounded, rows[2]), to=1)  # 1: float32
+        y = self.node("Mul", sums, self.node("Mul", rows[1], scale))
+        return y if b is None else self.node("Add", y, b)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .workload import Call, Workload
+from .workload import Call, NotOffered, Workload, bfloat16
 
 MODULES = {
     "tilewright": "tilewright",
@@ -149,6 +149,8 @@ def _onnxruntime(workload: Workload, inputs: tuple, threads: int) -> Call:
 
     graph = workload.onnx_graph
     assert graph is not None
+    if any(x.dtype == bfloat16() for x in inputs):
+        raise NotOffered("ONNX Runtime has no bfloat16 kernels on the CPU")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -164,10 +166,13 @@ def _openvino(workload: Workload, inputs: tuple, threads: int) -> Call:
     graph = workload.onnx_graph
     assert graph is not None
     core = openvino.Core()
-    # Float32 means float32: without the hint it would compute in bfloat16 where the processor can.
+    # Models are read in float32 and rounded by the hint. Float32 means float32: without the hint it would compute in
+    # bfloat16 where the processor can.
+    rounded = [x.dtype == bfloat16() for x in inputs]
+    inputs = tuple(x.astype(np.float32) if r else x for x, r in zip(inputs, rounded, strict=True))
     options = {
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if any(rounded) else "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
     request = core.compile_model(core.read_model(graph(*inputs), b""), "CPU", options).create_infer_request()

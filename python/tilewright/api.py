@@ -158,12 +158,9 @@ class Function(Dispatcher):
             executable, added = bound.executable, False
             if gone is not None:
                 self.discard(gone.executable)
-        unflatten = functools.partial(pytree.unflatten, compiled.out_tree)
         if isinstance(executable, _native()) and not added and call.plain:
-            # A single result needs no Python at all on its way back.
-            native = None if compiled.out_tree.kind == "leaf" else unflatten
-            program.added = self.add(args, kwargs, executable, native)
-        return unflatten(executable.call_tuple(*leaves))
+            program.added = self.add(args, kwargs, executable, pytree.unflattener(compiled.out_tree))
+        return pytree.unflatten(compiled.out_tree, executable.call_tuple(*leaves))
 
     def _compile_sized(self, call: Call, family: Family, shapes: list[Any]) -> SizedProgram:
         self._misses += 1

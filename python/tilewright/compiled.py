@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import errors, explain, pytree
 from .pytree import TreeDef
+from .runtime import Dispatcher, Executable
 
 if TYPE_CHECKING:
     from .programs import Lowered
@@ -16,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["Compiled", "load"]
 
 
-class Compiled:
+#: Structures of calls that are answered without Python. A program has one; numbers in place of arrays make more.
+_NATIVE_STRUCTURES = 8
+
+
+class Compiled(Dispatcher):
     """A program that runs.
 
     Call it like the function it came from, without static arguments and without weights that are bound.
@@ -36,6 +43,8 @@ class Compiled:
         bytecode: bytes | None = None,
         specialize: int = 0,
     ):
+        # Held weakly: weights go when the last reference to the program does, not when cycles are collected.
+        super().__init__(functools.partial(_answer, weakref.ref(self)))
         self.executable = executable
         self.in_tree = in_tree
         self.out_tree = out_tree
@@ -47,12 +56,20 @@ class Compiled:
         if specialize and hasattr(executable, "watch_sizes"):
             self._variants().watch(specialize)
 
+    def __get__(self, instance: Any, owner: type | None = None) -> Compiled:
+        """Return itself: a program that is a class's attribute is no method."""
+        return self
+
     @errors.trim_traceback
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Answer a call whose structure is new to the native table, and add it."""
         leaves, tree = pytree.flatten((args, kwargs))
         if self.in_tree is not None and tree != self.in_tree:
             self._refuse(tree, leaves)
-        return pytree.unflatten(self.out_tree, self.executable.call_tuple(*leaves))
+        result = pytree.unflatten(self.out_tree, self.executable.call_tuple(*leaves))
+        if isinstance(self.executable, Executable) and len(self.executables) < _NATIVE_STRUCTURES:
+            self.add(args, kwargs, self.executable, pytree.unflattener(self.out_tree))
+        return result
 
     def _refuse(self, tree: TreeDef, leaves: list[Any]) -> None:
         assert self.in_tree is not None
@@ -249,6 +266,12 @@ class Compiled:
     def __repr__(self) -> str:
         arguments = ", ".join(_show(a) for a in self.manifest["args"] if a["kind"] != "weight")
         return f"<Compiled {self.name}({arguments}) -> ({', '.join(map(_show, self.manifest['outputs']))})>"
+
+
+def _answer(program: weakref.ref[Compiled], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    called = program()
+    assert called is not None
+    return called._miss(args, kwargs)
 
 
 def plain_name(name: str) -> str:

@@ -7,6 +7,7 @@ hashable (it is part of the call signature) and turns into plain JSON (it is par
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -218,6 +219,12 @@ def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
     if len(items) != treedef.leaf_count:
         raise errors.ArgumentError(f"unflatten: {len(items)} leaves for a structure of {treedef.leaf_count}")
     return _build(treedef, iter(items))
+
+
+def unflattener(treedef: TreeDef) -> Callable[[Iterable[Any]], Any] | None:
+    """Return what a `Dispatcher` needs to rebuild results: None for a leaf and for a tuple of several."""
+    flat = treedef.kind == "tuple" and len(treedef.children) > 1 and all(c == LEAF for c in treedef.children)
+    return None if flat or treedef.kind == "leaf" else functools.partial(unflatten, treedef)
 
 
 def _build(treedef: TreeDef, leaves: Any) -> Any:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import subprocess
-from pathlib import Path
-
 import pytest
 import tilewright as tw
-
-
-def ptxas() -> str | None:
-    """Return the path of the packaged ptxas."""
-    spec = importlib.util.find_spec("nvidia")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for path in sorted(Path(folder).glob("cu*/bin/ptxas")):
-            return str(path)
-    return None
-
+from assembler import assemble, needs_ptxas
 
 PROGRAMS = {
     "pointwise": (lambda x: tw.gelu(x) * 2, [((256, 512), "bfloat16")], 1),
-    "softmax": (lambda x: tw.softmax(x), [((64, 1000), "float32")], None),
-    "rms-norm": (lambda x, w: tw.rms_norm(x, w), [((64, 4096), "float16"), ((4096,), "float16")], None),
+    "softmax": (lambda x: tw.softmax(x), [((64, 1000), "float32")], 1),
+    "softmax-long": (lambda x: tw.softmax(x), [((64, 32768), "bfloat16")], 1),
+    "rms-norm": (lambda x, w: tw.rms_norm(x, w), [((64, 4096), "float16"), ((4096,), "float16")], 1),
+    "layer-norm": (
+        lambda x, y, w, b: tw.layer_norm(x + y, w, b),
+        [((64, 16384), "float32")] * 2 + [((16384,), "float32")] * 2,
+        1,
+    ),
     "sum": (lambda x: tw.sum(x), [((1000, 1000), "float32")], None),
     "argmax": (lambda x: tw.argmax(x, axis=1), [((8, 1000), "float32")], None),
     "product": (lambda a, b: tw.maximum(a @ b, 0), [((256, 128), "bfloat16"), ((128, 192), "bfloat16")], 1),
+    "product-large": (
+        lambda a, b, c: tw.silu(a @ b + c),
+        [((2048, 256), "bfloat16"), ((256, 2048), "bfloat16"), ((2048,), "bfloat16")],
+        1,
+    ),
     "product-f32": (lambda a, b: a @ b, [((256, 128), "float32"), ((128, 192), "float32")], 1),
     "attention": (
         lambda q, k, v: tw.attention(q, k, v, causal=True),
@@ -38,19 +35,11 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.skipif(ptxas() is None, reason="the package nvidia-cuda-nvcc is not installed")
+@needs_ptxas
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_assembles_without_spills(name, arch, tmp_path):
     fn, specs, kernels = PROGRAMS[name]
     text = tw.jit(fn, target=f"cuda:{arch}").lower(*(tw.spec(*each) for each in specs)).as_text("object")
-    source = tmp_path / "kernels.ptx"
-    source.write_text(text)
-    command = [str(ptxas()), f"-arch={arch}", "-v", "-o", str(tmp_path / "kernels.cubin"), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    report = done.stdout + done.stderr
-    assert done.returncode == 0, report
-    assert "warning" not in report, report
-    spills = [int(n) for n in re.findall(r"(\d+) bytes spill", report)]
-    assert spills and not any(spills), report
+    assert assemble(text, arch, tmp_path).spilled == 0
     assert kernels is None or text.count(".entry") == kernels

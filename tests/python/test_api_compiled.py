@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import pytest
 import tilewright as tw
-from tilewright import config, pipeline
+from tilewright import config, pipeline, pytree
 
 A = np.linspace(0.1, 0.9, 12, dtype="f").reshape(3, 4)
 
@@ -167,3 +169,68 @@ def test_calls_with_weights_need_no_python():
     assert len(f.executables) <= 8
     trees[6]["layers"][0]["k"] = np.ones((3, 4), "f") * 10
     assert f(x, trees[6])["y"].sum() == 240
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + 1,
+        lambda x: (x + 1, x * 2),
+        lambda x: (x + 1,),
+        lambda x: [x, {"double": x * 2}],
+    ],
+)
+def test_compiled_programs_answer_natively(no_disk_cache, function):
+    """From its second call on, with any structure of results; mistakes still get their message."""
+    compiled = tw.jit(function).lower(A).compile()
+    expected = function(A)
+    for calls in range(4):
+        got, tree = pytree.flatten(compiled(A))
+        wanted, wanted_tree = pytree.flatten(expected)
+        assert tree == wanted_tree and compiled.hits == calls
+        for a, b in zip(got, wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(tw.ShapeError):
+        compiled(A[:2])
+    with pytest.raises(tw.ArgumentError):
+        compiled(A, A)
+    with pytest.raises(tw.ArgumentError):
+        compiled([A])
+
+
+def test_bound_weights_go_with_the_program(no_disk_cache):
+    """Calls leave no cycle that would keep weights until the next collection."""
+    w = np.ones((4, 5), "f")
+    bound = tw.jit(lambda w, x: x @ w, weight_argnums=0).lower(w, A).compile().bind(w)
+    for _ in range(3):
+        np.testing.assert_allclose(bound(A), A @ w, rtol=1e-5)
+    seen = weakref.ref(bound)
+    gc.disable()
+    try:
+        del bound
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_a_program_as_attribute_of_a_class(no_disk_cache):
+    class Model:
+        step = tw.jit(lambda x: x + 1).lower(A).compile()
+
+    np.testing.assert_array_equal(Model().step(A), A + 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_flops_of_a_product(no_disk_cache, dtype):
+    """Conversions and moves of bits are no arithmetic, whichever instruction sums the products up."""
+    m, n, k = 24, 64, 128
+
+    def product(a, b):
+        return tw.dot_general(
+            a, b, lhs_contract=(1,), rhs_contract=(0,), dtype="int32" if dtype == "int8" else None
+        )
+
+    compiled = tw.jit(product).compile(tw.spec((m, k), dtype), tw.spec((k, n), dtype))
+    flops = compiled.cost_analysis()["flops"]
+    corrections = 2 * m * n + m * k  # of unsigned bytes: the sums of rows
+    assert 2 * m * n * k <= flops <= 2 * m * n * k + corrections

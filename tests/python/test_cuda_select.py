@@ -21,38 +21,101 @@ def product(m, n, k, bits=32) -> OpFacts:
     """A product of matrices."""
     return OpFacts(
         0, "linalg.generic", ("parallel", "parallel", "reduction"), (m, n, k),
-        (Access(("d0", "d2"), (m, k), bits, False), Access(("d2", "d1"), (k, n), bits, False),
+        (Access(("d0", "d2"), (m, k), bits, False, array=0), Access(("d2", "d1"), (k, n), bits, False, array=1),
          Access(("d0", "d1"), (m, n), 32, True)),
     )  # fmt: skip
 
 
+def config(op: OpFacts, arch: str = "sm_80") -> select.Config:
+    """What select says of one operation."""
+    (found,) = select.select(KernelFacts("kernel_0", (op,), (0,)), select.Machine(arch))
+    assert found.why and f'lowering = "{found.lowering}"' in found.text()
+    assert f"tile = {list(found.tile)}" in found.text()
+    return found
+
+
 def lowering(op: OpFacts) -> str:
     """What one operation becomes."""
-    (config,) = select.select(KernelFacts("kernel_0", (op,), (0,)), select.Machine())
-    assert config.why and f'lowering = "{config.lowering}"' in config.text()
-    return config.lowering
+    return config(op).lowering
 
 
 @pytest.mark.parametrize(
     ("op", "expected"),
     [
-        (reduction(8, 64), "warps"),
-        (reduction(None, None), "warps"),
-        (reduction(8, 512), "blocks"),
-        (reduction(4096, 512), "warps"),
-        (reduction(4096, 8192), "blocks"),
+        (reduction(8, 64), "rows"),
+        (reduction(None, None), "rows"),
+        (reduction(8, 512), "rows"),
+        (reduction(4096, 512), "rows"),
+        (reduction(4096, 8192), "rows"),
         (reduction(8, 4), "points"),
         (reduction(8, 64, order=("d1", "d0")), "points"),
         (reduction(8, 64, attributes=frozenset({"tw.lowering"})), "points"),
         (product(64, 64, 64), "tiles"),
         (product(64, 64, 64, bits=16), "mma"),
         (product(None, 64, 64, bits=16), "mma"),
-        (product(1, 4096, 64, bits=16), "warps"),
-        (product(4096, 1, 64), "warps"),
+        (product(1, 4096, 64, bits=16), "rows"),
+        (product(4096, 1, 64), "rows"),
     ],
 )
 def test_lowering(op, expected):
     assert lowering(op) == expected
+
+
+@pytest.mark.parametrize("rows", [1, 7, 300, 5000, None])
+@pytest.mark.parametrize("length", [8, 33, 1000, 4096, 50000, None])
+def test_threads_of_a_row(rows, length):
+    threads, kept = config(reduction(rows, length)).tile
+    assert 32 <= threads <= 1024 and threads & (threads - 1) == 0
+    assert kept == 0 or (length <= threads * kept and kept <= 32)
+
+
+def norm(rows, length, arrays=1) -> KernelFacts:
+    """A sum along rows of some arrays, and what is computed of each element with it."""
+    read = [Access(("d0", "d1"), (rows, length), 32, False, array=i) for i in range(arrays)]
+    sums = Access(("d0",), (rows,), 32, True)
+    first = OpFacts(0, "linalg.generic", ("parallel", "reduction"), (rows, length), (*read, sums))
+    second = OpFacts(
+        1, "linalg.generic", ("parallel", "parallel"), (rows, length),
+        (*read, Access(("d0",), (rows,), 32, False, producer=0, array=9),
+         Access(("d0", "d1"), (rows, length), 32, True)),
+    )  # fmt: skip
+    return KernelFacts("kernel_0", (first, second), (0,))
+
+
+@pytest.mark.parametrize("arrays", [1, 2, 3])
+@pytest.mark.parametrize("length", [64, 1000, 4096, 32768, 100000])
+def test_rows_stay_in_registers_where_they_fit(arrays, length):
+    first, second = select.select(norm(4096, length, arrays), select.Machine())
+    assert first == second and first.lowering == "rows"
+    threads, kept = first.tile
+    if kept:
+        assert "stays in registers" in first.why
+        assert threads * kept >= length and kept * arrays <= 32
+    else:
+        assert "walked along 2 times" in first.why and length > 1024 * 32 // arrays // 2
+
+
+def test_a_dependence_across_rows_is_no_run():
+    """The second operation reads the sums along its columns."""
+    kernel = norm(64, 64)
+    second = kernel.ops[1]
+    crossed = tuple(
+        Access(("d1",), (64,), 32, False, producer=0, array=9) if a.producer == 0 else a
+        for a in second.accesses
+    )
+    turned = OpFacts(1, second.kind, second.loops, second.ranges, crossed)
+    configs = select.select(KernelFacts("kernel_0", (kernel.ops[0], turned), (0,)), select.Machine())
+    assert [c.lowering for c in configs] == ["rows", "points"]
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+def test_tiles_on_tensor_cores(arch):
+    for m, n in ((64, 64), (512, 512), (4096, 4096), (100, 8192), (8192, 64), (None, 4096)):
+        rows, columns, depth, stages, warp_rows, warp_columns = config(product(m, n, 512, 16), arch).tile
+        assert rows % warp_rows == 0 and columns % warp_columns == 0 and depth % 16 == 0 and stages >= 2
+    assert config(product(64, 64, 64, 16), arch).tile[:2] == (64, 64)
+    assert config(product(8192, 8192, 64, 16), arch).tile[:2] == (128, 128)
+    assert all(tile.shared_bytes <= 48 * 1024 for tile in select.TENSOR_TILES)
 
 
 def test_machine_knows_its_capability():

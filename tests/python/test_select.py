@@ -31,7 +31,7 @@ def matmul(m, n, k, panel=None):
         ("parallel", "parallel", "reduction"),
         (m, n, k),
         (access(["d0", "d2"], [m, k]), access(*b), access(["d0", "d1"], [m, n], True)),
-        flops=2,
+        operations=2,
     )
     return KernelFacts("kernel_0", (main,), (0, 1))
 
@@ -44,7 +44,7 @@ def elementwise(*shape):
         ("parallel",) * len(shape),
         shape,
         (access(dims, shape), access(dims, shape, True)),
-        flops=3,
+        operations=3,
     )
     return KernelFacts("kernel_0", (op,), tuple(range(len(shape))))
 
@@ -56,7 +56,7 @@ def row_norm(rows, columns):
         ("parallel", "reduction"),
         (rows, columns),
         (access(["d0", "d1"], [rows, columns]), access(["d0"], [rows], True)),
-        flops=2,
+        operations=2,
     )
     scale = OpFacts(
         1,
@@ -68,7 +68,7 @@ def row_norm(rows, columns):
             access(["d0"], [rows]),
             access(["d0", "d1"], [rows, columns], True),
         ),
-        flops=1,
+        operations=1,
         producers=(0,),
     )
     return KernelFacts("kernel_0", (total, scale), (0,))
@@ -89,7 +89,7 @@ def attention(batch, heads, queries, keys, size):
             access(["d0", "d1", "d4", "d3"], [b, h, d, k]),
             access(four, [b, h, q, k], True),
         ),
-        flops=2,
+        operations=2,
     )
     values = OpFacts(
         1,
@@ -101,7 +101,7 @@ def attention(batch, heads, queries, keys, size):
             access(["d0", "d1", "d4", "d3"], [b, h, k, d]),
             access(four, [b, h, q, d], True),
         ),
-        flops=2,
+        operations=2,
         producers=(0,),
     )
     root = OpFacts(
@@ -175,7 +175,7 @@ def test_row_reduction_runs_its_lanes_along_the_row():
 
 def transposition(rows: int, columns: int) -> OpFacts:
     accesses = (access(["d1", "d0"], [columns, rows]), access(["d0", "d1"], [rows, columns], True))
-    return OpFacts(0, "linalg.generic", ("parallel", "parallel"), (rows, columns), accesses, flops=1)
+    return OpFacts(0, "linalg.generic", ("parallel", "parallel"), (rows, columns), accesses, operations=1)
 
 
 def test_lane_avoids_strided_operands():
@@ -193,7 +193,7 @@ def test_transposition_takes_squares():
 
 def test_reduction_across_rows_takes_long_stretches():
     accesses = (access(["d0", "d1"], [4096, 768]), access(["d1"], [768], True))
-    op = OpFacts(0, "linalg.generic", ("reduction", "parallel"), (4096, 768), accesses, flops=1)
+    op = OpFacts(0, "linalg.generic", ("reduction", "parallel"), (4096, 768), accesses, operations=1)
     config = select(KernelFacts("k", (op,), (1,)), AVX512)[0]
     assert config.lane == 1 and config.workgroup[1] >= 256 and not any(config.tile)
 

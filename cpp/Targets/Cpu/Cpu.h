@@ -26,6 +26,9 @@ bool isContiguous(mlir::MemRefType type, int64_t fromDim = 0);
 /// Adds the lowering of `rt.group_dot`, and of the addition of its result, to one instruction.
 void populateGroupDotPatterns(mlir::RewritePatternSet &patterns);
 
+/// Adds the description of expanded buffers with several dynamic sizes in a group by sizes and strides.
+void populateExpandedShapePatterns(mlir::RewritePatternSet &patterns);
+
 /// What arithmetic may count on beyond what every CPU has.
 struct CpuFeatures {
   bool avx512 = false; ///< with the 128- and 256-bit forms

@@ -74,6 +74,15 @@ def CpuLowerVectorsPass : Pass<"tw-cpu-lower-vectors"> {
                            "::mlir::LLVM::LLVMDialect"];
 }
 
+def CpuExpandedShapesPass : Pass<"tw-cpu-expanded-shapes"> {
+  let summary = "Describes expanded buffers by sizes and strides";
+  let description = [{
+    A `memref.expand_shape` with several dynamic sizes in a group becomes a `memref.reinterpret_cast`. `tw-cpu-lower-vectors`
+    does so, too; this pass is for host code that has no vectors.
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect"];
+}
+
 def ExpandMathPass : Pass<"tw-expand-math", "::mlir::ModuleOp"> {
   let summary = "Expands elementary functions into arithmetic";
   let description = [{

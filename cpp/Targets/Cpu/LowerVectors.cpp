@@ -105,37 +105,6 @@ struct CopyRowByRow : OpRewritePattern<memref::CopyOp> {
   }
 };
 
-/// Describes an expanded buffer by its sizes and strides. Upstream does so for one dynamic size per group only.
-struct DescribeExpandedShape : OpRewritePattern<memref::ExpandShapeOp> {
-  using OpRewritePattern::OpRewritePattern;
-
-  LogicalResult matchAndRewrite(memref::ExpandShapeOp op, PatternRewriter &rewriter) const override {
-    MemRefType type = op.getResultType();
-    bool ambiguous = llvm::any_of(op.getReassociationIndices(), [&](const ReassociationIndices &group) {
-      return llvm::count_if(group, [&](int64_t dim) { return type.isDynamicDim(dim); }) > 1;
-    });
-    if (!ambiguous)
-      return rewriter.notifyMatchFailure(op, "every group has at most one dynamic size");
-    Location loc = op.getLoc();
-    auto metadata = memref::ExtractStridedMetadataOp::create(rewriter, loc, op.getSrc());
-    auto [known, offset] = type.getStridesAndOffset();
-    SmallVector<OpFoldResult> sizes = op.getMixedOutputShape(), strides(type.getRank());
-    for (auto [source, group] : llvm::enumerate(op.getReassociationIndices())) {
-      Value running = metadata.getStrides()[source];
-      for (int64_t dim : llvm::reverse(group)) {
-        strides[dim] =
-            ShapedType::isDynamic(known[dim]) ? OpFoldResult(running) : OpFoldResult(rewriter.getIndexAttr(known[dim]));
-        running =
-            arith::MulIOp::create(rewriter, loc, running, getValueOrCreateConstantIndexOp(rewriter, loc, sizes[dim]));
-      }
-    }
-    OpFoldResult start = ShapedType::isDynamic(offset) ? OpFoldResult(metadata.getOffset())
-                                                       : OpFoldResult(rewriter.getIndexAttr(offset));
-    rewriter.replaceOpWithNewOp<memref::ReinterpretCastOp>(op, type, metadata.getBaseBuffer(), start, sizes, strides);
-    return success();
-  }
-};
-
 struct CpuLowerVectorsPass : tilewright::impl::CpuLowerVectorsPassBase<CpuLowerVectorsPass> {
   LogicalResult apply(llvm::function_ref<void(RewritePatternSet &)> populate) {
     RewritePatternSet patterns(&getContext());
@@ -153,7 +122,8 @@ struct CpuLowerVectorsPass : tilewright::impl::CpuLowerVectorsPassBase<CpuLowerV
           populateVectorMultiReductionLoweringPatterns(patterns, VectorMultiReductionLowering::InnerParallel);
           populateVectorGatherLoweringPatterns(patterns);
           populateVectorTransferPermutationMapLoweringPatterns(patterns);
-          patterns.add<CopyRowByRow, DescribeExpandedShape>(&getContext());
+          patterns.add<CopyRowByRow>(&getContext());
+          populateExpandedShapePatterns(patterns);
           populateGroupDotPatterns(patterns);
         })))
       return signalPassFailure();

@@ -16,6 +16,11 @@ namespace tilewright {
 using namespace mlir;
 using namespace tilewright;
 
+SmallVector<int64_t> cuda::tileOf(Operation *op) {
+  auto tile = op->getAttrOfType<DenseI64ArrayAttr>("tw.tile");
+  return tile ? llvm::to_vector(tile.asArrayRef()) : SmallVector<int64_t>();
+}
+
 namespace {
 
 struct CudaAssignKernelsPass : tilewright::impl::CudaAssignKernelsPassBase<CudaAssignKernelsPass> {
@@ -26,6 +31,8 @@ struct CudaAssignKernelsPass : tilewright::impl::CudaAssignKernelsPassBase<CudaA
       bool ordered = op->hasAttr("tw.lowering");
       StringAttr points = StringAttr::get(op->getContext(), cuda::kPoints);
       op->setAttr("tw.lowering", config && !ordered ? config.getLowering() : points);
+      if (config && !ordered && !config.getTile().empty())
+        op->setAttr("tw.tile", DenseI64ArrayAttr::get(op->getContext(), config.getTile()));
     });
   }
 };

@@ -23,10 +23,12 @@ namespace tilewright {
 namespace cuda {
 /// How a computation is spread over threads (`tw.lowering`).
 inline constexpr llvm::StringLiteral kPoints = "points"; ///< a thread per result
-inline constexpr llvm::StringLiteral kWarps = "warps";   ///< a warp per result
-inline constexpr llvm::StringLiteral kBlocks = "blocks"; ///< a block per result
+inline constexpr llvm::StringLiteral kRows = "rows";     ///< a group of threads per row, for several computations
 inline constexpr llvm::StringLiteral kTiles = "tiles";   ///< a block per tile of a product
 inline constexpr llvm::StringLiteral kMma = "mma";       ///< the same on tensor cores
+
+/// The numbers that go with it (`tw.tile`), as select wrote them into the config's `tile`.
+llvm::SmallVector<int64_t> tileOf(mlir::Operation *op);
 } // namespace cuda
 
 } // namespace tilewright

@@ -9,12 +9,15 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
   let description = [{
     A computation of a GPU kernel stays one `linalg` operation until stage `target`, where it becomes the code of many
     threads. `tw.lowering` says which: what select wrote into `#tw.config`, or `points` (one thread per result) for what
-    has no config or must keep its order.
+    has no config or must keep its order. `tw.tile` has the numbers that go with it, the config's `tile`:
+
+    - `rows`: threads per row; elements that each keeps in registers, or 0 where a row is read again.
+    - `mma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
 
     ```mlir
-    linalg.generic {tw.config = #tw.config<..., lowering = "warps">} ...
+    linalg.generic {tw.config = #tw.config<..., tile = [32, 16], ..., lowering = "rows">} ...
     // becomes
-    linalg.generic {tw.lowering = "warps", ...} ...
+    linalg.generic {tw.lowering = "rows", tw.tile = array<i64: 32, 16>, ...} ...
     ```
   }];
 }
@@ -23,8 +26,9 @@ def CudaLaunchesPass : Pass<"tw-cuda-launches", "::mlir::ModuleOp"> {
   let summary = "Turns computations on buffers into device kernels and launches";
   let description = [{
     Each `linalg` operation and each copy, with the fill that it starts from and the elementwise operation that alone reads
-    a product's result, becomes one function in the module `@device` and one `rt.launch_kernel` in its place. What host code
-    stores becomes a launch of one thread, what it loads an `rt.read`.
+    a product's result, becomes one function in the module `@device` and one `rt.launch_kernel` in its place. Neighbours
+    with the lowering `rows` that share their rows become one together: reductions along the rows, and what is computed of
+    elements and of rows between them. What host code stores becomes a launch of one thread, what it loads an `rt.read`.
 
     ```mlir
     linalg.generic {tw.lowering = "points"} ins(%x) outs(%y) { body }

@@ -15,6 +15,11 @@ constexpr unsigned kGlobalMemory = 1, kSharedMemory = 3;
 Value asI64(OpBuilder &builder, Location loc, Value value) {
   return arith::IndexCastOp::create(builder, loc, builder.getI64Type(), value);
 }
+
+/// Of so many neighbours that begin at a multiple of them: arrays begin on a boundary of 16 bytes, no more.
+unsigned alignmentOf(Type element, int64_t lanes) {
+  return std::min<int64_t>(16, std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8) * lanes);
+}
 } // namespace
 
 memref::GetGlobalOp cuda::constantArray(Value array) {
@@ -135,22 +140,21 @@ Value DeviceKernel::address(const View &view, ValueRange indices) {
 
 Value DeviceKernel::load(const View &view, ValueRange indices, int64_t lanes) {
   Type type = lanes == 1 ? view.element : VectorType::get({lanes}, view.element);
-  unsigned bytes = std::max<unsigned>(1, view.element.getIntOrFloatBitWidth() / 8);
-  return LLVM::LoadOp::create(inside, loc, type, address(view, indices), bytes * lanes);
+  return LLVM::LoadOp::create(inside, loc, type, address(view, indices), alignmentOf(view.element, lanes));
 }
 
 void DeviceKernel::store(Value value, const View &view, ValueRange indices) {
-  unsigned bytes = std::max<unsigned>(1, view.element.getIntOrFloatBitWidth() / 8);
   auto vector = dyn_cast<VectorType>(value.getType());
-  LLVM::StoreOp::create(inside, loc, value, address(view, indices), bytes * (vector ? vector.getNumElements() : 1));
+  LLVM::StoreOp::create(inside, loc, value, address(view, indices),
+                        alignmentOf(view.element, vector ? vector.getNumElements() : 1));
 }
 
-Value DeviceKernel::shared(Type element, int64_t elements) {
+Value DeviceKernel::shared(Type element, int64_t elements, int64_t alignment) {
   OpBuilder module = OpBuilder::atBlockBegin(device.getBody());
   auto type = LLVM::LLVMArrayType::get(element, elements);
   std::string name = (function.getName() + "_shared_" + Twine(sharedCount++)).str();
   auto global = LLVM::GlobalOp::create(module, loc, type, /*isConstant=*/false, LLVM::Linkage::Internal, name,
-                                       Attribute(), /*alignment=*/16, kSharedMemory);
+                                       Attribute(), alignment, kSharedMemory);
   return LLVM::AddressOfOp::create(inside, loc, global);
 }
 

@@ -44,7 +44,7 @@ public:
   void store(mlir::Value value, const View &view, mlir::ValueRange indices);
 
   /// Memory that the threads of a block share, with `elements` elements.
-  mlir::Value shared(mlir::Type element, int64_t elements);
+  mlir::Value shared(mlir::Type element, int64_t elements, int64_t alignment = 16);
   mlir::Value sharedAddress(mlir::Value base, mlir::Type element, mlir::Value position);
   void barrier();
 

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Targets/Cuda/Contraction.h"
 #include "Targets/Cuda/Nest.h"
+#include "Targets/Cuda/Rows.h"
 
 #include "mlir/Interfaces/ViewLikeInterface.h"
 
@@ -21,6 +22,8 @@ using namespace tilewright::cuda;
 namespace {
 
 constexpr llvm::StringLiteral kLowering = "tw.lowering";
+/// Threads of a row for which nobody chose a number.
+constexpr int64_t kRowThreads = 256;
 
 StringRef loweringOf(Operation *op) {
   auto lowering = op->getAttrOfType<StringAttr>(kLowering);
@@ -43,32 +46,32 @@ linalg::LinalgOp nextComputation(Operation *op) {
   return {};
 }
 
+/// The fill that an array holds when `op` runs, or null: upwards past other fills, up to what might look at the array.
+linalg::FillOp fillBefore(Operation *op, Value array) {
+  for (Operation *above = op->getPrevNode(); above; above = above->getPrevNode()) {
+    if (auto candidate = dyn_cast<linalg::FillOp>(above)) {
+      if (candidate.output() == array)
+        return candidate;
+    } else if (isa<linalg::LinalgOp, memref::CopyOp, memref::StoreOp, memref::LoadOp, func::CallOp>(above) ||
+               above->getNumRegions() > 0) {
+      break;
+    }
+  }
+  return {};
+}
+
 /// The fills that a computation starts from, by destination, if nothing else needs them.
 SmallVector<std::pair<unsigned, linalg::FillOp>> fillsOf(linalg::LinalgOp op) {
   SmallVector<std::pair<unsigned, linalg::FillOp>> found;
   for (auto [number, init] : llvm::enumerate(op.getDpsInitsMutable())) {
-    Value buffer = init.get();
-    if (llvm::count(op->getOperands(), buffer) != 1)
+    if (llvm::count(op->getOperands(), init.get()) != 1)
       continue;
     AffineMap map = op.getMatchingIndexingMap(&init);
     SmallVector<unsigned> reductions;
     op.getReductionDims(reductions);
     bool once = map.isProjectedPermutation() &&
                 llvm::none_of(reductions, [&](unsigned loop) { return map.isFunctionOfDim(loop); });
-    linalg::FillOp fill;
-    // Upwards past other fills: what stands between must not look at the buffer.
-    for (Operation *above = op->getPrevNode(); above && once; above = above->getPrevNode()) {
-      if (auto candidate = dyn_cast<linalg::FillOp>(above)) {
-        if (candidate.output() != buffer)
-          continue;
-        fill = candidate;
-        break;
-      }
-      if (isa<linalg::LinalgOp, memref::CopyOp, memref::StoreOp, memref::LoadOp, func::CallOp>(above) ||
-          above->getNumRegions() > 0)
-        break;
-    }
-    if (fill)
+    if (linalg::FillOp fill = once ? fillBefore(op, init.get()) : linalg::FillOp())
       found.push_back({number, fill});
   }
   return found;
@@ -144,7 +147,7 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
       if (epilogue)
         after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
       emitProduct(nest, after.get(), epilogue ? epilogue->getOperandNumber() : 0, kind == kMma);
-    } else if (!((kind == kWarps && emitReduction(nest, 32)) || (kind == kBlocks && emitReduction(nest, 256)))) {
+    } else {
       emitPoints(nest);
     }
     if (epilogue)
@@ -153,6 +156,48 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     for (auto [init, fill] : fills)
       fill->erase();
     return success();
+  }
+
+  /// The computations from number `first` on that `rows` was chosen for, as many of them as share their rows, become one
+  /// kernel.
+  std::optional<RowGroup> rowsFrom(ArrayRef<linalg::LinalgOp> computations, unsigned first,
+                                   const llvm::SmallPtrSetImpl<Operation *> &gone) {
+    unsigned begin = first, end = first + 1;
+    auto isLeft = [&](unsigned number) { return !gone.contains(computations[number]); };
+    while (begin > 0 && isLeft(begin - 1) && isFill(computations[begin - 1]) &&
+           follows(computations[begin - 1], computations[begin]))
+      --begin;
+    while (end < computations.size() && isLeft(end) && follows(computations[end - 1], computations[end]) &&
+           (isFill(computations[end]) || loweringOf(computations[end]) == kRows))
+      ++end;
+    for (; end > first; --end) {
+      if (isFill(computations[end - 1]))
+        continue;
+      llvm::DenseSet<Value> arrays;
+      for (linalg::LinalgOp op : computations.slice(first, end - first))
+        if (!isa<linalg::FillOp>(op.getOperation()))
+          arrays.insert(op->operand_begin(), op->operand_end());
+      SmallVector<linalg::LinalgOp> taken;
+      for (linalg::LinalgOp op : computations.slice(begin, end - begin))
+        if (auto fill = dyn_cast<linalg::FillOp>(op.getOperation()); !fill || arrays.contains(fill.output()))
+          taken.push_back(op);
+      if (std::optional<RowGroup> group = rowGroupOf(taken))
+        return group;
+    }
+    return std::nullopt;
+  }
+
+  static bool isFill(linalg::LinalgOp op) { return isa<linalg::FillOp>(op.getOperation()); }
+
+  /// Whether `next` is the computation after `op`, with nothing between them that touches memory.
+  static bool follows(linalg::LinalgOp op, linalg::LinalgOp next) {
+    if (op->getBlock() != next->getBlock())
+      return false;
+    for (Operation *between = op->getNextNode(); between != next; between = between->getNextNode())
+      if (!between || isa<memref::LoadOp, memref::StoreOp, func::CallOp, linalg::LinalgOp>(between) ||
+          between->getNumRegions() > 0)
+        return false;
+    return true;
   }
 
   void convertStore(memref::StoreOp store, func::FuncOp function) {
@@ -184,7 +229,10 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     function.walk([&](memref::CopyOp copy) { copies.push_back(copy); });
     for (memref::CopyOp copy : copies) {
       OpBuilder builder(copy);
-      linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(), copy.getTarget());
+      if (linalg::FillOp fill = fillBefore(copy, copy.getSource()))
+        linalg::FillOp::create(builder, copy.getLoc(), fill.value(), copy.getTarget());
+      else
+        linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(), copy.getTarget());
       copy.erase();
     }
     // Fills come last among their neighbours: most of them are part of the computation that follows.
@@ -205,9 +253,20 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
       if (!isa<linalg::FillOp>(op.getOperation()))
         fills[op.getOperation()] = fillsOf(op);
     llvm::SmallPtrSet<Operation *, 16> gone;
-    for (linalg::LinalgOp op : computations) {
+    for (auto [number, op] : llvm::enumerate(computations)) {
       if (gone.contains(op) || isa<linalg::FillOp>(op.getOperation()))
         continue;
+      if (loweringOf(op) == kRows) {
+        if (std::optional<RowGroup> group = rowsFrom(computations, number, gone)) {
+          SmallVector<int64_t> tile = tileOf(op);
+          tile.resize(2);
+          emitRows(*group, device, nextName(function), tile[0] ? tile[0] : kRowThreads, tile[1]);
+          gone.insert(group->ops.begin(), group->ops.end());
+          for (linalg::LinalgOp member : group->ops)
+            member->erase();
+          continue;
+        }
+      }
       for (auto [init, fill] : fills[op.getOperation()])
         gone.insert(fill);
       if (OpOperand *epilogue = isProduct(op) ? epilogueOf(op) : nullptr)

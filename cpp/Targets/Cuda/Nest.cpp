@@ -71,6 +71,51 @@ void Nest::write(Value value, unsigned init, ValueRange point) {
   kernel.store(value, view(operand), subscripts(operand, point));
 }
 
+bool Nest::isVectorAlong(OpOperand &operand, unsigned loop) {
+  auto type = dyn_cast<MemRefType>(operand.get().getType());
+  auto range = getConstantIntValue(ranges[loop]);
+  if (!type || !type.getLayout().isIdentity() || type.getRank() == 0 || !range || type.getShape().back() != *range)
+    return false;
+  ArrayRef<AffineExpr> results = op.getMatchingIndexingMap(&operand).getResults();
+  return results.back() == getAffineDimExpr(loop, op->getContext()) &&
+         llvm::none_of(results.drop_back(), [&](AffineExpr each) { return each.isFunctionOfDim(loop); });
+}
+
+SmallVector<Value> Nest::readLanes(OpOperand &operand, ValueRange point, unsigned loop, int64_t lanes) {
+  bool isArray = isa<MemRefType>(operand.get().getType());
+  if (!isArray || !op.getMatchingIndexingMap(&operand).isFunctionOfDim(loop))
+    return {read(operand, point)};
+  SmallVector<Value> found, here(point);
+  if (lanes > 1 && isVectorAlong(operand, loop)) {
+    Value vector = kernel.load(view(operand), subscripts(operand, point), lanes);
+    for (int64_t i = 0; i < lanes; ++i)
+      found.push_back(vector::ExtractOp::create(kernel.inside, kernel.loc, vector, ArrayRef<int64_t>{i}));
+    return found;
+  }
+  for (int64_t i = 0; i < lanes; ++i) {
+    here[loop] =
+        i ? arith::AddIOp::create(kernel.inside, kernel.loc, point[loop], kernel.index(i)).getResult() : point[loop];
+    found.push_back(read(operand, here));
+  }
+  return found;
+}
+
+void Nest::writeLanes(ValueRange values, unsigned init, ValueRange point, unsigned loop) {
+  int64_t lanes = values.size();
+  if (lanes > 1 && isVectorAlong(*op.getDpsInitOperand(init), loop)) {
+    Value vector = LLVM::PoisonOp::create(kernel.inside, kernel.loc, VectorType::get({lanes}, values[0].getType()));
+    for (int64_t i = 0; i < lanes; ++i)
+      vector = vector::InsertOp::create(kernel.inside, kernel.loc, values[i], vector, ArrayRef<int64_t>{i});
+    return write(vector, init, point);
+  }
+  SmallVector<Value> here(point);
+  for (int64_t i = 0; i < lanes; ++i) {
+    here[loop] =
+        i ? arith::AddIOp::create(kernel.inside, kernel.loc, point[loop], kernel.index(i)).getResult() : point[loop];
+    write(values[i], init, here);
+  }
+}
+
 bool Nest::usesDestination(unsigned init) { return op.payloadUsesValueFromOperand(op.getDpsInitOperand(init)); }
 
 void Nest::clone(Operation &operation, IRMapping &map, ValueRange point) {

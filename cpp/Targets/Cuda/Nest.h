@@ -32,6 +32,13 @@ public:
   /// Clones the operations of the body that `wanted` depends on, and returns its copy. Arguments that it does not need
   /// may be null.
   mlir::Value computePart(mlir::Value wanted, mlir::ValueRange arguments, mlir::ValueRange point);
+  /// Whether neighbours along a loop lie next to each other in an operand, whose rows are as long as the loop.
+  bool isVectorAlong(mlir::OpOperand &operand, unsigned loop);
+  /// The values of `lanes` neighbours along a loop; one value where all have the same.
+  llvm::SmallVector<mlir::Value> readLanes(mlir::OpOperand &operand, mlir::ValueRange point, unsigned loop,
+                                           int64_t lanes);
+  /// Writes neighbours along a loop.
+  void writeLanes(mlir::ValueRange values, unsigned init, mlir::ValueRange point, unsigned loop);
   View view(mlir::OpOperand &operand) { return kernel.view(operand.get()); }
   /// Whether the body looks at what destination `init` holds.
   bool usesDestination(unsigned init);
@@ -50,9 +57,6 @@ private:
 
 /// One thread per result; all computations can be done so.
 void emitPoints(Nest &nest);
-
-/// `threads` threads per result, where partial results can be combined; nothing is written where they cannot.
-bool emitReduction(Nest &nest, int64_t threads);
 
 /// A product of two operands, tile by tile, with `epilogue` (or null) applied to what it yields; nothing is written where
 /// it is no product.

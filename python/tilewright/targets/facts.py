@@ -19,7 +19,8 @@ _PANEL = re.compile(r"^d(\d+) (floordiv|mod) (\d+)$")
 class Access:
     """One operand: its static shape (``None`` for a dynamic size) and the loops that index each of its dimensions.
 
-    ``producer`` is the number of the kernel's operation that computes it, if one does.
+    ``producer`` is the number of the kernel's operation that computes it, if one does; accesses of one array have the
+    same number ``array``.
     """
 
     results: tuple[str, ...]
@@ -27,6 +28,7 @@ class Access:
     bits: int
     is_output: bool
     producer: int | None = None
+    array: int = -1
 
     def dims(self) -> set[int]:
         """Loops that the operand depends on."""
@@ -55,7 +57,12 @@ class Access:
 
 @dataclass(frozen=True)
 class OpFacts:
-    """One linalg operation of a kernel."""
+    """One linalg operation of a kernel.
+
+    Attributes:
+        operations: scalar operations of an element, whatever they do.
+        flops: those that compute: no conversions, comparisons or moves of bits.
+    """
 
     index: int
     kind: str
@@ -63,6 +70,7 @@ class OpFacts:
     ranges: tuple[int | None, ...]
     accesses: tuple[Access, ...]
     attributes: frozenset[str] = frozenset()
+    operations: int = 0
     flops: int = 0
     producers: tuple[int, ...] = ()
 
@@ -113,7 +121,7 @@ class KernelFacts:
             sizes = [r for r in op.ranges if r is not None]
             if len(sizes) != len(op.ranges):
                 return None
-            total += prod(sizes) * max(op.flops, 1)
+            total += prod(sizes) * max(op.operations, 1)
         return total
 
     def root_loops(self) -> list[dict[int, int]]:
@@ -143,6 +151,7 @@ class _Reader:
     """Reads facts from operations; caches parsed maps, since a model has few distinct ones."""
 
     maps: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    arrays: dict[Any, int] = field(default_factory=dict)
 
     def results(self, text: str) -> tuple[str, ...]:
         if text not in self.maps:
@@ -190,17 +199,40 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     for position, (operand, results) in enumerate(zip(operands, maps, strict=True)):
         sizes, bits = _shape(operand, ir)
         is_output = position >= len(operands) - inits
-        accesses.append(Access(results, sizes, bits, is_output, positions.get(operand)))
+        array = reader.arrays.setdefault(operand, len(reader.arrays))
+        accesses.append(Access(results, sizes, bits, is_output, positions.get(operand), array))
         for result, size in zip(results, sizes, strict=False):
             if re.fullmatch(r"d\d+", result) and size is not None:
                 ranges[int(result[1:])] = size
-    flops = 0
+    operations = flops = 0
     if op.name == "linalg.generic":
-        flops = sum(1 for inner in _walk(op, ir) if inner.name.startswith(("arith.", "math.")))
+        inside = _walk(op, ir)
+        operations = sum(1 for inner in inside if inner.name.startswith(("arith.", "math.")))
+        flops = sum(_flops(inner) for inner in inside)
     producers = tuple(positions[o] for o in operands if o in positions)
     return OpFacts(
-        index, op.name, loops, tuple(ranges), tuple(accesses), frozenset(_names(op)), flops, producers
+        index,
+        op.name,
+        loops,
+        tuple(ranges),
+        tuple(accesses),
+        frozenset(_names(op)),
+        operations,
+        flops,
+        producers,
     )
+
+
+_COMPUTES = re.compile(r"math\.|arith\.(add|sub|mul|div|rem|neg|max|min|ceildiv|floordiv)")
+#: Elements that one operation of each of its operands' widths sums up: bytes by four, bfloat16 by two.
+_GROUP_PRODUCTS = {"i32": 4, "f32": 2}
+
+
+def _flops(op: Any) -> int:
+    """Scalar operations that compute; those of a group's products and their sum."""
+    if op.name == "rt.group_dot":
+        return 2 * _GROUP_PRODUCTS[str(op.results[0].type)] - 1
+    return 1 if _COMPUTES.match(op.name) else 0
 
 
 def _names(op: Any) -> list[str]:

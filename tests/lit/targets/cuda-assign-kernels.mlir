@@ -3,23 +3,23 @@
 // A config decides; what was marked as ordered stays with one thread, and so does what has no config.
 // CHECK-LABEL: func private @kernel_0
 // CHECK:         linalg.generic
-// CHECK-SAME:      tw.lowering = "warps"
+// CHECK-SAME:      tw.lowering = "rows", tw.tile = array<i64: 32, 16>
 // CHECK:         linalg.generic
 // CHECK-SAME:      tw.lowering = "points"
 // CHECK:         linalg.fill {tw.lowering = "points"}
 #row = affine_map<(d0, d1) -> (d0, d1)>
 #first = affine_map<(d0, d1) -> (d0)>
-#warps = #tw.config<workgroup = [], tile = [], lane = -1, vector = 1, unroll = 1, lowering = "warps">
+#rows = #tw.config<workgroup = [], tile = [32, 16], lane = -1, vector = 1, unroll = 1, lowering = "rows">
 func.func private @kernel_0(%x: tensor<4x64xf32>, %y: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) attributes {tw.kernel} {
   %zero = arith.constant 0.0 : f32
   %sum = linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
-      ins(%x : tensor<4x64xf32>) outs(%y : tensor<4xf32>) attrs = {tw.config = #warps} {
+      ins(%x : tensor<4x64xf32>) outs(%y : tensor<4xf32>) attrs = {tw.config = #rows} {
   ^bb0(%in: f32, %out: f32):
     %s = arith.addf %in, %out : f32
     linalg.yield %s : f32
   } -> tensor<4xf32>
   %ordered = linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
-      ins(%x : tensor<4x64xf32>) outs(%y : tensor<4xf32>) attrs = {tw.config = #warps, tw.lowering = "loops"} {
+      ins(%x : tensor<4x64xf32>) outs(%y : tensor<4xf32>) attrs = {tw.config = #rows, tw.lowering = "loops"} {
   ^bb0(%in: f32, %out: f32):
     %s = arith.addf %in, %out : f32
     linalg.yield %s : f32

@@ -22,11 +22,12 @@ func.func private @kernel_0(%x: memref<?x64xf32>, %y: memref<?x64xf32>) attribut
 
 // -----
 
-// The fill that a sum starts from is a constant of the kernel; lanes meet by shuffles.
+// The fill that a sum starts from is a constant of the kernel; lanes meet by shuffles, and each reads two neighbours.
 // CHECK-LABEL: func private @kernel_0
-// CHECK-COUNT-1: rt.launch_kernel
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 256]
 // CHECK-NOT:     rt.launch_kernel
 // CHECK:       gpu.module @device
+// CHECK:         llvm.load {{.*}} -> vector<2xf32>
 // CHECK-COUNT-5: nvvm.shfl.sync bfly
 // CHECK-NOT:     nvvm.barrier0
 #row = affine_map<(d0, d1) -> (d0, d1)>
@@ -35,7 +36,7 @@ func.func private @kernel_0(%x: memref<8x64xf32>, %y: memref<8xf32>) attributes 
   %zero = arith.constant 0.0 : f32
   linalg.fill ins(%zero : f32) outs(%y : memref<8xf32>)
   linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
-      ins(%x : memref<8x64xf32>) outs(%y : memref<8xf32>) attrs = {tw.lowering = "warps"} {
+      ins(%x : memref<8x64xf32>) outs(%y : memref<8xf32>) attrs = {tw.lowering = "rows", tw.tile = array<i64: 32, 32>} {
   ^bb0(%in: f32, %out: f32):
     %s = arith.addf %out, %in : f32
     linalg.yield %s : f32
@@ -45,14 +46,85 @@ func.func private @kernel_0(%x: memref<8x64xf32>, %y: memref<8xf32>) attributes 
 
 // -----
 
-// What alone reads a product is computed on its sums: one kernel, and the memory between them is gone.
+// Computations that share their rows are one kernel: the row is read once, what lies between them needs no memory.
 // CHECK-LABEL: func private @kernel_0
 // CHECK-NOT:     rt.scratch_push
 // CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 128]
 // CHECK-NOT:     rt.launch_kernel
 // CHECK:       gpu.module @device
+// CHECK-COUNT-1: llvm.load {{.*}}!llvm.ptr<1> -> vector<4xf32>
+// CHECK-NOT:     !llvm.ptr<1> -> vector<4xf32>
+// CHECK:         nvvm.barrier0
+// CHECK:         arith.subf
+// CHECK:         llvm.store {{.*}} : vector<4xf32>, !llvm.ptr<1>
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+func.func private @kernel_0(%x: memref<8x512xf32>, %y: memref<8x512xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  %bytes = arith.constant 32 : index
+  %memory = rt.scratch_push %bytes : memref<?xi8>
+  %sums = memref.view %memory[%c0][] : memref<?xi8> to memref<8xf32>
+  linalg.fill ins(%zero : f32) outs(%sums : memref<8xf32>)
+  linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<8x512xf32>) outs(%sums : memref<8xf32>) attrs = {tw.lowering = "rows", tw.tile = array<i64: 128, 32>} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.addf %out, %in : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#row, #first, #row], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %sums : memref<8x512xf32>, memref<8xf32>) outs(%y : memref<8x512xf32>) attrs = {tw.lowering = "rows", tw.tile = array<i64: 128, 32>} {
+  ^bb0(%in: f32, %sum: f32, %out: f32):
+    %s = arith.subf %in, %sum : f32
+    linalg.yield %s : f32
+  }
+  rt.scratch_pop %memory : memref<?xi8>
+  return
+}
+
+// -----
+
+// The second reads the first's rows as columns: no thread has what it needs, so that they stay two kernels.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-2: rt.launch_kernel
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+#second = affine_map<(d0, d1) -> (d1)>
+func.func private @kernel_0(%x: memref<8x8xf32>, %s: memref<8xf32>, %y: memref<8x8xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%s : memref<8xf32>)
+  linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<8x8xf32>) outs(%s : memref<8xf32>) attrs = {tw.lowering = "rows", tw.tile = array<i64: 32, 32>} {
+  ^bb0(%in: f32, %out: f32):
+    %sum = arith.addf %out, %in : f32
+    linalg.yield %sum : f32
+  }
+  linalg.generic {indexing_maps = [#row, #second, #row], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %s : memref<8x8xf32>, memref<8xf32>) outs(%y : memref<8x8xf32>) attrs = {tw.lowering = "rows", tw.tile = array<i64: 32, 32>} {
+  ^bb0(%in: f32, %sum: f32, %out: f32):
+    %d = arith.subf %in, %sum : f32
+    linalg.yield %d : f32
+  }
+  return
+}
+
+// -----
+
+// What alone reads a product is computed on its sums: one kernel, and the memory between them is gone. Tiles are copied
+// ahead of the one that is multiplied.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-NOT:     rt.scratch_push
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 128]
+// CHECK-NOT:     rt.launch_kernel
+// CHECK:       gpu.module @device
+// CHECK-COUNT-4: nvvm.cp.async.shared.global
+// CHECK:         nvvm.cp.async.wait.group 2
+// CHECK-NEXT:    nvvm.barrier0
+// CHECK:         nvvm.ldmatrix {{.*}}layout = #nvvm.mma_layout<row>
+// CHECK:         nvvm.ldmatrix {{.*}}layout = #nvvm.mma_layout<col>
 // CHECK:         nvvm.mma.sync
 // CHECK:         arith.negf
+// CHECK:         llvm.store {{.*}} : vector<8xf32>, !llvm.ptr<1>
 #a = affine_map<(m, n, k) -> (m, k)>
 #b = affine_map<(m, n, k) -> (k, n)>
 #c = affine_map<(m, n, k) -> (m, n)>
@@ -65,7 +137,7 @@ func.func private @kernel_0(%a: memref<64x32xf16>, %b: memref<32x64xf16>, %y: me
   %sums = memref.view %memory[%c0][] : memref<?xi8> to memref<64x64xf32>
   linalg.fill ins(%zero : f32) outs(%sums : memref<64x64xf32>)
   linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
-      ins(%a, %b : memref<64x32xf16>, memref<32x64xf16>) outs(%sums : memref<64x64xf32>) attrs = {tw.lowering = "mma"} {
+      ins(%a, %b : memref<64x32xf16>, memref<32x64xf16>) outs(%sums : memref<64x64xf32>) attrs = {tw.lowering = "mma", tw.tile = array<i64: 64, 64, 32, 4, 32, 32>} {
   ^bb0(%l: f16, %r: f16, %out: f32):
     %lw = arith.extf %l : f16 to f32
     %rw = arith.extf %r : f16 to f32

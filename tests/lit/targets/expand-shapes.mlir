@@ -1,4 +1,5 @@
 // RUN: tw-opt %s --tw-cpu-lower-vectors --split-input-file | FileCheck %s
+// RUN: tw-opt %s --tw-cpu-expanded-shapes --split-input-file | FileCheck %s
 
 // Two dynamic sizes in one group: both are given, nothing is divided.
 // CHECK-LABEL: func @two

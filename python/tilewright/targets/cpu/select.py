@@ -122,7 +122,7 @@ def _map(kernel: KernelFacts, machine: Machine) -> list[Config]:
         group = []
     return [
         vectorised(
-            op, machine, 4 if op.flops < 8 else 2, workgroup=tuple(group) if op is root else (), tile=()
+            op, machine, 4 if op.operations < 8 else 2, workgroup=tuple(group) if op is root else (), tile=()
         )
         for op in kernel.ops
     ]

@@ -2,7 +2,8 @@
 
 - *tiles*, *mma*: a product of two operands. A block of threads computes a tile of the result from tiles in shared
   memory; `mma` multiplies f16 and bf16 on tensor cores.
-- *warps*, *blocks*: a reduction whose elements lie next to each other. So many threads share each result.
+- *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
+  them. A group of threads does all of that for one row (`rows.py`).
 - *points*: everything else. One thread computes one result, or several neighbours.
 """
 
@@ -12,14 +13,14 @@ from dataclasses import dataclass
 from math import prod
 
 from ..facts import KernelFacts, OpFacts
+from . import rows
 
-#: Elements of a result from which on a whole block reduces them.
-BLOCK_LENGTH = 4096
-#: As long as there are no more results than this, shorter ones get a block, too: warps alone would leave the GPU idle.
-FEW_RESULTS = 256
-FEW_LENGTH = 512
+#: Elements below which a thread sums a row for itself.
+SHORT_ROW = 8
 #: Rows of a product below which most of a tile would be empty.
 FEW_ROWS = 4
+#: What a size that is known only at run time is taken for.
+UNKNOWN_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,53 @@ class Machine:
         """80 for sm_80 and 90 for sm_90a."""
         return int("".join(c for c in self.arch.removeprefix("sm_") if c.isdigit()))
 
+    @property
+    def processors(self) -> int:
+        """Multiprocessors of the usual GPU of this architecture: so many blocks at least keep it busy."""
+        return 132 if self.capability >= 90 else 108
+
+
+@dataclass(frozen=True)
+class TensorTile:
+    """Sizes of a product on tensor cores: what a block computes, how deep, how many tiles are in shared memory, and
+    what a warp computes."""
+
+    rows: int
+    columns: int
+    depth: int
+    stages: int
+    warp_rows: int
+    warp_columns: int
+
+    @property
+    def shared_bytes(self) -> int:
+        """Memory of the ring of tiles, with elements of 16 bits."""
+        return (self.rows + self.columns) * self.depth * 2 * self.stages
+
+
+#: From large to small. All fit the 48 KB that any kernel may have; a warp's sums fit its registers.
+TENSOR_TILES = (
+    TensorTile(128, 128, 32, 3, 64, 64),
+    TensorTile(128, 64, 32, 4, 64, 32),
+    TensorTile(64, 64, 32, 4, 32, 32),
+)
+
 
 @dataclass(frozen=True)
 class Config:
-    """One ``#tw.config``: a GPU needs its ``lowering`` alone. ``why`` goes to ``explain()``."""
+    """One ``#tw.config``: a GPU needs its ``lowering``, and ``tile``: the numbers that go with it (Cuda.td says which).
+    ``why`` goes to ``explain()``."""
 
     lowering: str
     why: str
+    tile: tuple[int, ...] = ()
     #: Register tiles that were weighed against each other: a GPU's are fixed.
     candidates: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The attribute as MLIR text."""
         return (
-            "#tw.config<workgroup = [], tile = [], lane = -1, vector = 1, unroll = 1, "
+            f"#tw.config<workgroup = [], tile = {list(self.tile)}, lane = -1, vector = 1, unroll = 1, "
             f'lowering = "{self.lowering}">'
         )
 
@@ -60,42 +94,56 @@ def _count(op: OpFacts, loops: list[int]) -> int | None:
     return None if None in sizes else prod(size for size in sizes if size is not None)
 
 
-def _product(op: OpFacts) -> Config:
+def _tensor_tile(op: OpFacts, machine: Machine) -> TensorTile:
+    """Choose the largest tile that leaves no multiprocessor without one; the smallest for few results."""
+    column = op.column_loop()
+    right = [a.dims() for a in op.inputs if column in a.dims() and a.dims() & set(op.reductions())]
+    left = [a.dims() for a in op.inputs if column not in a.dims() and a.dims() & set(op.reductions())]
+    outer, in_right, in_left = set(op.parallel()), set().union(*right), set().union(*left)
+    sizes = [_count(op, sorted(part)) for part in (outer & in_left - in_right, outer & in_right - in_left)]
+    batch = _count(op, sorted(outer & in_left & in_right))
+    rows, columns = (size if size is not None else UNKNOWN_SIZE for size in sizes)
+    for tile in TENSOR_TILES:
+        tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * (batch or 1)
+        if tiles >= machine.processors and rows > tile.rows // 2 and columns > tile.columns // 2:
+            return tile
+    return TENSOR_TILES[-1]
+
+
+def _product(op: OpFacts, machine: Machine) -> Config | None:
+    """How a product is tiled; nothing where it has too few rows for tiles."""
+    if not op.contracts():
+        return None
     outer = set(op.parallel())
     # Loops of one side alone: its rows, or its columns.
     for access in op.inputs:
         own = [d for d in outer & access.dims() if any(d not in other.dims() for other in op.inputs)]
         size = _count(op, own)
         if access.dims() and size is not None and size <= FEW_ROWS and len(op.inputs) == 2:
-            return Config("warps", f"{size} rows would leave most of a tile empty: a warp sums each result")
+            return None
     if any(a.bits == 16 and a.results for a in op.inputs):
-        return Config("mma", "tiles in shared memory; f16 and bf16 factors on tensor cores")
+        tile = _tensor_tile(op, machine)
+        return Config(
+            "mma",
+            f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; f16 and bf16 factors on tensor cores",
+            (tile.rows, tile.columns, tile.depth, tile.stages, tile.warp_rows, tile.warp_columns),
+        )
     return Config("tiles", "tiles in shared memory, fused multiply-adds in registers")
 
 
-def _reduction(op: OpFacts) -> Config:
-    inner = op.reductions()
-    last = inner[-1]
-    if not any(a.contiguous_along(last) and last in a.dims() for a in op.inputs):
-        return Config("points", "neighbouring results lie next to each other: a thread sums each")
-    length, results = _count(op, inner), _count(op, op.parallel())
-    if length is not None and length < 8:
-        return Config("points", "too few elements to share")
-    if length is not None and (
-        length >= BLOCK_LENGTH or (results is not None and results <= FEW_RESULTS and length >= FEW_LENGTH)
-    ):
-        return Config("blocks", "a block sums each result: long, or few")
-    return Config("warps", "a warp sums each result")
-
-
-def _config(op: OpFacts) -> Config:
+def _points(op: OpFacts) -> Config | None:
+    """Why an operation must not, or should not, share rows with others."""
     if "tw.lowering" in op.attributes:
         return Config("points", "in order by construction: a thread keeps it")
-    if op.contracts():
-        return _product(op)
-    if op.reductions():
-        return _reduction(op)
-    return Config("points", "each result for itself, neighbours in one transaction where arrays allow it")
+    if not op.reductions() or op.contracts():
+        return None
+    inner = op.reductions()
+    if not any(a.contiguous_along(inner[-1]) and inner[-1] in a.dims() for a in op.inputs):
+        return Config("points", "neighbouring results lie next to each other: a thread sums each")
+    length = _count(op, inner)
+    if length is not None and length < SHORT_ROW:
+        return Config("points", "too few elements to share")
+    return None
 
 
 def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
@@ -108,4 +156,9 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
     Returns:
         One config per operation, in order.
     """
-    return [_config(op) for op in kernel.ops]
+    fixed = {op.index: config for op in kernel.ops if (config := _points(op) or _product(op, machine))}
+    for run in rows.runs(kernel, (op.index for op in kernel.ops if op.index not in fixed)):
+        config = Config("rows", run.why(), (run.threads(), run.kept()))
+        fixed.update((index, config) for index in run.ops)
+    default = Config("points", "each result for itself, neighbours in one transaction where arrays allow it")
+    return [fixed.get(op.index, default) for op in kernel.ops]

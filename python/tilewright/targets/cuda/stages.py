@@ -40,6 +40,7 @@ _LLVM = (
     Pass("gpu.module(func.func(lower-affine,convert-scf-to-cf,canonicalize,cse))", "loops become branches"),
     Pass("tw-cuda-to-nvvm", "device code has its own conversion"),
     Pass("tw-cuda-lower-launches", "launches become calls of the runtime's table"),
+    Pass("func.func(tw-cpu-expanded-shapes)", "the next pass describes groups of one dynamic size"),
     Pass("func.func(expand-strided-metadata)", "views of host code become offsets, sizes and strides"),
     Pass("func.func(lower-affine)", "index formulas become arithmetic"),
     Pass("func.func(convert-scf-to-cf)", "control flow of host code becomes branches"),

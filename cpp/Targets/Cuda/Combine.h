@@ -1,0 +1,31 @@
+//===- Combine.h - Partial results of several threads become one -*- C++ -*-===//
+#ifndef TILEWRIGHT_TARGETS_CUDA_COMBINE_H
+#define TILEWRIGHT_TARGETS_CUDA_COMBINE_H
+
+#include "Targets/Cuda/DeviceKernel.h"
+
+namespace tilewright::cuda {
+
+/// How partial results are combined: an operation on two of them, and what changes nothing.
+struct Combiner {
+  mlir::Operation *op;
+  mlir::TypedAttr neutral;
+
+  mlir::Value combine(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value a, mlir::Value b) const;
+};
+
+/// Nothing where the order of a reduction matters, or the body looks at what it has so far.
+std::optional<Combiner> combinerOf(mlir::linalg::LinalgOp op);
+
+/// The value of the lane whose number differs in the bits of `mask`.
+mlir::Value exchange(DeviceKernel &kernel, mlir::Value value, int64_t mask);
+
+/// Combines the values of `lanes` neighbouring lanes of a warp (a power of two); each of them gets the result.
+mlir::Value acrossLanes(DeviceKernel &kernel, const Combiner &combiner, mlir::Value value, int64_t lanes);
+
+/// Combines the values of all `threads` threads of a block (whole warps, a power of two); each of them gets the result.
+mlir::Value acrossBlock(DeviceKernel &kernel, const Combiner &combiner, mlir::Value value, int64_t threads);
+
+} // namespace tilewright::cuda
+
+#endif // TILEWRIGHT_TARGETS_CUDA_COMBINE_H

@@ -1,0 +1,334 @@
+//===- EmitTensorProducts.cpp - Products on tensor cores --------------------===//
+//
+// In:  a product whose factors are f16 or bf16, sums in f32.
+// Out: a kernel of blocks that copy tiles of both factors into a ring in shared memory, some tiles ahead of the one that
+//      they multiply (`cp.async`, 16 bytes each); warps take fragments from there by `ldmatrix` and multiply them by
+//      `mma.sync` m16n8k16. A factor that is computed (dequantised, converted, strided in memory) is stored by the threads
+//      instead of being copied.
+//
+// A tile lies in shared memory as it lies in memory: along the depth, or along rows or columns. Its units of 16 bytes are
+// permuted within a row (exclusive or with the row's number), so that the eight rows of a matrix fragment lie in different
+// banks. Sums leave through shared memory, so that results are written, and what the epilogue needs is read, 16 bytes at
+// a time.
+//===----------------------------------------------------------------------===//
+#include "Targets/Cuda/ProductEmitter.h"
+
+using namespace mlir;
+using namespace tilewright;
+using namespace tilewright::cuda;
+
+namespace {
+
+constexpr int64_t kWarpLanes = 32;
+/// Elements of one copy.
+constexpr int64_t kUnit = 8, kUnitBytes = 16;
+/// The instruction's sizes.
+constexpr int64_t kM = 16, kN = 8, kK = 16;
+/// Elements between rows of sums in shared memory, beyond their number: neighbouring rows start in other banks.
+constexpr int64_t kPad = 8;
+
+class TensorProduct : public ProductEmitter {
+public:
+  TensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
+                const TensorTile &tile)
+      : ProductEmitter(nest, contraction, epilogue, epilogueInput), tile(tile) {}
+
+  void emit();
+
+private:
+  /// One factor: what is copied, and how it lies.
+  struct Factor {
+    bool isLhs;
+    Value wanted;
+    OpOperand *direct; ///< copied as it is, or null: computed
+    bool alongDepth;   ///< whether neighbours in memory are neighbours along the depth
+    int64_t outerTile, offset;
+    Value outerBase, outerCount;
+
+    int64_t rowUnits(int64_t depth) const { return (alongDepth ? depth : outerTile) / kUnit; }
+  };
+
+  Factor factorOf(bool isLhs);
+  bool isWhole(const Factor &factor);
+  Value permuted(const Factor &factor, Value row, Value unit);
+  void fill(const Factor &factor, Value stage, Value kBase);
+  Value computed(const Factor &factor, Value outer, Value k);
+  void fillBoth(Value stage, Value kBase);
+  SmallVector<Value> fragment(const Factor &factor, Value stage, Value outer, int64_t k);
+  SmallVector<Value> multiply(Value stage, ArrayRef<Value> sums);
+  void writeSums(ArrayRef<Value> sums);
+  void syncWarp();
+
+  Value isBelow(Value a, int64_t b) { return below(a, kernel.index(b)); }
+  Value exclusiveOr(Value a, Value b) { return arith::XOrIOp::create(inside, loc, a, b); }
+  Value at(Value byte) { return kernel.sharedAddress(memory, inside.getI8Type(), byte); }
+
+  TensorTile tile;
+  int64_t threads = 0;
+  Factor lhs{}, rhs{};
+  Value memory, warp, lane, warpRow, warpColumn;
+};
+
+TensorProduct::Factor TensorProduct::factorOf(bool isLhs) {
+  Factor found{isLhs,
+               isLhs ? contraction.lhs : contraction.rhs,
+               nullptr,
+               true,
+               isLhs ? tile.rows : tile.columns,
+               0,
+               isLhs ? rowBase : columnBase,
+               isLhs ? rowCount : columnCount};
+  found.wanted = found.wanted.getDefiningOp<arith::ExtFOp>().getIn();
+  unsigned outer = (isLhs ? contraction.rows : contraction.columns).back(), inner = contraction.inner.back();
+  found.alongDepth = runsAlong(found.wanted, contraction.inner);
+  if (auto argument = dyn_cast<BlockArgument>(found.wanted); argument && argument.getOwner() == nest.op.getBlock()) {
+    OpOperand &operand = nest.op->getOpOperand(argument.getArgNumber());
+    unsigned along = found.alongDepth ? inner : outer;
+    auto range = getConstantIntValue(nest.ranges[along]);
+    if (nest.op.isDpsInput(&operand) && range && *range % kUnit == 0 && nest.isVectorAlong(operand, along))
+      found.direct = &operand;
+  }
+  return found;
+}
+
+/// Whether tiles of a factor never reach beyond it.
+bool TensorProduct::isWhole(const Factor &factor) {
+  auto outer = getConstantIntValue(kernel.product(factor.isLhs ? rowRanges : columnRanges));
+  auto depth = getConstantIntValue(kernel.product(innerRanges));
+  return outer && depth && *outer % factor.outerTile == 0 && *depth % tile.depth == 0;
+}
+
+/// Where a unit of a row lies.
+Value TensorProduct::permuted(const Factor &factor, Value row, Value unit) {
+  int64_t units = factor.rowUnits(tile.depth);
+  // Rows of 64 bytes: two of them fill all banks, so that four pairs have to differ.
+  Value turn = units >= 8 ? rest(row, 8) : rest(divide(row, 8 / units), units);
+  return add(times(row, units * kUnitBytes), times(exclusiveOr(unit, turn), kUnitBytes));
+}
+
+/// Eight neighbours of a factor that is not copied, zeros beyond it.
+Value TensorProduct::computed(const Factor &factor, Value outer, Value k) {
+  Type type = contraction.narrow;
+  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(type));
+  Value vector = LLVM::PoisonOp::create(inside, loc, VectorType::get({kUnit}, type));
+  for (int64_t i = 0; i < kUnit; ++i) {
+    Value outerHere = factor.alongDepth ? outer : add(outer, i), depthHere = factor.alongDepth ? add(k, i) : k;
+    auto value = scf::IfOp::create(inside, loc, TypeRange{type},
+                                   both(below(outerHere, factor.outerCount), below(depthHere, innerCount)),
+                                   /*withElse=*/true);
+    {
+      OpBuilder::InsertionGuard guard(inside);
+      inside.setInsertionPointToStart(value.thenBlock());
+      scf::YieldOp::create(inside, loc, this->factor(factor.wanted, factor.isLhs, outerHere, depthHere));
+      inside.setInsertionPointToStart(value.elseBlock());
+      scf::YieldOp::create(inside, loc, zero);
+    }
+    vector = vector::InsertOp::create(inside, loc, value.getResult(0), vector, ArrayRef<int64_t>{i});
+  }
+  return vector;
+}
+
+/// Brings a tile of a factor, beginning at depth `kBase`, to a stage of the ring.
+void TensorProduct::fill(const Factor &factor, Value stage, Value kBase) {
+  int64_t units = factor.rowUnits(tile.depth), count = factor.outerTile * tile.depth / kUnit;
+  auto i32 = [&](int64_t number) -> Value {
+    return arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(number));
+  };
+  for (int64_t turn = 0; turn < count; turn += threads) {
+    Value number = add(kernel.threadId(), turn), row = divide(number, units), unit = rest(number, units);
+    Value to = at(add(add(stage, permuted(factor, row, unit)), factor.offset));
+    Value along = times(unit, kUnit);
+    Value outer = add(factor.outerBase, factor.alongDepth ? row : along);
+    Value k = add(kBase, factor.alongDepth ? along : row);
+    if (!factor.direct) {
+      LLVM::StoreOp::create(inside, loc, computed(factor, outer, k), to, kUnitBytes);
+      continue;
+    }
+    // A unit lies within or beyond: rows consist of whole units.
+    Value bytes;
+    if (!isWhole(factor)) {
+      Value within = both(below(outer, factor.outerCount), below(k, innerCount));
+      bytes = arith::SelectOp::create(inside, loc, within, i32(kUnitBytes), i32(0));
+    }
+    Value from =
+        kernel.address(nest.view(*factor.direct), nest.subscripts(*factor.direct, pointOf(factor.isLhs, outer, k)));
+    NVVM::CpAsyncOp::create(inside, loc, to, from, kUnitBytes, NVVM::LoadCacheModifierKind::CG, bytes);
+  }
+}
+
+/// Both tiles, as one group of copies; an empty group beyond the end.
+void TensorProduct::fillBoth(Value stage, Value kBase) {
+  auto guarded = scf::IfOp::create(inside, loc, below(kBase, innerCount));
+  {
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(guarded.thenBlock());
+    fill(lhs, stage, kBase);
+    fill(rhs, stage, kBase);
+  }
+  NVVM::CpAsyncCommitGroupOp::create(inside, loc);
+}
+
+/// Four matrices of 8 by 8, one word per lane each: 16 rows (of the left factor) or columns from `outer` on, 16 of the
+/// depth from `k` on, in the order in which the instruction takes them.
+SmallVector<Value> TensorProduct::fragment(const Factor &factor, Value stage, Value outer, int64_t k) {
+  Value low = rest(lane, 8), middle = rest(divide(lane, 8), 2), high = divide(lane, 16);
+  // Which half of the rows or columns, and of the depth, the lane's matrix is: the left factor has the depth outermost.
+  Value outerHalf = factor.isLhs ? middle : high, depthHalf = factor.isLhs ? high : middle;
+  Value row, unit;
+  if (factor.alongDepth) {
+    row = add(outer, add(low, times(outerHalf, 8)));
+    unit = add(depthHalf, k / kUnit);
+  } else {
+    row = add(add(low, times(depthHalf, 8)), k);
+    unit = add(divide(outer, kUnit), outerHalf);
+  }
+  Value from = at(add(add(stage, permuted(factor, row, unit)), factor.offset));
+  Type i32 = inside.getI32Type();
+  auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {i32, i32, i32, i32});
+  auto layout = factor.alongDepth ? NVVM::MMALayout::row : NVVM::MMALayout::col;
+  auto shape = NVVM::LdStMatrixShapeAttr::get(inside.getContext(), 8, 8);
+  Value matrices =
+      NVVM::LdMatrixOp::create(inside, loc, four, from, 4, layout, shape, NVVM::LdStMatrixEltType::B16).getRes();
+  SmallVector<Value> words;
+  for (int64_t i = 0; i < 4; ++i) {
+    Value word = LLVM::ExtractValueOp::create(inside, loc, i32, matrices, ArrayRef<int64_t>{i});
+    if (contraction.narrow.isF16())
+      word = LLVM::BitcastOp::create(inside, loc, VectorType::get({2}, contraction.narrow), word);
+    words.push_back(word);
+  }
+  return words;
+}
+
+/// Multiplies the tiles of a stage.
+SmallVector<Value> TensorProduct::multiply(Value stage, ArrayRef<Value> sums) {
+  int64_t rowTiles = tile.warpRows / kM, columnTiles = tile.warpColumns / kN;
+  auto f32 = inside.getF32Type();
+  auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {f32, f32, f32, f32});
+  auto type = contraction.narrow.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  SmallVector<Value> next(sums);
+  for (int64_t k = 0; k < tile.depth; k += kK) {
+    SmallVector<SmallVector<Value>> left, right;
+    for (int64_t i = 0; i < rowTiles; ++i)
+      left.push_back(fragment(lhs, stage, add(warpRow, i * kM), k));
+    for (int64_t j = 0; j < columnTiles; j += 2) {
+      SmallVector<Value> words = fragment(rhs, stage, add(warpColumn, j * kN), k);
+      right.push_back({words[0], words[1]});
+      right.push_back({words[2], words[3]});
+    }
+    for (int64_t i = 0; i < rowTiles; ++i)
+      for (int64_t j = 0; j < columnTiles; ++j) {
+        auto sum = MutableArrayRef<Value>(next).slice((i * columnTiles + j) * 4, 4);
+        auto result = NVVM::MmaOp::create(inside, loc, four, left[i], right[j], sum, ArrayRef<int64_t>{kM, kN, kK},
+                                          std::nullopt, std::nullopt, std::array<NVVM::MMATypes, 2>{type, type},
+                                          std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
+        for (int64_t part = 0; part < 4; ++part)
+          sum[part] = LLVM::ExtractValueOp::create(inside, loc, f32, result.getRes(), ArrayRef<int64_t>{part});
+      }
+  }
+  return next;
+}
+
+void TensorProduct::syncWarp() {
+  Value all = arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(-1));
+  NVVM::SyncWarpOp::create(inside, loc, all);
+}
+
+/// Each warp writes its sums 16 rows at a time, from memory that only it uses.
+void TensorProduct::writeSums(ArrayRef<Value> sums) {
+  int64_t columnTiles = tile.warpColumns / kN, pitch = tile.warpColumns + kPad, each = neighbours();
+  Type f32 = inside.getF32Type();
+  Value own = times(warp, kM * pitch);
+  auto address = [&](Value row, Value column) {
+    return kernel.sharedAddress(memory, f32, add(own, add(times(row, pitch), column)));
+  };
+  Value group = divide(lane, 4), pair = times(rest(lane, 4), 2);
+  for (int64_t i = 0; i < tile.warpRows / kM; ++i) {
+    if (i)
+      syncWarp();
+    for (int64_t j = 0; j < columnTiles; ++j)
+      for (int64_t half = 0; half < 2; ++half) {
+        Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, f32));
+        for (int64_t part = 0; part < 2; ++part)
+          two = vector::InsertOp::create(inside, loc, sums[(i * columnTiles + j) * 4 + half * 2 + part], two,
+                                         ArrayRef<int64_t>{part});
+        LLVM::StoreOp::create(inside, loc, two, address(add(group, half * 8), add(pair, j * kN)), 8);
+      }
+    syncWarp();
+    int64_t perRow = tile.warpColumns / each;
+    auto turn = scf::ForOp::create(inside, loc, lane, kernel.index(kM * perRow), kernel.index(kWarpLanes));
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(turn.getBody());
+    Value row = divide(turn.getInductionVar(), perRow), column = times(rest(turn.getInductionVar(), perRow), each);
+    SmallVector<Value> values;
+    for (int64_t part = 0; part < each; part += 4) {
+      int64_t lanes = std::min<int64_t>(4, each);
+      Type type = lanes == 1 ? f32 : Type(VectorType::get({lanes}, f32));
+      Value loaded = LLVM::LoadOp::create(inside, loc, type, address(row, add(column, part)), 4 * lanes);
+      for (int64_t one = 0; one < lanes; ++one)
+        values.push_back(
+            lanes == 1 ? loaded : vector::ExtractOp::create(inside, loc, loaded, ArrayRef<int64_t>{one}).getResult());
+    }
+    finish(values, add(add(rowBase, warpRow), add(row, i * kM)), add(add(columnBase, warpColumn), column));
+  }
+}
+
+void TensorProduct::emit() {
+  int64_t warpsAcross = tile.columns / tile.warpColumns, warps = tile.rows / tile.warpRows * warpsAcross;
+  threads = warps * kWarpLanes;
+  place(tile.rows, tile.columns);
+  lhs = factorOf(true);
+  rhs = factorOf(false);
+  rhs.offset = tile.rows * tile.depth * 2;
+  int64_t stageBytes = (tile.rows + tile.columns) * tile.depth * 2;
+  int64_t sumBytes = warps * kM * (tile.warpColumns + kPad) * 4;
+  memory = kernel.shared(inside.getI8Type(), std::max(tile.stages * stageBytes, sumBytes), /*alignment=*/128);
+  warp = divide(kernel.threadId(), kWarpLanes);
+  lane = rest(kernel.threadId(), kWarpLanes);
+  warpRow = times(divide(warp, warpsAcross), tile.warpRows);
+  warpColumn = times(rest(warp, warpsAcross), tile.warpColumns);
+
+  for (int64_t stage = 0; stage + 1 < tile.stages; ++stage)
+    fillBoth(kernel.index(stage * stageBytes), kernel.index(stage * tile.depth));
+  Value zero = arith::ConstantOp::create(inside, loc, inside.getF32FloatAttr(0));
+  SmallVector<Value> start(tile.warpRows * tile.warpColumns / kWarpLanes, zero);
+  start.push_back(kernel.index(int64_t{0}));
+  auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), innerCount, kernel.index(tile.depth), start);
+  {
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(loop.getBody());
+    Value stage = loop.getRegionIterArgs().back();
+    // This thread's copies have landed; after the barrier everybody's, and nobody reads the stage before any more.
+    NVVM::CpAsyncWaitGroupOp::create(inside, loc, tile.stages - 2);
+    kernel.barrier();
+    Value first = kernel.index(int64_t{0}), last = kernel.index((tile.stages - 1) * stageBytes);
+    Value isFirst = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, first);
+    Value isLast = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, last);
+    Value before = arith::SelectOp::create(inside, loc, isFirst, last,
+                                           arith::SubIOp::create(inside, loc, stage, kernel.index(stageBytes)));
+    fillBoth(before, add(loop.getInductionVar(), (tile.stages - 1) * tile.depth));
+    SmallVector<Value> sums(loop.getRegionIterArgs().drop_back());
+    SmallVector<Value> next = multiply(stage, sums);
+    next.push_back(arith::SelectOp::create(inside, loc, isLast, first, add(stage, stageBytes)));
+    scf::YieldOp::create(inside, loc, next);
+  }
+  // The ring becomes memory for sums.
+  NVVM::CpAsyncWaitGroupOp::create(inside, loc, 0);
+  kernel.barrier();
+  SmallVector<Value> sums(loop.getResults().drop_back());
+  writeSums(sums);
+  kernel.launch(blocks, threads);
+}
+
+} // namespace
+
+TensorTile cuda::tensorTileOf(linalg::LinalgOp op) {
+  SmallVector<int64_t> chosen = tileOf(op);
+  if (chosen.size() != 6)
+    return {};
+  return {chosen[0], chosen[1], chosen[2], chosen[3], chosen[4], chosen[5]};
+}
+
+void cuda::emitTensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
+                             const TensorTile &tile) {
+  TensorProduct(nest, contraction, epilogue, epilogueInput, tile).emit();
+}

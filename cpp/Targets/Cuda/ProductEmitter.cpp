@@ -1,0 +1,188 @@
+//===- ProductEmitter.cpp - What all kernels of products share --------------===//
+#include "Targets/Cuda/ProductEmitter.h"
+
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace tilewright;
+using namespace tilewright::cuda;
+
+/// Decides which tile a block computes: columns fastest, so that blocks that run together share rows.
+void ProductEmitter::place(int64_t rowTile, int64_t columnTile) {
+  batchRanges = nest.rangesOf(contraction.batch);
+  rowRanges = nest.rangesOf(contraction.rows);
+  columnRanges = nest.rangesOf(contraction.columns);
+  innerRanges = nest.rangesOf(contraction.inner);
+  OpFoldResult rows = kernel.product(rowRanges), columns = kernel.product(columnRanges);
+  OpFoldResult rowTiles = kernel.ceilDiv(rows, rowTile), columnTiles = kernel.ceilDiv(columns, columnTile);
+  blocks = kernel.product({kernel.product(batchRanges), rowTiles, columnTiles});
+  rowCount = kernel.index(rows);
+  columnCount = kernel.index(columns);
+  innerCount = kernel.index(kernel.product(innerRanges));
+  // The first part is the batch: its size is not needed to take the number apart.
+  SmallVector<Value> parts = kernel.delinearise(kernel.blockId(), {kernel.product(batchRanges), rowTiles, columnTiles});
+  rowBase = times(parts[1], rowTile);
+  columnBase = times(parts[2], columnTile);
+  point.resize(nest.op.getNumLoops());
+  for (auto [loop, value] : llvm::zip_equal(contraction.batch, kernel.delinearise(parts[0], batchRanges)))
+    point[loop] = value;
+}
+
+SmallVector<Value> ProductEmitter::pointOf(bool isLhs, Value outer, Value k) {
+  SmallVector<Value> here(point);
+  ArrayRef<unsigned> loops = isLhs ? contraction.rows : contraction.columns;
+  for (auto [loop, value] : llvm::zip_equal(loops, kernel.delinearise(outer, isLhs ? rowRanges : columnRanges)))
+    here[loop] = value;
+  for (auto [loop, value] : llvm::zip_equal(contraction.inner, kernel.delinearise(k, innerRanges)))
+    here[loop] = value;
+  return here;
+}
+
+/// One element of a factor at row (or column) `outer` and depth `k`.
+Value ProductEmitter::factor(Value wanted, bool isLhs, Value outer, Value k) {
+  SmallVector<Value> here = pointOf(isLhs, outer, k);
+  // Only the arguments that this factor is made of are read.
+  SmallVector<Value> arguments(nest.op.getBlock()->getNumArguments());
+  llvm::SmallPtrSet<Value, 8> needed;
+  SmallVector<Value> worklist{wanted};
+  while (!worklist.empty()) {
+    Value value = worklist.pop_back_val();
+    if (!needed.insert(value).second)
+      continue;
+    if (Operation *def = value.getDefiningOp(); def && def->getBlock() == nest.op.getBlock())
+      def->walk([&](Operation *each) { llvm::append_range(worklist, each->getOperands()); });
+  }
+  for (OpOperand *input : nest.op.getDpsInputOperands())
+    if (BlockArgument argument = nest.op.getMatchingBlockArgument(input); needed.contains(argument))
+      arguments[argument.getArgNumber()] = nest.read(*input, here);
+  return nest.computePart(wanted, arguments, here);
+}
+
+/// Whether neighbours along the last of these loops are neighbours in memory, for the inputs of a factor that vary so.
+bool ProductEmitter::runsAlong(Value wanted, ArrayRef<unsigned> loops) {
+  llvm::SetVector<Value> seen;
+  SmallVector<Value> worklist{wanted};
+  bool along = false;
+  while (!worklist.empty()) {
+    Value value = worklist.pop_back_val();
+    if (!seen.insert(value))
+      continue;
+    if (auto argument = dyn_cast<BlockArgument>(value); argument && argument.getOwner() == nest.op.getBlock()) {
+      AffineMap map = nest.op.getMatchingIndexingMap(&nest.op->getOpOperand(argument.getArgNumber()));
+      along |= map.getNumResults() && map.getResults().back() == inside.getAffineDimExpr(loops.back());
+    } else if (Operation *def = value.getDefiningOp(); def && def->getBlock() == nest.op.getBlock()) {
+      llvm::append_range(worklist, def->getOperands());
+    }
+  }
+  return along;
+}
+
+ProductEmitter::Place ProductEmitter::placeOf(Value row, Value column) {
+  Place place{point, {}};
+  for (auto [loop, value] : llvm::zip_equal(contraction.rows, kernel.delinearise(row, rowRanges)))
+    place.product[loop] = value;
+  for (auto [loop, value] : llvm::zip_equal(contraction.columns, kernel.delinearise(column, columnRanges)))
+    place.product[loop] = value;
+  for (unsigned loop : contraction.inner)
+    place.product[loop] = kernel.index(int64_t{0});
+  if (epilogue)
+    place.epilogue =
+        epiloguePoint(*epilogue, epilogueInput, nest.subscripts(*nest.op.getDpsInitOperand(0), place.product));
+  return place;
+}
+
+/// The loop of the epilogue that runs along the innermost loop of columns, or nothing.
+static std::optional<unsigned> laneOf(Nest &nest, unsigned inner, Nest &epilogue, unsigned input) {
+  AffineMap written = nest.op.getMatchingIndexingMap(nest.op.getDpsInitOperand(0));
+  AffineMap read = epilogue.op.getMatchingIndexingMap(&epilogue.op->getOpOperand(input));
+  for (auto [w, r] : llvm::zip_equal(written.getResults(), read.getResults()))
+    if (w == getAffineDimExpr(inner, nest.op->getContext()))
+      return cast<AffineDimExpr>(r).getPosition();
+  return std::nullopt;
+}
+
+int64_t ProductEmitter::neighbours() {
+  constexpr int64_t most = 8;
+  unsigned inner = contraction.columns.back();
+  auto range = getConstantIntValue(nest.ranges[inner]);
+  Nest &last = epilogue ? *epilogue : nest;
+  std::optional<unsigned> lane = epilogue ? laneOf(nest, inner, *epilogue, epilogueInput) : inner;
+  if (!range || !lane)
+    return 1;
+  for (OpOperand &init : last.op.getDpsInitsMutable())
+    if (!last.isVectorAlong(init, *lane))
+      return 1;
+  // What a sum starts from is read in the same way.
+  if (!nest.hasStart(0) && !nest.isVectorAlong(*nest.op.getDpsInitOperand(0), inner))
+    return 1;
+  for (int64_t lanes = most; lanes > 1; lanes /= 2)
+    if (*range % lanes == 0)
+      return lanes;
+  return 1;
+}
+
+void ProductEmitter::finish(ValueRange sums, Value row, Value column) {
+  Value within = both(below(row, rowCount), below(column, columnCount));
+  auto guarded = scf::IfOp::create(inside, loc, within);
+  OpBuilder::InsertionGuard guard(inside);
+  inside.setInsertionPointToStart(guarded.thenBlock());
+  finishPart(sums, row, column);
+}
+
+void ProductEmitter::finishPart(ValueRange sums, Value row, Value column) {
+  int64_t lanes = sums.size();
+  Place place = placeOf(row, column);
+  unsigned inner = contraction.columns.back();
+  using Values = SmallVector<Value>;
+  auto at = [](const Values &values, int64_t lane) {
+    return values.empty() ? Value() : values[values.size() == 1 ? 0 : lane];
+  };
+  auto startOf = [&](Nest &from, unsigned init, ValueRange where, unsigned loop) {
+    return from.hasStart(init) ? Values{from.start(init, where)}
+                               : from.readLanes(*from.op.getDpsInitOperand(init), where, loop, lanes);
+  };
+  Values starts = startOf(nest, 0, place.product, inner), results;
+  for (int64_t i = 0; i < lanes; ++i) {
+    IRMapping map;
+    map.map(contraction.sum->getOperand(0), at(starts, i));
+    map.map(contraction.sum->getOperand(1), sums[i]);
+    results.push_back(inside.clone(*contraction.sum, map)->getResult(0));
+  }
+  if (!epilogue)
+    return nest.writeLanes(results, 0, place.product, inner);
+  linalg::LinalgOp op = epilogue->op;
+  unsigned lane = lanes > 1 ? *laneOf(nest, inner, *epilogue, epilogueInput) : 0;
+  SmallVector<Values> operands;
+  for (OpOperand &operand : op->getOpOperands()) {
+    unsigned number = operand.getOperandNumber();
+    if (number == epilogueInput)
+      operands.push_back(results);
+    else if (op.isDpsInput(&operand))
+      operands.push_back(lanes > 1 ? epilogue->readLanes(operand, place.epilogue, lane, lanes)
+                                   : Values{epilogue->read(operand, place.epilogue)});
+    else if (unsigned init = number - op.getNumDpsInputs(); epilogue->usesDestination(init))
+      operands.push_back(lanes > 1 ? startOf(*epilogue, init, place.epilogue, lane)
+                                   : Values{epilogue->start(init, place.epilogue)});
+    else
+      operands.push_back({});
+  }
+  SmallVector<Values> written(op.getNumDpsInits());
+  Values here(place.epilogue);
+  for (int64_t i = 0; i < lanes; ++i) {
+    if (i)
+      here[lane] = add(place.epilogue[lane], i);
+    Values arguments = llvm::map_to_vector(operands, [&](const Values &values) { return at(values, i); });
+    for (auto [init, value] : llvm::enumerate(epilogue->compute(arguments, here)))
+      written[init].push_back(value);
+  }
+  for (auto [init, values] : llvm::enumerate(written))
+    epilogue->writeLanes(values, init, place.epilogue, lane);
+}
+
+SmallVector<Value> cuda::epiloguePoint(Nest &epilogue, unsigned input, ValueRange subscripts) {
+  AffineMap map = epilogue.op.getMatchingIndexingMap(&epilogue.op->getOpOperand(input));
+  SmallVector<Value> there(epilogue.op.getNumLoops());
+  for (auto [result, value] : llvm::zip_equal(map.getResults(), subscripts))
+    there[cast<AffineDimExpr>(result).getPosition()] = value;
+  return there;
+}

@@ -1,0 +1,79 @@
+//===- ProductEmitter.h - What all kernels of products share -*- C++ -*-===//
+#ifndef TILEWRIGHT_TARGETS_CUDA_PRODUCTEMITTER_H
+#define TILEWRIGHT_TARGETS_CUDA_PRODUCTEMITTER_H
+
+#include "Targets/Cuda/Contraction.h"
+#include "Targets/Cuda/Nest.h"
+
+namespace tilewright::cuda {
+
+/// A product while its kernel is written: which tile a block computes, elements of its factors, and what becomes of a sum.
+class ProductEmitter {
+public:
+  ProductEmitter(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput)
+      : nest(nest), kernel(nest.kernel), inside(kernel.inside), loc(kernel.loc), contraction(contraction),
+        epilogue(epilogue), epilogueInput(epilogueInput) {}
+
+protected:
+  mlir::Value add(mlir::Value a, mlir::Value b) { return mlir::arith::AddIOp::create(inside, loc, a, b); }
+  mlir::Value add(mlir::Value a, int64_t b) { return b ? add(a, kernel.index(b)) : a; }
+  mlir::Value times(mlir::Value a, int64_t b) { return mlir::arith::MulIOp::create(inside, loc, a, kernel.index(b)); }
+  mlir::Value divide(mlir::Value a, int64_t b) { return mlir::arith::DivUIOp::create(inside, loc, a, kernel.index(b)); }
+  mlir::Value rest(mlir::Value a, int64_t b) { return mlir::arith::RemUIOp::create(inside, loc, a, kernel.index(b)); }
+  mlir::Value both(mlir::Value a, mlir::Value b) { return mlir::arith::AndIOp::create(inside, loc, a, b); }
+  mlir::Value below(mlir::Value a, mlir::Value b) {
+    return mlir::arith::CmpIOp::create(inside, loc, mlir::arith::CmpIPredicate::ult, a, b);
+  }
+
+  /// Decides which tile of so many rows and columns a block computes.
+  void place(int64_t rowTile, int64_t columnTile);
+  /// One element of a factor, or of what it was widened from, at row (or column) `outer` and depth `k`.
+  mlir::Value factor(mlir::Value wanted, bool isLhs, mlir::Value outer, mlir::Value k);
+  /// The loops of the operation at row (or column) `outer` and depth `k`.
+  llvm::SmallVector<mlir::Value> pointOf(bool isLhs, mlir::Value outer, mlir::Value k);
+  /// Whether neighbours along the last of these loops are neighbours in memory, for the inputs of a factor that vary so.
+  bool runsAlong(mlir::Value wanted, llvm::ArrayRef<unsigned> loops);
+  /// Writes one result, or neighbours of a row: through the epilogue, where there is one. What lies beyond the result is
+  /// dropped.
+  void finish(mlir::ValueRange sums, mlir::Value row, mlir::Value column);
+  /// Results that `finish` takes at once: neighbours in all arrays that it touches.
+  int64_t neighbours();
+
+  Nest &nest;
+  DeviceKernel &kernel;
+  mlir::OpBuilder &inside;
+  mlir::Location loc;
+  const Contraction &contraction;
+  Nest *epilogue;
+  unsigned epilogueInput;
+
+  llvm::SmallVector<mlir::OpFoldResult> batchRanges, rowRanges, columnRanges, innerRanges;
+  mlir::Value rowCount, columnCount, innerCount; ///< inside
+  mlir::Value rowBase, columnBase;
+  llvm::SmallVector<mlir::Value> point;
+  mlir::OpFoldResult blocks;
+
+private:
+  struct Place {
+    llvm::SmallVector<mlir::Value> product, epilogue;
+  };
+  Place placeOf(mlir::Value row, mlir::Value column);
+  void finishPart(mlir::ValueRange sums, mlir::Value row, mlir::Value column);
+};
+
+/// Sizes of a product on tensor cores: of a block's tile, of the part that a warp computes, and how many tiles are copied
+/// ahead.
+struct TensorTile {
+  int64_t rows = 64, columns = 64, depth = 32, stages = 3, warpRows = 32, warpColumns = 32;
+};
+
+/// What select chose for a product, or the smallest.
+TensorTile tensorTileOf(mlir::linalg::LinalgOp op);
+
+/// A product of f16 or bf16 factors by `mma.sync`.
+void emitTensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
+                       const TensorTile &tile);
+
+} // namespace tilewright::cuda
+
+#endif // TILEWRIGHT_TARGETS_CUDA_PRODUCTEMITTER_H
