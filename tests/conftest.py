@@ -35,3 +35,23 @@ def pytest_unconfigure() -> None:
 def rng(request):
     """Return a NumPy generator seeded by the test's own name: other tests do not change what a test sees."""
     return np.random.default_rng(list(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def fake_gpu():
+    """Return the driver of a GPU of capability 8.0 that interprets kernels; programs for `cuda` run on it."""
+    import fake_cuda
+    import tilewright as tw
+    from tilewright import _runtime, runtime  # the latter sets up the former when it is imported
+
+    assert runtime.ABI_VERSION
+
+    driver = fake_cuda.driver()
+    driver.reset()
+    _runtime.set_cuda_driver(driver.path)
+    # Machine code of a real assembler would be of no use to it.
+    with tw.config.override(ptxas="0"):
+        yield driver
+    driver.reset()
+    _runtime.set_cuda_driver(tw.config.current().cuda_driver)
+    _runtime.set_cuda_options(True, False)

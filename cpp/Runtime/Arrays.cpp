@@ -3,6 +3,7 @@
 
 #include "Arrays.h"
 
+#include "Dlpack.h"
 #include "Memory.h"
 
 #include <cstring>
@@ -13,45 +14,9 @@ namespace py = pybind11;
 extern "C" float tw__truncsfhf2(float);
 extern "C" float tw__truncsfbf2(float);
 
+using namespace tilewright;
+
 namespace {
-
-// The structures of the DLPack exchange format, as its specification lays them
-// out (versions 0 and 1).
-struct DLDevice {
-  int32_t type;
-  int32_t id;
-};
-struct DLDataType {
-  uint8_t code;
-  uint8_t bits;
-  uint16_t lanes;
-};
-struct DLTensor {
-  void *data;
-  DLDevice device;
-  int32_t ndim;
-  DLDataType dtype;
-  int64_t *shape;
-  int64_t *strides;
-  uint64_t byteOffset;
-};
-struct DLManagedTensor {
-  DLTensor tensor;
-  void *context;
-  void (*deleter)(DLManagedTensor *);
-};
-struct DLManagedTensorVersioned {
-  struct {
-    uint32_t major, minor;
-  } version;
-  void *context;
-  void (*deleter)(DLManagedTensorVersioned *);
-  uint64_t flags;
-  DLTensor tensor;
-};
-constexpr uint64_t readOnlyFlag = 1;
-
-enum : uint8_t { dlInt = 0, dlUInt = 1, dlFloat = 2, dlBfloat = 4, dlBool = 6 };
 
 struct DtypeRow {
   const char *name;
@@ -86,16 +51,18 @@ template <typename Managed> Managed *take(py::handle capsule, const char *name, 
   return managed;
 }
 
+const DtypeRow &rowOf(const DLTensor &tensor) {
+  for (const DtypeRow &candidate : dtypeRows)
+    if (candidate.code == tensor.dtype.code && candidate.bits == tensor.dtype.bits && tensor.dtype.lanes == 1)
+      return candidate;
+  throw py::type_error("unsupported element type (DLPack code " + std::to_string(tensor.dtype.code) + ", " +
+                       std::to_string(tensor.dtype.bits) + " bits)");
+}
+
 py::object wrapTensor(const DLTensor &tensor, bool readOnly, py::capsule owner) {
   if (tensor.device.type != 1 && tensor.device.type != 3) // CPU, pinned memory
     throw py::buffer_error("the array lies on another device");
-  const DtypeRow *row = nullptr;
-  for (const DtypeRow &candidate : dtypeRows)
-    if (candidate.code == tensor.dtype.code && candidate.bits == tensor.dtype.bits)
-      row = &candidate;
-  if (!row || tensor.dtype.lanes != 1)
-    throw py::type_error("unsupported element type (DLPack code " + std::to_string(tensor.dtype.code) + ", " +
-                         std::to_string(tensor.dtype.bits) + " bits)");
+  const DtypeRow *row = &rowOf(tensor);
   if (tensor.ndim < 0 || tensor.ndim > 32)
     throw py::value_error("unsupported rank " + std::to_string(tensor.ndim));
   int64_t strides[32];
@@ -116,6 +83,41 @@ py::object wrapTensor(const DLTensor &tensor, bool readOnly, py::capsule owner) 
   if (api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr()) < 0)
     throw py::error_already_set();
   return array;
+}
+
+/// A capsule whose tensor keeps `owner` alive.
+py::capsule exportTensor(py::object owner, void *data, DLDevice device, const DtypeRow &row,
+                         const std::vector<int64_t> &shape, const std::vector<int64_t> &strides) {
+  struct Holder {
+    DLManagedTensor managed;
+    std::vector<int64_t> sizes;
+    PyObject *owner;
+  };
+  auto *holder = new Holder;
+  holder->sizes = shape;
+  holder->sizes.insert(holder->sizes.end(), strides.begin(), strides.end());
+  holder->owner = owner.release().ptr();
+  holder->managed.tensor = {data,
+                            device,
+                            static_cast<int32_t>(shape.size()),
+                            {row.code, row.bits, 1},
+                            holder->sizes.data(),
+                            holder->sizes.data() + shape.size(),
+                            0};
+  holder->managed.context = holder;
+  holder->managed.deleter = [](DLManagedTensor *managed) {
+    auto *holder = static_cast<Holder *>(managed->context);
+    // The consumer may drop the tensor in any thread.
+    py::gil_scoped_acquire gil;
+    Py_DECREF(holder->owner);
+    delete holder;
+  };
+  return py::capsule(&holder->managed, "dltensor", [](PyObject *capsule) {
+    if (!PyCapsule_IsValid(capsule, "dltensor"))
+      return; // consumed
+    auto *managed = static_cast<DLManagedTensor *>(PyCapsule_GetPointer(capsule, "dltensor"));
+    managed->deleter(managed);
+  });
 }
 
 template <typename Int> bool storeInt(PyObject *scalar, void *storage) {
@@ -260,29 +262,39 @@ bool storeScalar(PyObject *scalar, ScalarType type, void *storage) {
   return storeFloat(value, type, storage);
 }
 
-py::object fromDlpack(py::handle producer) {
+DlpackTensor takeDlpack(py::handle producer, py::handle stream) {
   py::object capsule;
   if (PyCapsule_CheckExact(producer.ptr())) {
     capsule = py::reinterpret_borrow<py::object>(producer);
   } else {
     py::object method = producer.attr("__dlpack__");
+    py::dict options;
+    if (!stream.is_none())
+      options["stream"] = stream;
     try {
-      capsule = method(py::arg("max_version") = py::make_tuple(1, 0));
+      capsule = method(py::arg("max_version") = py::make_tuple(1, 0), **options);
     } catch (py::error_already_set &error) {
       if (!error.matches(PyExc_TypeError))
         throw;
-      capsule = method(); // a producer of version 0
+      capsule = method(**options); // a producer of version 0
     }
   }
   if (auto *managed = take<DLManagedTensorVersioned>(capsule, "dltensor_versioned", "used_dltensor_versioned")) {
     py::capsule owner(managed, &release<DLManagedTensorVersioned>);
     if (managed->version.major != 1)
       throw py::buffer_error("unknown DLPack version " + std::to_string(managed->version.major));
-    return wrapTensor(managed->tensor, managed->flags & readOnlyFlag, owner);
+    return {managed->tensor, (managed->flags & readOnlyFlag) != 0, owner};
   }
   if (auto *managed = take<DLManagedTensor>(capsule, "dltensor", "used_dltensor"))
-    return wrapTensor(managed->tensor, false, py::capsule(managed, &release<DLManagedTensor>));
+    return {managed->tensor, false, py::capsule(managed, &release<DLManagedTensor>)};
   throw py::type_error("__dlpack__ returned no DLPack capsule");
+}
+
+py::object dlpackDescr(const DLTensor &tensor) { return descrOf(rowOf(tensor).name); }
+
+py::object fromDlpack(py::handle producer) {
+  DlpackTensor taken = takeDlpack(producer, py::none());
+  return wrapTensor(taken.tensor, taken.readOnly, taken.owner);
 }
 
 py::capsule toDlpack(py::handle array) {
@@ -297,39 +309,23 @@ py::capsule toDlpack(py::handle array) {
     }
   if (!row)
     throw py::buffer_error("DLPack has no such element type: " + py::str(array.attr("dtype")).cast<std::string>());
-  struct Holder {
-    DLManagedTensor managed;
-    std::vector<int64_t> sizes;
-    PyObject *array;
-  };
-  auto *holder = new Holder;
-  int64_t rank = view->nd;
-  for (int64_t i = 0; i < rank; ++i)
-    holder->sizes.push_back(view->dimensions[i]);
-  for (int64_t i = 0; i < rank; ++i)
-    holder->sizes.push_back(view->strides[i] / (row->bits / 8));
-  holder->array = array.inc_ref().ptr();
-  holder->managed.tensor = {view->data,
-                            {1, 0},
-                            static_cast<int32_t>(rank),
-                            {row->code, row->bits, 1},
-                            holder->sizes.data(),
-                            holder->sizes.data() + rank,
-                            0};
-  holder->managed.context = holder;
-  holder->managed.deleter = [](DLManagedTensor *managed) {
-    auto *holder = static_cast<Holder *>(managed->context);
-    // The consumer may drop the tensor in any thread.
-    py::gil_scoped_acquire gil;
-    Py_DECREF(holder->array);
-    delete holder;
-  };
-  return py::capsule(&holder->managed, "dltensor", [](PyObject *capsule) {
-    if (!PyCapsule_IsValid(capsule, "dltensor"))
-      return; // consumed
-    auto *managed = static_cast<DLManagedTensor *>(PyCapsule_GetPointer(capsule, "dltensor"));
-    managed->deleter(managed);
-  });
+  std::vector<int64_t> sizes(view->dimensions, view->dimensions + view->nd), strides;
+  for (int i = 0; i < view->nd; ++i)
+    strides.push_back(view->strides[i] / (row->bits / 8));
+  return exportTensor(py::reinterpret_borrow<py::object>(array), view->data, {1, 0}, *row, sizes, strides);
+}
+
+py::capsule deviceToDlpack(py::object owner, uint64_t pointer, const std::vector<int64_t> &shape,
+                           const std::string &dtype, int device) {
+  for (const DtypeRow &row : dtypeRows) {
+    if (dtype != row.name)
+      continue;
+    std::vector<int64_t> strides(shape.size(), 1);
+    for (size_t i = shape.size(); i-- > 1;)
+      strides[i - 1] = strides[i] * shape[i];
+    return exportTensor(owner, reinterpret_cast<void *>(pointer), {2, device}, row, shape, strides);
+  }
+  throw py::buffer_error("DLPack has no such element type: " + dtype);
 }
 
 } // namespace tilewright

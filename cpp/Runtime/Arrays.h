@@ -1,5 +1,4 @@
-//===- Arrays.h - NumPy arrays and DLPack
-//----------------------------------===//
+//===- Arrays.h - NumPy arrays and DLPack ---------------------------------===//
 //
 // The few things that the call path does with arrays, on NumPy's C interface
 // as pybind11 exposes it (so that building needs no NumPy).
@@ -22,7 +21,12 @@ namespace tilewright {
 enum ArrayKind : uint8_t {
   kindNone = 0,
   kindNumpy = 1,
-  kindOther = 2, ///< the numbers from here on are given by interop.py
+  kindTorch = 2, ///< these and the next are numbered by interop.py
+  kindJax = 3,
+  kindOwn = 4,
+  kindOther = 5,
+  kindCupy = 6,
+  kindDeviceArray = 7, ///< ours, on a device
 };
 
 /// The element types that a Python scalar can be stored as.

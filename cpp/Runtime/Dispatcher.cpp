@@ -313,7 +313,8 @@ PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs,
     Structure structure;
     if (walkCall(self, arguments, positional, keywords, structure)) {
       Inputs inputs(structure.leaves.data(), structure.leaves.size());
-      if (inputs.convert()) {
+      // All programs of a function are for one target.
+      if (executableOf(self->entries->front()->executable)->isDevice() || inputs.convert()) {
         auto fits = [&](const Entry &entry) { return entry.hasStructure(structure); };
         if (tryEntries(self, fits, inputs.data(), inputs.size(), inputs.kind(), result))
           return result;

@@ -1,9 +1,10 @@
-//===- Executable.cpp - Linked code with its signature
-//---------------------===//
+//===- Executable.cpp - Linked code with its signature --------------------===//
 
 #include "Executable.h"
 
+#include "Cuda/Call.h"
 #include "Rt.h"
+#include "Slots.h"
 
 #include <algorithm>
 #include <cstring>
@@ -24,34 +25,6 @@ Code::Slot makeSlot(const ArraySpec &spec) {
     if (symbol >= 0)
       slot.symbols = spec.symbols.data();
   return slot;
-}
-
-void denseStrides(const int64_t *dims, int rank, int64_t *strides) {
-  int64_t stride = 1;
-  for (int i = rank - 1; i >= 0; --i) {
-    strides[i] = stride;
-    stride *= dims[i];
-  }
-}
-
-/// Checks dims against sizes and symbols; binds symbols on first sight.
-bool dimsFit(const Code::Slot &slot, const Manifest &manifest, const int64_t *dims, int64_t *symbolValues) {
-  for (int i = 0; i < slot.rank; ++i) {
-    if (slot.shape[i] != anySize && slot.shape[i] != dims[i])
-      return false;
-    if (!slot.symbols || slot.symbols[i] < 0)
-      continue;
-    int64_t &value = symbolValues[slot.symbols[i]];
-    if (value == dims[i])
-      continue;
-    if (value != anySize)
-      return false;
-    const SymbolSpec &symbol = manifest.symbols[slot.symbols[i]];
-    if (dims[i] < symbol.min || dims[i] > symbol.max || dims[i] % symbol.multipleOf != 0)
-      return false;
-    value = dims[i];
-  }
-  return true;
 }
 
 /// Temporary memory of one call: on the stack if it is small.
@@ -86,13 +59,6 @@ private:
   std::vector<PyObject *> objects;
 };
 
-int64_t bytesOf(const Code::Slot &slot, const TwArg &argument) {
-  int64_t bytes = slot.itemSize;
-  for (int i = 0; i < slot.rank; ++i)
-    bytes *= argument.dims[i];
-  return bytes;
-}
-
 } // namespace
 
 namespace tilewright {
@@ -123,6 +89,8 @@ std::shared_ptr<Code> Code::load(std::string_view object, std::string_view json,
       entries.push_back(entry);
   };
   want(manifest.shapes);
+  if (manifest.device)
+    want(manifest.device->code);
   for (const LoadSpec &load : manifest.loads) {
     want(load.entry);
     want(load.shapes);
@@ -139,6 +107,8 @@ std::shared_ptr<Code> Code::load(std::string_view object, std::string_view json,
   };
   code->main = reinterpret_cast<TwEntry>(address(manifest.entry));
   code->shapes = reinterpret_cast<TwShapes>(address(manifest.shapes));
+  if (manifest.device)
+    code->deviceText = static_cast<const char *>(address(manifest.device->code));
   for (const LoadSpec &load : manifest.loads) {
     auto entry = reinterpret_cast<TwEntry>(address(load.entry));
     code->loads.push_back({entry, reinterpret_cast<TwShapes>(address(load.shapes))});
@@ -161,6 +131,8 @@ std::shared_ptr<Code> Code::load(std::string_view object, std::string_view json,
   }
   return code;
 }
+
+Code::Code() = default;
 
 Code::~Code() {
   auto drop = [](std::vector<Slot> &slots) {
@@ -231,7 +203,7 @@ struct Executable::Call {
 };
 
 Outcome Executable::call(PyObject *const *passed, size_t count, PyObject **outputs) {
-  if (variantTable && variantTable->isActive()) {
+  if (variantTable && variantTable->isActive() && !isDevice()) {
     py::object alive; // a variant that leaves the table meanwhile runs to its end
     if (Executable *variant = variantTable->find(passed, count, alive)) {
       Outcome outcome = variant->callOwn(passed, count, outputs);
@@ -269,10 +241,8 @@ bool Executable::isAlike(const Executable &other) const {
 Outcome Executable::callOwn(PyObject *const *passed, size_t count, PyObject **outputs) {
   if (count != inputs.size())
     return Outcome::NoMatch;
-  if (code->manifest.device) { // the arrays of a call are the CPU's
-    raiseFrom("no_device", py::make_tuple(py::handle(self)));
-    return Outcome::Failed;
-  }
+  if (isDevice())
+    return callDevice(passed, count, outputs);
   Call call(*this, passed, count, outputs);
   Outcome outcome = gatherInputs(call);
   if (outcome == Outcome::Done)
@@ -404,6 +374,7 @@ Outcome Executable::runMain(Call &call) {
 }
 
 std::unique_ptr<Executable> Executable::bind(const std::vector<std::pair<size_t, PyObject *>> &arrays) const {
+  // Arrays of a device's program are looked at when it is first called.
   auto result = std::make_unique<Executable>(code);
   result->bound = bound;
   for (const auto &[index, array] : arrays)
@@ -422,7 +393,7 @@ std::unique_ptr<Executable> Executable::bind(const std::vector<std::pair<size_t,
   result->boundStrides.resize(ranks);
   int64_t *strides = result->boundStrides.data();
   for (size_t i = 0; i < result->bound.size(); ++i) {
-    if (!result->bound[i])
+    if (!result->bound[i] || isDevice())
       continue;
     auto *array = fields(result->bound[i]);
     denseStrides(array->dimensions, array->nd, strides);
@@ -435,6 +406,8 @@ std::unique_ptr<Executable> Executable::bind(const std::vector<std::pair<size_t,
 py::object Executable::runLoad(size_t index, const std::vector<PyObject *> &sources) {
   if (index >= code->loads.size())
     throw py::index_error("no such load entry");
+  if (isDevice())
+    return runDeviceLoad(index, sources);
   const LoadSpec &spec = code->manifest.loads[index];
   const Code::Load &load = code->loads[index];
   const auto &slots = code->loadArguments[index];

@@ -1,5 +1,4 @@
-//===- Executable.h - Linked code with its signature
-//-----------------------===//
+//===- Executable.h - Linked code with its signature ----------------------===//
 //
 // `Executable` is the C++ side of `tilewright._runtime.Executable`: linked
 // code, its manifest and the weights bound to it. The call path is here, from
@@ -16,10 +15,19 @@
 #include "Manifest.h"
 #include "Variants.h"
 
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace tilewright {
+
+namespace cuda {
+class Device;
+class DeviceCall;
+class Program;
+struct State;
+} // namespace cuda
 
 /// Code and signature, shared by an executable and its bound versions.
 struct Code {
@@ -48,6 +56,14 @@ struct Code {
   size_t outputDims = 0; ///< number of all output dims together
   size_t inputRanks = 0; ///< sum of the ranks of all arguments
   bool hasAliases = false;
+
+  // Of a program for a device: the text of its kernels; their machine code, if
+  // there is some; and what the driver made of either, per device.
+  const char *deviceText = nullptr;
+  std::string deviceImage;
+  std::map<cuda::Device *, std::unique_ptr<cuda::Program>> devicePrograms;
+
+  Code();
 
   /// Links `object`, which profilers know as `name`. Throws FormatError for
   /// bytes that do not fit the manifest.
@@ -83,6 +99,12 @@ public:
   /// Throws the Python exception of a status that code returned.
   [[noreturn]] void throwStatus(int32_t code, int32_t location) const;
 
+  /// Whether calls take and return arrays of a device.
+  bool isDevice() const { return code->manifest.device.has_value(); }
+
+  /// Machine code of the kernels, for programs that are not loaded on a device yet.
+  void setDeviceImage(std::string image) { code->deviceImage = std::move(image); }
+
   size_t numInputs() const { return inputs.size(); }
   size_t numOutputs() const { return code->outputs.size(); }
   const Code &getCode() const { return *code; }
@@ -108,6 +130,10 @@ private:
   Outcome separateOverlaps(Call &call);
   Outcome runMain(Call &call);
 
+  friend class cuda::DeviceCall;
+  Outcome callDevice(PyObject *const *passed, size_t count, PyObject **outputs);
+  pybind11::object runDeviceLoad(size_t index, const std::vector<PyObject *> &sources);
+
   std::shared_ptr<Code> code;
   std::vector<PyObject *> bound; ///< per argument, null for an input
   std::vector<int64_t> boundStrides;
@@ -116,6 +142,7 @@ private:
   std::vector<uint32_t> positions; ///< per argument its place in `inputs`
   size_t frameBytes = 0;           ///< temporary memory of a call
   std::unique_ptr<Variants> variantTable;
+  std::unique_ptr<cuda::State> deviceState; ///< made by the first call
 };
 
 /// Raises an exception made by `tilewright.runtime.failures.<function>(...)`;

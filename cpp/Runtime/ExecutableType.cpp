@@ -93,7 +93,8 @@ PyObject *callExecutable(PyObject *self, PyObject *const *arguments, size_t narg
   if (named && !bindKeywords(executable, arguments, positional, keywords, bound))
     return raiseCallError(self, arguments, positional, keywords);
   Inputs inputs(bound.data(), bound.size());
-  if (!inputs.convert())
+  // Programs of a device take arrays of any library as they are, and make their own.
+  if (!executable.isDevice() && !inputs.convert())
     return raiseCallError(self, arguments, positional, keywords);
   switch (executable.call(inputs.data(), inputs.size(), outputs)) {
   case Outcome::Done:
@@ -204,9 +205,10 @@ PyObject *bindArrays(PyObject *self, PyObject *mapping) {
       const ArraySpec &spec = code.manifest.arguments[index];
       // A symbol of a weight's dim is not tied to the inputs' ones: the size is
       // checked against the shape alone.
-      bool fits = isArray(array) && isDense(array) && !spec.donated && fields(array)->nd == slot.rank &&
-                  sameDtype(fields(array)->descr, slot.descr);
-      for (int i = 0; fits && i < slot.rank; ++i)
+      bool onDevice = executable.isDevice() && !isArray(array); // looked at by the first call
+      bool fits = onDevice || (isArray(array) && isDense(array) && !spec.donated && fields(array)->nd == slot.rank &&
+                               sameDtype(fields(array)->descr, slot.descr));
+      for (int i = 0; fits && !onDevice && i < slot.rank; ++i)
         fits = slot.shape[i] == anySize || slot.shape[i] == fields(array)->dimensions[i];
       if (!fits) {
         raiseFrom("bind_error", py::make_tuple(py::handle(self), index, py::handle(array)));
@@ -373,6 +375,28 @@ PyObject *represent(PyObject *self) {
                               manifest.arguments.size() - cast(self)->executable->numInputs(), manifest.outputs.size());
 }
 
+PyObject *setDeviceImage(PyObject *self, PyObject *image) {
+  return guarded([&]() -> PyObject * {
+    Executable &executable = *cast(self)->executable;
+    executable.setDeviceImage(py::cast<std::string>(py::handle(image)));
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject *getDeviceImage(PyObject *self, void *) {
+  return guarded([&] {
+    const std::string &image = cast(self)->executable->getCode().deviceImage;
+    return py::object(image.empty() ? py::object(py::none()) : py::bytes(image)).release().ptr();
+  });
+}
+
+PyObject *getDeviceText(PyObject *self, void *) {
+  return guarded([&] {
+    const char *text = cast(self)->executable->getCode().deviceText;
+    return (text ? py::object(py::str(text)) : py::object(py::none())).release().ptr();
+  });
+}
+
 PyMethodDef methods[] = {
     {"call_tuple", reinterpret_cast<PyCFunction>(callTuple), METH_FASTCALL | METH_KEYWORDS,
      "Calls the code like __call__; returns a tuple even of one output."},
@@ -387,6 +411,8 @@ PyMethodDef methods[] = {
      "entry_addresses() -> {name: address of the function}; see cpp/Runtime/Abi.h. As long as this "
      "object lives."},
     {"bound_arrays", boundArrays, METH_NOARGS, "bound_arrays() -> {argument index: array}."},
+    {"set_device_image", setDeviceImage, METH_O,
+     "set_device_image(bytes). Machine code of the kernels, used by devices that it is for; before the first call."},
     {"set_variants", setVariants, METH_O,
      "set_variants([(sizes, executable), ...]). Replaces the table of variants at once: a call\n"
      "whose sizes (per symbol one, None for any) fit runs the first such executable.\n"
@@ -400,6 +426,8 @@ PyMethodDef methods[] = {
 
 PyGetSetDef properties[] = {
     {"manifest", getManifest, nullptr, "The manifest as a dict.", nullptr},
+    {"device_image", getDeviceImage, nullptr, "Machine code of the kernels, or None.", nullptr},
+    {"device_text", getDeviceText, nullptr, "The kernels as PTX, or None.", nullptr},
     {"symbols", getSymbols, nullptr, "Names of the symbolic sizes, in the order of guards.", nullptr},
     {"input_indices", getInputs, nullptr, "Indices of the arguments that a call passes.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
@@ -438,6 +466,10 @@ PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void *>(construct)},
 PyType_Spec spec = {"tilewright._runtime.Executable", sizeof(PyExecutable), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
+} // namespace
+
+namespace tilewright {
+
 /// The kind of a type of arrays, asked of interop.py once per type.
 uint32_t kindOf(PyTypeObject *type) {
   static auto *known = new std::unordered_map<PyTypeObject *, uint32_t>;
@@ -450,10 +482,6 @@ uint32_t kindOf(PyTypeObject *type) {
   Py_INCREF(type); // the address must not be used again
   return (*known)[type] = kind;
 }
-
-} // namespace
-
-namespace tilewright {
 
 void addExecutableType(py::module_ &module) {
   PyObject *type = PyType_FromSpec(&spec);

@@ -56,6 +56,19 @@ public:
     return missing;
   }
 
+  /// A list of integers of at least 1; a missing list is empty.
+  std::vector<int64_t> integers(const json::Object &object, StringRef key) {
+    std::vector<int64_t> found;
+    if (const json::Array *list = object.getArray(key))
+      for (const json::Value &element : *list) {
+        auto number = element.getAsInteger();
+        if (!number || *number < 1)
+          fail("'" + key + "' must hold integers of at least 1");
+        found.push_back(number.value_or(1));
+      }
+    return found;
+  }
+
   /// Calls `each` with the objects of a list; a missing list is empty.
   template <typename Function> void objects(const json::Object &object, StringRef key, Function each) {
     const json::Value *value = object.get(key);
@@ -182,6 +195,53 @@ void readOutputs(Reader &reader, const json::Object &root, Manifest &manifest) {
   });
 }
 
+void readTensorMap(Reader &reader, const json::Object &object, DeviceKernelSpec &kernel) {
+  TensorMapSpec &map = kernel.maps.emplace_back();
+  map.parameter = static_cast<int>(reader.integer(object, "parameter", 0, 0));
+  map.dtype = reader.text(object, "dtype", true);
+  map.swizzle = reader.integer(object, "swizzle", 0, 0);
+  map.promotion = reader.integer(object, "promotion", 128, 0);
+  map.box = reader.integers(object, "box");
+  if (map.parameter >= kernel.parameters)
+    reader.fail("a tensor map is no parameter of its kernel");
+  if (map.box.empty() || map.box.size() > 5)
+    reader.fail("the box of a tensor map has 1 to 5 sizes");
+}
+
+/// The kernels of the device code: a name, or an object for what wants more than a plain launch.
+void readDevice(Reader &reader, const json::Object &object, DeviceSpec &device) {
+  device.arch = reader.text(object, "arch", true);
+  device.code = reader.text(object, "code", true);
+  device.ordinal = reader.integer(object, "ordinal", -1, 0);
+  const json::Array *kernels = object.getArray("kernels");
+  if (!kernels) {
+    reader.fail("'kernels' of the device must be a list");
+    return;
+  }
+  for (const json::Value &value : *kernels) {
+    DeviceKernelSpec &kernel = device.kernels.emplace_back();
+    if (auto name = value.getAsString()) {
+      kernel.name = name->str();
+      continue;
+    }
+    const json::Object *fields = value.getAsObject();
+    if (!fields) {
+      reader.fail("a kernel of the device is a name or an object");
+      return;
+    }
+    kernel.name = reader.text(*fields, "name", true);
+    kernel.shared = reader.integer(*fields, "shared", 0, 0);
+    kernel.cluster = reader.integers(*fields, "cluster");
+    kernel.overlap = reader.flag(*fields, "overlap");
+    kernel.parameters = reader.integer(*fields, "parameters", 0, 0);
+    if (!kernel.cluster.empty() && kernel.cluster.size() != 3)
+      reader.fail("'cluster' has three sizes");
+    if (kernel.parameters > 1024)
+      reader.fail("a kernel has too many parameters");
+    reader.objects(*fields, "maps", [&](const json::Object &map) { readTensorMap(reader, map, kernel); });
+  }
+}
+
 } // namespace
 
 bool Manifest::parse(std::string_view text, std::string &error) {
@@ -198,7 +258,8 @@ bool Manifest::parse(std::string_view text, std::string &error) {
   entry = reader.text(*root, "entry", true);
   shapes = reader.text(*root, "shapes", false);
   scratch = reader.integer(*root, "scratch", 0, 0);
-  device = root->getObject("device") != nullptr;
+  if (const json::Object *object = root->getObject("device"))
+    readDevice(reader, *object, device.emplace());
   readSymbols(reader, *root, *this);
   readArguments(reader, *root, *this);
   readOutputs(reader, *root, *this);

@@ -5,6 +5,7 @@
 #define TILEWRIGHT_RUNTIME_MANIFEST_H
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,34 @@ struct LoadSpec {
   ArraySpec output;
 };
 
+/// A parameter that is a tensor map (`CUtensorMap`). Host code passes what the
+/// map is made of: the array's address, its sizes, innermost first, and its
+/// strides in bytes from the second dim on, all of them 64 bits wide.
+struct TensorMapSpec {
+  int parameter = 0;
+  std::string dtype;
+  std::vector<int64_t> box; ///< elements of a tile, innermost first
+  int64_t swizzle = 0;      ///< bytes: 0, 32, 64 or 128
+  int64_t promotion = 128;  ///< bytes that a miss brings to the L2 cache: 0, 64, 128 or 256
+};
+
+/// A kernel of the device code, as launches number them.
+struct DeviceKernelSpec {
+  std::string name;
+  int64_t shared = 0;           ///< bytes of dynamic shared memory
+  std::vector<int64_t> cluster; ///< blocks per cluster where the launch sets them, else empty
+  bool overlap = false;         ///< may begin while the kernel before it ends (programmatic dependent launch)
+  int64_t parameters = 0;       ///< their number, where there are tensor maps
+  std::vector<TensorMapSpec> maps;
+};
+
+struct DeviceSpec {
+  std::string arch;
+  std::string code; ///< the symbol of the PTX text, which ends with a zero
+  int64_t ordinal = -1;
+  std::vector<DeviceKernelSpec> kernels;
+};
+
 /// The parts of a manifest that a call needs. The JSON itself stays with the
 /// Python object.
 struct Manifest {
@@ -49,7 +78,7 @@ struct Manifest {
   std::vector<SymbolSpec> symbols;
   std::vector<LoadSpec> loads;
   int64_t scratch = 0;
-  bool device = false; ///< arrays lie in the memory of a device, which runs the kernels
+  std::optional<DeviceSpec> device; ///< arrays lie in the memory of a device, which runs the kernels
 
   /// Reads and checks `json`. Returns false and sets `error` if it is not a
   /// manifest of this ABI; whatever it holds, nothing later can go out of

@@ -1,6 +1,7 @@
 //===- Module.cpp - The Python module `tilewright._runtime`
 //----------------===//
 
+#include "Cuda/Memory.h"
 #include "Memory.h"
 #include "Objects.h"
 #include "PerfMap.h"
@@ -35,6 +36,7 @@ PYBIND11_MODULE(_runtime, module) {
   initMemory();
   addExecutableType(module);
   addDispatcherType(module);
+  cuda::addDevices(module);
 
   module.def("num_threads", &numThreads, "Threads of a parallel loop.");
   module.def("set_num_threads", &setNumThreads, py::arg("count"), py::call_guard<py::gil_scoped_release>(),

@@ -38,6 +38,9 @@ void addDispatcherType(pybind11::module_ &module);
 /// The executable inside a Python object, or null if it is none.
 Executable *executableOf(PyObject *object);
 
+/// The kind of a type of arrays (see interop.py); kindNone for other types.
+uint32_t kindOf(PyTypeObject *type);
+
 /// The arguments of a call as arrays and Python scalars. Anything else with
 /// `__dlpack__` becomes an array on the same memory.
 class Inputs {

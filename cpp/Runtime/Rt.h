@@ -21,10 +21,12 @@ public:
   /// Index into the manifest's locations; -1 if unknown.
   int32_t errorLocation() const { return static_cast<int32_t>(error.load(std::memory_order_acquire)); }
 
-private:
+protected:
   static void report(const TwRt *rt, int32_t code, int32_t location);
 
   TwRt rt; // first: compiled code passes its address back
+
+private:
   std::atomic<uint64_t> error{0};
 };
 

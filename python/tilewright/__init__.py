@@ -77,6 +77,7 @@ _PUBLIC = {
     "SymDim": "symbols",
     "Tracer": "values",
     "Array": "runtime.array",
+    "device_put": "runtime.devices",
     "tree_flatten": "pytree:flatten",
     "tree_unflatten": "pytree:unflatten",
     "tree_map": "pytree:map_tree",

@@ -253,6 +253,12 @@ class Compiled(Dispatcher):
         from .runtime import export
 
         self._need_code("export")
+        if "device" in self.manifest:
+            errors.fail(
+                errors.UnsupportedOpError,
+                "export: programs for a GPU need the runtime, which starts their kernels",
+                help="use save and tw.load.",
+            )
         return export.export(self.executable, directory, name or plain_name(self.name))
 
     def _need_code(self, what: str) -> None:

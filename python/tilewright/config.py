@@ -107,6 +107,13 @@ SETTINGS: tuple[Setting, ...] = (
         parse_calls,
         "observed, or a number of calls: functions get variants for sizes that come so often",
     ),
+    Setting("TILEWRIGHT_CUDA_DRIVER", "cuda_driver", str, "the CUDA driver's library"),
+    Setting(
+        "TILEWRIGHT_CUDA_GRAPHS", "cuda_graphs", _flag, "0 starts kernels one by one, not as recorded graphs"
+    ),
+    Setting("TILEWRIGHT_CUDA_SYNC", "cuda_sync", _flag, "1 waits after each kernel, to know which one fails"),
+    Setting("CUDA_HOME", "cuda_home", _path, "folder of a CUDA toolkit, whose ptxas is used"),
+    Setting("TILEWRIGHT_PTXAS", "ptxas", str, "the assembler of PTX; 0 leaves it to the driver"),
     Setting("TILEWRIGHT_TARGET", "target", str, "target of functions that name none"),
     Setting("NO_COLOR", "no_color", _present, "any value: no colours in messages"),
 )
@@ -136,6 +143,11 @@ class Config:
         trace: file for a Chrome trace, or None.
         perf: whether compiled code is named in a file that `perf` reads.
         specialize: calls with the same sizes after which they get a variant; None the default number, 0 never.
+        cuda_driver: the CUDA driver's library, opened when a program for a GPU is first called.
+        cuda_graphs: whether the launches of a call are recorded as CUDA graphs.
+        cuda_sync: whether each kernel is waited for.
+        cuda_home: folder of a CUDA toolkit, or None.
+        ptxas: the assembler of PTX; None looks for one, "0" uses none.
         target: name of the default target.
         no_color: whether messages stay without colour.
     """
@@ -151,6 +163,11 @@ class Config:
     trace: Path | None = None
     perf: bool = False
     specialize: int | None = 0
+    cuda_driver: str = "libcuda.so.1"
+    cuda_graphs: bool = True
+    cuda_sync: bool = False
+    cuda_home: Path | None = None
+    ptxas: str | None = None
     target: str = "cpu"
     no_color: bool = False
 

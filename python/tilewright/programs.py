@@ -318,7 +318,10 @@ def executable_of(
                     manifest, entry.sections["places"], places.of_module(program.module)
                 )
                 with step or nullcontext():
-                    return runtime.Executable(entry.sections["object"], manifest, program.name), True
+                    executable = runtime.Executable(entry.sections["object"], manifest, program.name)
+                if "image" in entry.sections:
+                    executable.set_device_image(bytes(entry.sections["image"]))
+                return executable, True
             except (KeyError, ValueError, errors.TilewrightError) as problem:
                 errors.warn(errors.CacheWarning, f"cache: entry {key[:16]} is of no use: {problem}")
                 store.discard(key)
@@ -336,9 +339,13 @@ def executable_of(
         for reason in kernel["unfused"]:
             _fusion_log.info("%s: %s: not fused: %s", program.name, kernel["name"], reason)
     text = json.dumps(manifest)
+    sections = {"object": code, "manifest": text.encode()}
+    with step or nullcontext():
+        executable = runtime.Executable(code, text, program.name)
+    if hasattr(target, "assemble") and (image := target.assemble(executable.device_text)) is not None:
+        executable.set_device_image(image)
+        sections["image"] = image
     if store is not None:
-        sections = {"object": code, "manifest": text.encode()}
         sections["places"] = places.dumps(places.of_module(program.module))
         store.put(key, sections, components, program.name)
-    with step or nullcontext():
-        return runtime.Executable(code, text, program.name), False
+    return executable, False

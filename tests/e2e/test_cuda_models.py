@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_mlp(dtype, arch):
     kind = tw.dtypes.by_name(dtype).numpy
     layers = [
         (rng.standard_normal((n, k)).astype(kind), rng.standard_normal(n).astype(kind))
-        for k, n in zip(sizes, sizes[1:], strict=False)
+        for k, n in itertools.pairwise(sizes)
     ]
     x = rng.standard_normal((7, sizes[0])).astype(kind)
     specs = tw.tree_map(lambda a: tw.spec(a.shape, dtype), (x, layers))

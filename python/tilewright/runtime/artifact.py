@@ -97,12 +97,19 @@ class _Arrays:
         self.sections: list[container.Section] = []
         self._known: dict[Any, int] = {}
 
-    def add(self, value: np.ndarray | FileArray) -> int:
+    def add(self, value: Any) -> int:
         if isinstance(value, FileArray):
             self.rows.append({"file": value._asdict()})
             return len(self.rows) - 1
-        key = (value.__array_interface__["data"][0], value.dtype.name, value.shape)
+        memory = (
+            value.__array_interface__ if isinstance(value, np.ndarray) else value.__cuda_array_interface__
+        )
+        key = (isinstance(value, np.ndarray), memory["data"][0], str(value.dtype), tuple(value.shape))
         if key not in self._known:
+            if not isinstance(value, np.ndarray):
+                from . import devices
+
+                value = devices.host_copy(value)
             name = f"array{len(self.rows)}"
             self.rows.append({"section": name, "dtype": value.dtype.name, "shape": list(value.shape)})
             raw = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
@@ -142,6 +149,9 @@ def save(
         entry: dict[str, Any] = {"object": f"{name}/object", "manifest": f"{name}/manifest", "bound": {}}
         sections.append(container.Section(entry["object"], executable.object))
         sections.append(container.Section(entry["manifest"], executable.manifest_json.encode()))
+        if executable.device_image is not None:
+            entry["image"] = f"{name}/image"
+            sections.append(container.Section(entry["image"], executable.device_image))
         if program.bytecode is not None:
             entry["bytecode"] = f"{name}/bytecode"
             sections.append(container.Section(entry["bytecode"], program.bytecode))
@@ -302,6 +312,8 @@ class _Reader:
         executable = _runtime.Executable(
             self.file.section(entry["object"]), text, str((entry.get("info") or {}).get("name", name))
         )
+        if "image" in entry:
+            executable.set_device_image(bytes(self.file.section(entry["image"])))
         arrays = {int(index): self._array(array) for index, array in entry["bound"].items()}
         return executable.bind_arrays(arrays) if arrays else executable
 

@@ -3,6 +3,7 @@ package stands between the user's line and the error."""
 
 from __future__ import annotations
 
+import linecache
 import sys
 from types import TracebackType
 from typing import Any
@@ -14,8 +15,8 @@ from .. import dtypes, errors
 __all__ = [
     "bind_error",
     "call_error",
+    "device_error",
     "load_error",
-    "no_device",
     "status_error",
     "trimmed_traceback",
     "weight_error",
@@ -63,14 +64,45 @@ def load_error(message: str) -> Exception:
     return errors.FormatError(f"load: {message}")
 
 
-def no_device(executable: Any) -> Exception:
-    """Make the error of a call to code for a device."""
-    arch = executable.manifest["device"]["arch"]
-    return _make(
-        errors.DeviceError,
-        f"the program is compiled for a GPU ({arch}), and this version runs none yet",
-        "lower it and look at its stages (`lower(...).as_text('object')` is the PTX), or use target='cpu'.",
-    )
+_DEVICE_HELP = {
+    "driver": "install NVIDIA's driver, or use target='cpu'; `lower(...).as_text('object')` is the PTX on any machine.",
+    "device": "choose another one (`cuda:0`), or use target='cpu'; CUDA_VISIBLE_DEVICES may hide GPUs.",
+    "old": "compile for its architecture (target='cuda'), or use target='cpu'.",
+    "memory": "free arrays, or make the call's arrays smaller; CuPy and torch keep memory of their own in pools.",
+    "launch": "TILEWRIGHT_CUDA_SYNC=1 waits after each kernel, and so names the one that fails.",
+}
+
+
+def device_error(executable: Any, kind: str, message: str, kernel: str) -> Exception:
+    """Make the error of a call that a GPU, or the lack of one, ended.
+
+    Args:
+        executable: the program; None for what belongs to no program.
+        kind: driver, device, old, memory, load, launch or other.
+        message: what was tried and what the driver said.
+        kernel: the device kernel, or "".
+    """
+    loc = None
+    if executable is not None and kernel:
+        # Kernels are named after the computation that they were made of: kernel_3_0 is the first part of kernel_3.
+        origin = kernel.rpartition("_")[0]
+        lines = next(
+            (k["lines"] for k in executable.manifest.get("kernels") or () if k["name"] == origin), []
+        )
+        message = f"kernel {kernel}: {message}"
+        loc = _line(lines[0]) if lines else None
+        if len(lines) > 1:  # fused, or the same code for several places
+            message += f"; it is also of {', '.join(lines[1:4])}"
+    if executable is not None and kind in ("driver", "device", "old"):
+        message = f"the program is compiled for a GPU ({executable.manifest['device']['arch']}): {message}"
+    loc = loc or errors.user_location(sys._getframe(1))
+    return errors.DeviceError(message, help=_DEVICE_HELP.get(kind), loc=loc)
+
+
+def _line(place: str) -> errors.SourceLocation:
+    """Return the place that a manifest writes as `file:line`."""
+    file, _, number = place.rpartition(":")
+    return errors.SourceLocation(file, int(number), 0, "", linecache.getline(file, int(number)).strip())
 
 
 def _argument_problem(spec: dict[str, Any], value: Any, symbols: dict[str, Any], seen: dict[str, Any]) -> Any:

@@ -15,24 +15,25 @@ from .. import _runtime
 
 __all__ = ["kind_of_type", "to_numpy", "wrap_outputs"]
 
-NONE, NUMPY, TORCH, JAX, OWN, OTHER = 0, 1, 2, 3, 4, 5
+# As ArrayKind in cpp/Runtime/Arrays.h has them.
+NONE, NUMPY, TORCH, JAX, OWN, OTHER, CUPY, DEVICE = range(8)
 
 
 def kind_of_type(cls: type) -> int:
     """Return the kind of arrays of a class; NONE if it is no array class."""
     if issubclass(cls, (np.ndarray, np.generic)):
         return NUMPY
-    if not hasattr(cls, "__dlpack__"):
+    if not hasattr(cls, "__dlpack__") and not hasattr(cls, "__cuda_array_interface__"):
         return NONE
     roots = {base.__module__.partition(".")[0] for base in cls.__mro__}
     if "tilewright" in roots:
         # Traced values are no arrays, whatever protocol they refuse in words of their own.
-        return OWN if cls.__name__ == "Array" else NONE
+        return {"Array": OWN, "DeviceArray": DEVICE}.get(cls.__name__, NONE)
     if "torch" in roots:
         return TORCH
     if roots & {"jax", "jaxlib"}:
         return JAX
-    return OTHER
+    return CUPY if "cupy" in roots else OTHER
 
 
 def to_numpy(value: Any) -> np.ndarray:
@@ -46,6 +47,8 @@ def to_numpy(value: Any) -> np.ndarray:
         return value
     if isinstance(value, np.generic) or not hasattr(value, "__dlpack__"):
         return np.asarray(value)
+    if kind_of_type(type(value)) == DEVICE:
+        return value.numpy()
     return _runtime.from_dlpack(value)
 
 

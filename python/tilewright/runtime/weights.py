@@ -79,10 +79,20 @@ def bind_all(executables: Sequence[Any], weights: Mapping[str, Any]) -> list[Any
     # In the order of the mapping: one that makes arrays on access knows which to hand out while memory is still empty.
     order = {name: place for place, name in enumerate(weights)}
     for names, users in sorted(jobs.items(), key=lambda job: order[job[0][0]]):
-        sources = [interop.to_numpy(weights[name]) for name in names]
+        sources = [_source(weights[name]) for name in names]
         for which, index in users:
             arrays[which][index] = _prepared(executables[which], index, names, sources)
     return [executable.bind_arrays(found) for executable, found in zip(executables, arrays, strict=True)]
+
+
+def _source(weight: Any) -> Any:
+    """Return a weight as native code takes it: on the CPU as a NumPy array, on a device as it is."""
+    if isinstance(weight, np.ndarray):
+        return weight
+    device = getattr(weight, "__dlpack_device__", None)
+    if (device is None and hasattr(weight, "__cuda_array_interface__")) or (device and device()[0] == 2):
+        return weight
+    return interop.to_numpy(weight)
 
 
 def _require_names(executable: Any, weights: Mapping[str, Any]) -> None:
@@ -99,6 +109,9 @@ def _prepared(executable: Any, index: int, names: Sequence[str], sources: list[n
     load = executable.manifest["args"][index].get("packed_by")
     if load is None:
         (array,) = sources
+        if not isinstance(array, np.ndarray) and "device" in executable.manifest:
+            return array
+        array = interop.to_numpy(array)
         return array if _is_dense(array) else np.ascontiguousarray(array).reshape(array.shape)
     _check(executable.manifest["loads"][load], list(names), sources)
     return _packed(executable, load, sources)
@@ -114,7 +127,7 @@ def _check(load: dict[str, Any], names: list[str], sources: list[np.ndarray]) ->
     """Compare raw weights with what their load entry takes, to name the weight that differs."""
     for name, spec, array in zip(names, load.get("args") or (), sources, strict=False):
         shape = spec["shape"]
-        fits = len(shape) == array.ndim and all(
+        fits = len(shape) == len(array.shape) and all(
             w is None or w == s for w, s in zip(shape, array.shape, strict=True)
         )
         if array.dtype.name != spec["dtype"] or not fits:

@@ -47,7 +47,8 @@ class Target(Protocol):
         ...
 
     # A target may have more: `stages`, its own table; `assembly(module, opt_level)`, the text of its object;
-    # `emit_timed`, as `emit` with times; `describe(module)`, entries for the manifest.
+    # `emit_timed`, as `emit` with times; `describe(module)`, entries for the manifest; `assemble(text)`, machine code
+    # of a device, or None.
 
 
 def _installed() -> Any:

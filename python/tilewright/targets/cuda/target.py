@@ -9,7 +9,7 @@ from typing import Any
 from ... import errors
 from ...stages import Stage
 from ..facts import KernelFacts
-from . import select
+from . import driver, select
 from .stages import STAGES
 
 #: Where no architecture is named: the oldest with bf16 tensor cores, which newer GPUs run as well.
@@ -32,7 +32,6 @@ class CudaTarget:
 
     variant: str = ""
     name: str = field(default="cuda", init=False)
-    arch: str = field(default=BASE_ARCH, init=False)
     device: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -40,14 +39,19 @@ class CudaTarget:
             self.name = f"cuda:{self.variant}"
         if re.fullmatch(r"\d+", self.variant):
             self.device = int(self.variant)
-        elif self.variant in PTX_VERSIONS:
-            self.arch = self.variant
-        elif self.variant:
+        elif self.variant and self.variant not in PTX_VERSIONS:
             errors.fail(
                 errors.ArgumentError,
                 f"target {self.name!r}: {self.variant!r} is neither a device nor an architecture",
                 help=f"write cuda, cuda:0, or cuda: with one of {', '.join(PTX_VERSIONS)}.",
             )
+
+    @property
+    def arch(self) -> str:
+        """The architecture: the named one, or that of the device; where there is none, the oldest."""
+        if self.variant in PTX_VERSIONS:
+            return self.variant
+        return driver.architecture(self.device, PTX_VERSIONS) or BASE_ARCH
 
     @property
     def features(self) -> str:
@@ -90,14 +94,25 @@ class CudaTarget:
         return _tilewright.emit_object(host, "x86-64", "", min(opt_level, 1))
 
     def describe(self, module: Any) -> dict[str, Any]:
-        """Return what the manifest says of the device code: the names that launches give by number."""
-        from ..._mlir import ir
+        """Return what the manifest says of the device code: its kernels as launches number them."""
+        from . import manifest
 
-        names = [ir.StringAttr(name).value for name in module.operation.attributes["tw.device_kernels"]]
-        return {"device": {"arch": self.arch, "code": "tw_device_code", "kernels": names}}
+        device = {"arch": self.arch, "code": "tw_device_code", "kernels": manifest.kernels(module)}
+        return {"device": device if self.device is None else {**device, "ordinal": self.device}}
+
+    def assemble(self, text: str) -> bytes | None:
+        """Return machine code for PTX, if there is a GPU to run it and a `ptxas` to make it."""
+        assembler = driver.assembler(self.device)
+        return None if assembler is None else assembler.assemble(text, self.arch)
 
     def key(self) -> dict[str, str]:
-        return {"target": self.name, "cpu": self.arch, "features": self.features}
+        assembler = driver.assembler(self.device)
+        return {
+            "target": self.name,
+            "cpu": self.arch,
+            "features": self.features,
+            "ptxas": "" if assembler is None else assembler.version,
+        }
 
 
 def target(variant: str = "") -> CudaTarget:
