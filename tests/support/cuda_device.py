@@ -1,5 +1,8 @@
 """A GPU made of the PTX interpreter: runs the host functions of a program for `cuda`, and interprets what they launch.
 
+With `pytest --gpu`, the same programs are called on the first device of the machine instead; `--gpu=fake` calls them on the
+driver without a GPU.
+
 The host functions are the native code of the object, called as the ABI says; the addresses that they hand around are those
 of the interpreter's memory, which they never read themselves.
 """
@@ -13,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import ptx
-from tilewright import dtypes
+from tilewright import dtypes, errors
 from tilewright.programs import executable_of
+from tilewright.runtime import devices
 
 _INT64_P = ctypes.POINTER(ctypes.c_int64)
 
@@ -50,6 +54,10 @@ class Table(ctypes.Structure):
     )
 
 
+#: What `--gpu` says: None, "real" or "fake".
+mode: str | None = None
+
+
 class CallFailed(Exception):
     """An entry reported a status; the first argument is (code, location)."""
 
@@ -71,10 +79,25 @@ class DeviceProgram:
         self.module = ptx.load(self.text)
         self.adversarial = adversarial
         self.launches: list[tuple[str, int, int]] = []
+        self._text_of_target = lowered.as_text("target") if mode else ""
 
     def __call__(self, *arrays: Any) -> list[np.ndarray]:
         """Run `main` on arrays, one per argument, and return the outputs."""
+        if mode:
+            return self._on_device(arrays)
         return _Call(self).run([np.ascontiguousarray(a) for a in arrays])
+
+    def _on_device(self, arrays: tuple[Any, ...]) -> list[np.ndarray]:
+        """Call it as a user would; of the launches, the number alone is known."""
+        kinds = [entry["kind"] for entry in self.manifest["args"]]
+        weights = {i: np.asarray(arrays[i], order="C") for i, kind in enumerate(kinds) if kind == "weight"}
+        bound = self.executable.bind_arrays(weights) if weights else self.executable
+        inputs = [np.asarray(a, order="C") for a, kind in zip(arrays, kinds, strict=True) if kind != "weight"]
+        self.launches = [("kernel_0_0", 0, 0)] * self._text_of_target.count("rt.launch_kernel")
+        try:
+            return [devices.host_copy(output) for output in bound.call_tuple(*inputs)]
+        except (errors.IndexRangeError, errors.CheckError) as problem:
+            raise CallFailed(str(problem)) from None
 
 
 class _Call:
