@@ -41,6 +41,7 @@
 #include "llvm/Transforms/Scalar/LoopIdiomRecognize.h"
 #include "llvm/Transforms/Scalar/LoopPassManager.h"
 #include "llvm/Transforms/Scalar/LoopRotation.h"
+#include "llvm/Transforms/Scalar/LoopStrengthReduce.h"
 #include "llvm/Transforms/Scalar/LoopUnrollPass.h"
 #include "llvm/Transforms/Scalar/SROA.h"
 #include "llvm/Transforms/Scalar/SimplifyCFG.h"
@@ -139,6 +140,17 @@ llvm::FunctionPassManager gluePasses() {
   return passes;
 }
 
+/// Gives addresses in innermost loops counters of their own. Around them the search for the best set of counters takes a
+/// quarter of the code generator's time, and what it finds is executed too rarely to matter.
+struct ReduceInnermostLoops : llvm::PassInfoMixin<ReduceInnermostLoops> {
+  llvm::PreservedAnalyses run(llvm::Loop &loop, llvm::LoopAnalysisManager &loops,
+                              llvm::LoopStandardAnalysisResults &results, llvm::LPMUpdater &updater) {
+    if (!loop.isInnermost())
+      return llvm::PreservedAnalyses::all();
+    return llvm::LoopStrengthReducePass().run(loop, loops, results, updater);
+  }
+};
+
 /// What kernels need. They are tiled, unrolled, vectorised and fused already, and no function is inlined: what is left to
 /// do is address arithmetic, invariant code, and the loops of computations that select marked `loops`.
 llvm::FunctionPassManager kernelPasses(int optLevel) {
@@ -166,17 +178,16 @@ llvm::FunctionPassManager kernelPasses(int optLevel) {
   passes.addPass(SROAPass(SROAOptions::ModifyCFG));
   passes.addPass(GVNPass());
   passes.addPass(BDCEPass());
-  if (optLevel > 1) {
+  // What pays to unroll is unrolled: the rest are tails, and the few loops that LLVM vectorises and interleaves itself.
+  if (optLevel > 1)
     passes.addPass(LoopVectorizePass());
-    passes.addPass(combine());
-    passes.addPass(LoopUnrollPass(LoopUnrollOptions(optLevel)));
-  }
   passes.addPass(combine());
   passes.addPass(createFunctionToLoopPassAdaptor(LICMPass(LICMOptions()), /*UseMemorySSA=*/true));
   passes.addPass(InstSimplifyPass());
   passes.addPass(DivRemPairsPass());
   passes.addPass(ADCEPass());
   passes.addPass(SimplifyCFGPass());
+  passes.addPass(createFunctionToLoopPassAdaptor(ReduceInnermostLoops()));
   return passes;
 }
 
@@ -228,6 +239,23 @@ void prepare(llvm::Module &module, llvm::TargetMachine &machine, const Settings 
   }
 }
 
+/// The code generator's passes, less strength reduction of all loops: it was done where it matters.
+class CodegenPasses : public llvm::legacy::PassManagerBase {
+public:
+  void add(llvm::Pass *pass) override {
+    if (llvm::is_contained(kNeedless, pass->getPassName()))
+      delete pass;
+    else
+      passes.add(pass);
+  }
+  void run(llvm::Module &module) { passes.run(module); }
+
+private:
+  static constexpr llvm::StringLiteral kNeedless[] = {"Canonicalize Freeze Instructions in Loops",
+                                                      "Loop Strength Reduction"};
+  llvm::legacy::PassManager passes;
+};
+
 /// The bytes of the file, or none.
 llvm::SmallVector<char, 0> generate(llvm::Module &module, llvm::TargetMachine &machine, TwEmitKind kind,
                                     std::string &message) {
@@ -237,7 +265,7 @@ llvm::SmallVector<char, 0> generate(llvm::Module &module, llvm::TargetMachine &m
     module.print(stream, nullptr);
     return bytes;
   }
-  llvm::legacy::PassManager codegen;
+  CodegenPasses codegen;
   codegen.add(llvm::createTargetTransformInfoWrapperPass(machine.getTargetIRAnalysis()));
   auto file = kind == TwEmitObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
   if (machine.addPassesToEmitFile(codegen, stream, nullptr, file)) {
@@ -249,7 +277,7 @@ llvm::SmallVector<char, 0> generate(llvm::Module &module, llvm::TargetMachine &m
 }
 
 /// Below this many instructions a part is not worth a context of its own.
-constexpr unsigned kPartInstructions = 2500;
+constexpr unsigned kPartInstructions = 1000;
 constexpr unsigned kMaxParts = 8;
 
 /// The part of each defined function, in order, so that all parts cost about the same; none if one part is enough. What
@@ -390,7 +418,8 @@ char *twEmit(MlirModule module, MlirStringRef cpu, MlirStringRef features, int o
   }
   Stopwatch watch;
   auto context = std::make_unique<llvm::LLVMContext>();
-  std::unique_ptr<llvm::Module> translated = translateModuleToLLVMIR(unwrap(module).getOperation(), *context);
+  std::unique_ptr<llvm::Module> translated = translateModuleToLLVMIR(unwrap(module).getOperation(), *context,
+                                                                     "LLVMDialectModule", /*disableVerification=*/true);
   if (!translated) {
     *error = copyOut("the module is not at stage llvm: it cannot be translated to LLVM IR");
     return nullptr;

@@ -173,7 +173,7 @@ void initMemory() {
 
 PyObject *newMemory(int64_t bytes, void *&data, bool lasting) {
   Block block;
-  bool isSmall = bytes < hugeFrom;
+  bool isSmall = bytes <= slabBytes / 2;
   if (bytes > (int64_t{1} << 46) || !(lasting && isSmall ? cut(bytes, block) : allocate(bytes, block)))
     return PyErr_NoMemory();
   auto *object = PyObject_New(MemoryObject, memoryType);

@@ -95,3 +95,20 @@ def test_explain_says_what_is_packed():
     assert "operand 1 packed by each task" in tw.jit(lambda a, b: a @ b).lower(a, b).compile().explain()
     few = tw.jit(lambda a, b: a @ b).lower(a[:8], b).compile().explain()
     assert "packed by each task" not in few
+
+
+@pytest.mark.parametrize("dtype, columns, depth", [("float32", 4227, 1031), ("bfloat16", 8209, 1027)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_weights_with_a_part_of_a_panel(rng, dtype, columns, depth, turned):
+    """More than 16 MB: only the last columns are padded before they are packed."""
+    x = draw(rng, 3, depth, dtype=dtype)
+    w = draw(rng, *((columns, depth) if turned else (depth, columns)), dtype=dtype)
+    product = tw.jit(
+        lambda w, x: tw.dot_general(
+            x, w, lhs_contract=(1,), rhs_contract=(1 if turned else 0,), dtype="float32"
+        ),
+        weight_argnums=0,
+    )
+    program = product.lower(tw.spec(w.shape, dtype), tw.spec(x.shape, dtype)).compile().bind(w)
+    exact = x.astype(np.float64) @ (w.T if turned else w).astype(np.float64)
+    np.testing.assert_allclose(program(x), exact, rtol=1e-4, atol=2e-3)

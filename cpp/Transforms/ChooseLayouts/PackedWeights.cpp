@@ -115,7 +115,7 @@ StringAttr PackedWeights::loaderFor(RankedTensorType type, Panels panels, Locati
   auto function = func::FuncOp::create(rewriter, loc, name, FunctionType::get(type.getContext(), {type}, {}));
   function->setAttr("tw.load", rewriter.getUnitAttr());
   rewriter.setInsertionPointToStart(function.addEntryBlock());
-  Value packed = emitPack(rewriter, loc, function.getArgument(0), panels, width);
+  Value packed = emitLargePack(rewriter, loc, function.getArgument(0), panels, width);
   function.setType(FunctionType::get(type.getContext(), {type}, {packed.getType()}));
   func::ReturnOp::create(rewriter, loc, packed);
   return name;

@@ -10,6 +10,8 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
 
 using namespace mlir;
 using namespace tilewright;
@@ -17,6 +19,8 @@ using namespace tilewright;
 namespace {
 
 constexpr int64_t kWordBits = 32;
+/// From so many bytes on, a padded copy of a whole tensor takes more time than another loop to compile.
+constexpr int64_t kLargeBytes = int64_t{1} << 24;
 /// Turns four signed bytes into unsigned ones that are larger by 128, and back.
 constexpr int32_t kFlipBytes = static_cast<int32_t>(0x80808080);
 
@@ -107,6 +111,40 @@ Value tilewright::emitPack(RewriterBase &rewriter, Location loc, Value source, P
     return {};
   Value packed = lowered->transposeOp->getResult(0);
   return panels.depth ? emitWords(rewriter, loc, packed, panels.packedPosition(*panels.depth)) : packed;
+}
+
+Value tilewright::emitLargePack(RewriterBase &rewriter, Location loc, Value source, Panels panels, int64_t width) {
+  auto type = cast<RankedTensorType>(source.getType());
+  int64_t columns = type.getDimSize(panels.column), whole = columns / width * width;
+  int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+  if (whole == columns || whole == 0 || bytes < kLargeBytes)
+    return emitPack(rewriter, loc, source, panels, width);
+  RankedTensorType wanted = packedType(type, panels, width);
+  Value result = tensor::EmptyOp::create(rewriter, loc, wanted.getShape(), wanted.getElementType());
+  for (auto [begin, end] : {std::pair(int64_t{0}, whole), std::pair(whole, columns)}) {
+    SmallVector<OpFoldResult> offsets(type.getRank(), rewriter.getIndexAttr(0)),
+        ones(offsets.size(), rewriter.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes = getAsIndexOpFoldResult(rewriter.getContext(), type.getShape());
+    offsets[panels.column] = rewriter.getIndexAttr(begin);
+    sizes[panels.column] = rewriter.getIndexAttr(end - begin);
+    Value part = tensor::ExtractSliceOp::create(rewriter, loc, source, offsets, sizes, ones);
+    Value packed = emitPack(rewriter, loc, part, panels, width);
+    if (!packed)
+      return {};
+    // What packs a part writes it where it belongs.
+    SmallVector<OpFoldResult> at(wanted.getRank(), rewriter.getIndexAttr(0)),
+        steps(at.size(), rewriter.getIndexAttr(1));
+    at.front() = rewriter.getIndexAttr(begin / width);
+    sizes = getAsIndexOpFoldResult(rewriter.getContext(), cast<RankedTensorType>(packed.getType()).getShape());
+    auto writer = packed.getDefiningOp<DestinationStyleOpInterface>();
+    OpBuilder::InsertionGuard guard(rewriter);
+    rewriter.setInsertionPoint(writer);
+    Value window = tensor::ExtractSliceOp::create(rewriter, loc, result, at, sizes, steps);
+    rewriter.modifyOpInPlace(writer, [&] { writer.getDpsInitOperand(0)->set(window); });
+    rewriter.setInsertionPointAfter(writer);
+    result = tensor::InsertSliceOp::create(rewriter, loc, packed, result, at, sizes, steps);
+  }
+  return result;
 }
 
 Value tilewright::emitWord(OpBuilder &builder, Location loc, ValueRange group, bool isUnsigned) {

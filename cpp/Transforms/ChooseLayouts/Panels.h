@@ -49,6 +49,11 @@ mlir::RankedTensorType packedType(mlir::RankedTensorType type, Panels panels, in
 mlir::Value emitPack(mlir::RewriterBase &rewriter, mlir::Location loc, mlir::Value source, Panels panels,
                      int64_t width);
 
+/// Does the same for a tensor of static shape. Of a large one only what fills no whole panel is padded: the rest is read once,
+/// where it lies.
+mlir::Value emitLargePack(mlir::RewriterBase &rewriter, mlir::Location loc, mlir::Value source, Panels panels,
+                          int64_t width);
+
 /// Pads `source` with zeros along `dim` to a multiple of `multiple`.
 mlir::Value padToMultiple(mlir::RewriterBase &rewriter, mlir::Location loc, mlir::Value source, unsigned dim,
                           int64_t multiple);
