@@ -28,7 +28,7 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "float16": 1e-2}
 
 
 def seconds_per_call(call: Callable[[], Any], wait: Callable[[], None], longest: float) -> float:
-    """Return the least mean time of a call, of several rounds that each wait once; after one call if none is to last."""
+    """Return the least mean time of a call, of several rounds that each wait once; `longest` 0 is one call."""
     wait()
     started = time.perf_counter()
     call()
