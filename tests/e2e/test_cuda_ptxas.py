@@ -28,7 +28,12 @@ PROGRAMS = {
     "attention": (
         lambda q, k, v: tw.attention(q, k, v, causal=True),
         [((1, 4, 64, 64), "bfloat16")] * 3,
-        None,
+        1,
+    ),
+    "attention-wide": (
+        lambda q, k, v, m: tw.attention(q, k, v, m),
+        [((1, 4, 256, 128), "float16")] * 3 + [((1, 1, 256, 256), "float32")],
+        1,
     ),
     "transpose": (lambda x: tw.transpose(x), [((100, 64), "float32")], 1),
     "functions": (lambda x: tw.sin(x) + tw.log1p(x) * tw.tanh(x) + tw.pow(x, x), [((1000,), "float64")], 1),

@@ -108,14 +108,78 @@ def test_a_dependence_across_rows_is_no_run():
     assert [c.lowering for c in configs] == ["rows", "points"]
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+def attention(columns, between=2) -> KernelFacts:
+    """A product, some sums of rows with what is computed of each element, a product."""
+
+    def access(dims, sizes, bits=32, out=False, producer=None, array=-1):
+        return Access(dims, sizes, bits, out, producer, array)
+
+    rows = ("d0", "d1")
+    shape = (64, 256)
+    scores = OpFacts(
+        0, "linalg.generic", ("parallel", "parallel", "reduction"), (64, 256, columns),
+        (access(("d0", "d2"), (64, columns), 16, array=0), access(("d1", "d2"), (256, columns), 16, array=1),
+         access(rows, shape, out=True)),
+    )  # fmt: skip
+    ops = [scores]
+    for _ in range(between):
+        last = ops[-1].index
+        sums = OpFacts(
+            last + 1, "linalg.generic", ("parallel", "reduction"), shape,
+            (access(rows, shape, producer=last), access(("d0",), (64,), out=True)),
+        )  # fmt: skip
+        each = OpFacts(
+            last + 2, "linalg.generic", ("parallel", "parallel"), shape,
+            (access(rows, shape, producer=last), access(("d0",), (64,), producer=last + 1),
+             access(rows, shape, 16, out=True)),
+        )  # fmt: skip
+        ops += [sums, each]
+    last = OpFacts(
+        ops[-1].index + 1, "linalg.generic", ("parallel", "parallel", "reduction"), (64, columns, 256),
+        (access(("d0", "d2"), shape, 16, producer=ops[-1].index), access(("d2", "d1"), (256, columns), 16, array=2),
+         access(rows, (64, columns), out=True)),
+    )  # fmt: skip
+    return KernelFacts("kernel_0", (*ops, last), (0,))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [
+        (attention(64), {"attention"}),
+        (attention(40), {"mma", "rows"}),
+        (attention(256), {"mma", "rows"}),
+        (attention(64, between=1), {"mma", "rows"}),
+    ],
+)
+def test_attention_is_two_products_and_two_reductions(kernel, expected):
+    assert {c.lowering for c in select.select(kernel, select.Machine())} == expected
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_90a", "sm_120"])
 def test_tiles_on_tensor_cores(arch):
     for m, n in ((64, 64), (512, 512), (4096, 4096), (100, 8192), (8192, 64), (None, 4096)):
-        rows, columns, depth, stages, warp_rows, warp_columns = config(product(m, n, 512, 16), arch).tile
+        found = config(product(m, n, 512, 16), arch)
+        rows, columns, depth, stages, warp_rows, warp_columns = found.tile
         assert rows % warp_rows == 0 and columns % warp_columns == 0 and depth % 16 == 0 and stages >= 2
+        assert found.lowering == "mma" or arch == "sm_90a"
     assert config(product(64, 64, 64, 16), arch).tile[:2] == (64, 64)
-    assert config(product(8192, 8192, 64, 16), arch).tile[:2] == (128, 128)
+    large = config(product(8192, 8192, 64, 16), arch)
+    assert large.tile[:2] == ((128, 256) if arch == "sm_90a" else (128, 128))
+    assert (large.lowering == "wgmma") == (arch == "sm_90a")
+
+
+def test_tiles_fit_the_memory_of_a_block():
     assert all(tile.shared_bytes <= 48 * 1024 for tile in select.TENSOR_TILES)
+    assert all(tile.shared_bytes + 256 <= 227 * 1024 for tile in select.WARPGROUP_TILES)
+
+
+def test_factors_that_are_no_plain_arrays_are_not_copied_in_tiles():
+    dense = product(8192, 8192, 512, 16)
+    packed = Access(("d2 floordiv 32", "d1", "d2 mod 32"), (16, 8192, 32), 16, False, array=1)
+    computed = OpFacts(
+        0, dense.kind, dense.loops, dense.ranges, (dense.accesses[0], packed, dense.accesses[2])
+    )
+    assert config(computed, "sm_90a").lowering == "mma"
 
 
 def test_machine_knows_its_capability():

@@ -100,6 +100,16 @@ class DeviceProgram:
             raise CallFailed(str(problem)) from None
 
 
+def tensor_map(words: int, spec: dict[str, Any]) -> bytes:
+    """Encode a map from what host code passes: address, sizes, strides in bytes (docs/internals/cuda-launcher.md)."""
+    rank = len(spec["box"])
+    pointer, *rest = (ctypes.c_uint64 * (2 * rank)).from_address(words)
+    return ptx.tensor_map(
+        pointer, dtypes.by_name(spec["dtype"]).numpy, rest[:rank], spec["box"],
+        strides=rest[rank:], swizzle=spec["swizzle"],
+    )  # fmt: skip
+
+
 class _Call:
     """One call: its memory, its table, what went wrong on the way."""
 
@@ -141,15 +151,23 @@ class _Call:
         self.reported = self.reported or (code, location)
 
     def _launch(self, rt: int, number: int, blocks: int, threads: int, arguments: Any) -> None:
-        name = self.program.manifest["device"]["kernels"][number]
+        kernel = self.program.manifest["device"]["kernels"][number]
+        kernel = kernel if isinstance(kernel, dict) else {"name": kernel}
+        name = kernel["name"]
         self.program.launches.append((name, blocks, threads))
         if blocks == 0:
             return
         parameters = self.program.module.program(name).kernel.params
-        values = [ctypes.string_at(arguments[i], p.size) for i, p in enumerate(parameters)]
+        maps = {each["parameter"]: each for each in kernel.get("maps", [])}
+        assert len(parameters) == kernel.get("parameters", len(parameters))
+        values = [
+            tensor_map(arguments[i], maps[i]) if i in maps else ctypes.string_at(arguments[i], p.size)
+            for i, p in enumerate(parameters)
+        ]
         self.program.module.launch(
-            name, blocks, threads, values, memory=self.memory, adversarial=self.program.adversarial
-        )
+            name, blocks, threads, values, memory=self.memory, adversarial=self.program.adversarial,
+            shared_bytes=kernel.get("shared", 0),
+        )  # fmt: skip
 
     def _read(self, rt: int, to: int, source: int, size: int) -> None:
         at = source - ptx.memory.GLOBAL_BASE

@@ -12,7 +12,7 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
     has no config or must keep its order. `tw.tile` has the numbers that go with it, the config's `tile`:
 
     - `rows`: threads per row; elements that each keeps in registers, or 0 where a row is read again.
-    - `mma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
+    - `mma`, `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
 
     ```mlir
     linalg.generic {tw.config = #tw.config<..., tile = [32, 16], ..., lowering = "rows">} ...
@@ -29,6 +29,9 @@ def CudaLaunchesPass : Pass<"tw-cuda-launches", "::mlir::ModuleOp"> {
     a product's result, becomes one function in the module `@device` and one `rt.launch_kernel` in its place. Neighbours
     with the lowering `rows` that share their rows become one together: reductions along the rows, and what is computed of
     elements and of rows between them. What host code stores becomes a launch of one thread, what it loads an `rt.read`.
+
+    A kernel that wants more than arguments says so: `tw.shared` is the dynamic shared memory of a block in bytes, and the
+    argument attribute `tw.tensor_map` makes a parameter of an array that copies by the TMA go through.
 
     ```mlir
     linalg.generic {tw.lowering = "points"} ins(%x) outs(%y) { body }
@@ -61,7 +64,9 @@ def CudaLowerLaunchesPass : Pass<"tw-cuda-lower-launches", "::mlir::ModuleOp"> {
   let summary = "Turns launches and reads into calls of the runtime's table";
   let description = [{
     The addresses of all arguments of a launch go into an array, whose address the table's function `launch` takes together
-    with the kernel's number: its place in the list of names that the module carries from here on (`tw.device_kernels`).
+    with the kernel's number: its place in the list of names that the module carries from here on (`tw.device_kernels`). What
+    launches of a kernel want beyond arguments stands in `tw.device_extras`, by name; in the place of a tensor map goes the
+    address of what it is made of.
 
     ```mlir
     rt.launch_kernel @kernel_0_0[%blocks, 256](%x, %n : memref<?xf32>, index)

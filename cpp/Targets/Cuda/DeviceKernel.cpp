@@ -47,10 +47,10 @@ DeviceKernel::DeviceKernel(Operation *anchor, gpu::GPUModuleOp device, StringRef
 Value DeviceKernel::threadId() { return thread; }
 Value DeviceKernel::blockId() { return block; }
 
-Value DeviceKernel::addArgument(Value operand, Type type) {
+Value DeviceKernel::addArgument(Value operand, Type type, DictionaryAttr attributes) {
   operands.push_back(operand);
   unsigned number = function.getNumArguments();
-  (void)function.insertArgument(number, type, {}, loc);
+  (void)function.insertArgument(number, type, attributes, loc);
   return function.getArgument(number);
 }
 
@@ -156,6 +156,27 @@ Value DeviceKernel::shared(Type element, int64_t elements, int64_t alignment) {
   auto global = LLVM::GlobalOp::create(module, loc, type, /*isConstant=*/false, LLVM::Linkage::Internal, name,
                                        Attribute(), alignment, kSharedMemory);
   return LLVM::AddressOfOp::create(inside, loc, global);
+}
+
+Value DeviceKernel::dynamicShared(int64_t bytes) {
+  constexpr llvm::StringLiteral name = "tw_dynamic_shared";
+  auto known = device.lookupSymbol<LLVM::GlobalOp>(name);
+  if (!known) {
+    OpBuilder module = OpBuilder::atBlockBegin(device.getBody());
+    auto type = LLVM::LLVMArrayType::get(module.getI8Type(), 0);
+    known = LLVM::GlobalOp::create(module, loc, type, /*isConstant=*/false, LLVM::Linkage::External, name, Attribute(),
+                                   /*alignment=*/1024, kSharedMemory);
+  }
+  function->setAttr("tw.shared", host.getI64IntegerAttr(bytes));
+  return LLVM::AddressOfOp::create(inside, loc, known);
+}
+
+Value DeviceKernel::tensorMap(Value array, ArrayRef<int64_t> box, int64_t swizzle) {
+  auto map = host.getDictionaryAttr({host.getNamedAttr("box", host.getDenseI64ArrayAttr(box)),
+                                     host.getNamedAttr("swizzle", host.getI64IntegerAttr(swizzle)),
+                                     host.getNamedAttr("type", TypeAttr::get(getElementTypeOrSelf(array.getType())))});
+  return addArgument(array, LLVM::LLVMPointerType::get(host.getContext()),
+                     host.getDictionaryAttr(host.getNamedAttr("tw.tensor_map", map)));
 }
 
 Value DeviceKernel::sharedAddress(Value base, Type element, Value position) {

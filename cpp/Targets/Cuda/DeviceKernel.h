@@ -45,6 +45,11 @@ public:
 
   /// Memory that the threads of a block share, with `elements` elements.
   mlir::Value shared(mlir::Type element, int64_t elements, int64_t alignment = 16);
+  /// The memory of a block whose size the launch says (`tw.shared`), beyond what a kernel may declare; once per kernel.
+  mlir::Value dynamicShared(int64_t bytes);
+  /// A parameter that says how boxes are cut out of a dense array: `CUtensorMap`, passed by value. Sizes of the box begin with
+  /// the innermost dimension; rows of a box lie in shared memory permuted within so many bytes.
+  mlir::Value tensorMap(mlir::Value array, llvm::ArrayRef<int64_t> box, int64_t swizzle);
   mlir::Value sharedAddress(mlir::Value base, mlir::Type element, mlir::Value position);
   void barrier();
 
@@ -61,7 +66,7 @@ public:
   mlir::Location loc;
 
 private:
-  mlir::Value addArgument(mlir::Value operand, mlir::Type type);
+  mlir::Value addArgument(mlir::Value operand, mlir::Type type, mlir::DictionaryAttr attributes = {});
   mlir::Value repeatConstant(mlir::memref::GetGlobalOp constant);
 
   mlir::gpu::GPUModuleOp device;

@@ -137,12 +137,19 @@ void PlainProduct::emit() {
 
 } // namespace
 
-bool cuda::emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, bool tensorCores) {
+bool cuda::emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, StringRef lowering) {
   std::optional<Contraction> contraction = contractionOf(nest.op);
   if (!contraction)
     return false;
-  if (tensorCores && contraction->narrow)
-    emitTensorProduct(nest, *contraction, epilogue, epilogueInput, tensorTileOf(nest.op));
+  TensorTile tile = tensorTileOf(nest.op);
+  bool isWarpgroup = lowering == kWgmma;
+  if (isWarpgroup && contraction->narrow && emitWarpgroupProduct(nest, *contraction, epilogue, epilogueInput, tile))
+    return true;
+  // Its tiles are too large for anything else.
+  if (isWarpgroup)
+    tile = {};
+  if ((isWarpgroup || lowering == kMma) && contraction->narrow)
+    emitTensorProduct(nest, *contraction, epilogue, epilogueInput, tile);
   else
     PlainProduct(nest, *contraction, epilogue, epilogueInput).emit();
   return true;

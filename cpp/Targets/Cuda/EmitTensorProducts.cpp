@@ -19,13 +19,10 @@ using namespace tilewright::cuda;
 
 namespace {
 
-constexpr int64_t kWarpLanes = 32;
 /// Elements of one copy.
 constexpr int64_t kUnit = 8, kUnitBytes = 16;
 /// The instruction's sizes.
 constexpr int64_t kM = 16, kN = 8, kK = 16;
-/// Elements between rows of sums in shared memory, beyond their number: neighbouring rows start in other banks.
-constexpr int64_t kPad = 8;
 
 class TensorProduct : public ProductEmitter {
 public:
@@ -56,8 +53,6 @@ private:
   void fillBoth(Value stage, Value kBase);
   SmallVector<Value> fragment(const Factor &factor, Value stage, Value outer, int64_t k);
   SmallVector<Value> multiply(Value stage, ArrayRef<Value> sums);
-  void writeSums(ArrayRef<Value> sums);
-  void syncWarp();
 
   Value isBelow(Value a, int64_t b) { return below(a, kernel.index(b)); }
   Value exclusiveOr(Value a, Value b) { return arith::XOrIOp::create(inside, loc, a, b); }
@@ -66,7 +61,7 @@ private:
   TensorTile tile;
   int64_t threads = 0;
   Factor lhs{}, rhs{};
-  Value memory, warp, lane, warpRow, warpColumn;
+  Value memory, warpRow, warpColumn;
 };
 
 TensorProduct::Factor TensorProduct::factorOf(bool isLhs) {
@@ -228,50 +223,6 @@ SmallVector<Value> TensorProduct::multiply(Value stage, ArrayRef<Value> sums) {
   return next;
 }
 
-void TensorProduct::syncWarp() {
-  Value all = arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(-1));
-  NVVM::SyncWarpOp::create(inside, loc, all);
-}
-
-/// Each warp writes its sums 16 rows at a time, from memory that only it uses.
-void TensorProduct::writeSums(ArrayRef<Value> sums) {
-  int64_t columnTiles = tile.warpColumns / kN, pitch = tile.warpColumns + kPad, each = neighbours();
-  Type f32 = inside.getF32Type();
-  Value own = times(warp, kM * pitch);
-  auto address = [&](Value row, Value column) {
-    return kernel.sharedAddress(memory, f32, add(own, add(times(row, pitch), column)));
-  };
-  Value group = divide(lane, 4), pair = times(rest(lane, 4), 2);
-  for (int64_t i = 0; i < tile.warpRows / kM; ++i) {
-    if (i)
-      syncWarp();
-    for (int64_t j = 0; j < columnTiles; ++j)
-      for (int64_t half = 0; half < 2; ++half) {
-        Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, f32));
-        for (int64_t part = 0; part < 2; ++part)
-          two = vector::InsertOp::create(inside, loc, sums[(i * columnTiles + j) * 4 + half * 2 + part], two,
-                                         ArrayRef<int64_t>{part});
-        LLVM::StoreOp::create(inside, loc, two, address(add(group, half * 8), add(pair, j * kN)), 8);
-      }
-    syncWarp();
-    int64_t perRow = tile.warpColumns / each;
-    auto turn = scf::ForOp::create(inside, loc, lane, kernel.index(kM * perRow), kernel.index(kWarpLanes));
-    OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(turn.getBody());
-    Value row = divide(turn.getInductionVar(), perRow), column = times(rest(turn.getInductionVar(), perRow), each);
-    SmallVector<Value> values;
-    for (int64_t part = 0; part < each; part += 4) {
-      int64_t lanes = std::min<int64_t>(4, each);
-      Type type = lanes == 1 ? f32 : Type(VectorType::get({lanes}, f32));
-      Value loaded = LLVM::LoadOp::create(inside, loc, type, address(row, add(column, part)), 4 * lanes);
-      for (int64_t one = 0; one < lanes; ++one)
-        values.push_back(
-            lanes == 1 ? loaded : vector::ExtractOp::create(inside, loc, loaded, ArrayRef<int64_t>{one}).getResult());
-    }
-    finish(values, add(add(rowBase, warpRow), add(row, i * kM)), add(add(columnBase, warpColumn), column));
-  }
-}
-
 void TensorProduct::emit() {
   int64_t warpsAcross = tile.columns / tile.warpColumns, warps = tile.rows / tile.warpRows * warpsAcross;
   threads = warps * kWarpLanes;
@@ -280,10 +231,8 @@ void TensorProduct::emit() {
   rhs = factorOf(false);
   rhs.offset = tile.rows * tile.depth * 2;
   int64_t stageBytes = (tile.rows + tile.columns) * tile.depth * 2;
-  int64_t sumBytes = warps * kM * (tile.warpColumns + kPad) * 4;
+  int64_t sumBytes = warps * bytesOfSums(tile.warpColumns);
   memory = kernel.shared(inside.getI8Type(), std::max(tile.stages * stageBytes, sumBytes), /*alignment=*/128);
-  warp = divide(kernel.threadId(), kWarpLanes);
-  lane = rest(kernel.threadId(), kWarpLanes);
   warpRow = times(divide(warp, warpsAcross), tile.warpRows);
   warpColumn = times(rest(warp, warpsAcross), tile.warpColumns);
 
@@ -315,7 +264,7 @@ void TensorProduct::emit() {
   NVVM::CpAsyncWaitGroupOp::create(inside, loc, 0);
   kernel.barrier();
   SmallVector<Value> sums(loop.getResults().drop_back());
-  writeSums(sums);
+  writeSums(sums, memory, tile.warpColumns, add(rowBase, warpRow), add(columnBase, warpColumn));
   kernel.launch(blocks, threads);
 }
 

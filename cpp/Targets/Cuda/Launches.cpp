@@ -4,6 +4,7 @@
 // Out: `rt.launch_kernel` in their place, kernels in the module `@device`; host code touches no element of an array itself.
 // Here, first in stage `target`: buffers are final, so it is known what every kernel reads and writes.
 //===----------------------------------------------------------------------===//
+#include "Targets/Cuda/Attention.h"
 #include "Targets/Cuda/Contraction.h"
 #include "Targets/Cuda/Nest.h"
 #include "Targets/Cuda/Rows.h"
@@ -32,7 +33,7 @@ StringRef loweringOf(Operation *op) {
 
 bool isProduct(linalg::LinalgOp op) {
   StringRef kind = loweringOf(op);
-  return (kind == kTiles || kind == kMma) && contractionOf(op);
+  return (kind == kTiles || kind == kMma || kind == kWgmma) && contractionOf(op);
 }
 
 /// The next computation of the block.
@@ -146,7 +147,7 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
       std::unique_ptr<Nest> after;
       if (epilogue)
         after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
-      emitProduct(nest, after.get(), epilogue ? epilogue->getOperandNumber() : 0, kind == kMma);
+      emitProduct(nest, after.get(), epilogue ? epilogue->getOperandNumber() : 0, kind);
     } else {
       emitPoints(nest);
     }
@@ -185,6 +186,38 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
         return group;
     }
     return std::nullopt;
+  }
+
+  /// The computations from number `first` on that `attention` was chosen for become one kernel; where they are no such thing
+  /// after all, what each would have been without.
+  bool convertAttention(ArrayRef<linalg::LinalgOp> computations, unsigned first, func::FuncOp function,
+                        llvm::SmallPtrSetImpl<Operation *> &gone) {
+    unsigned begin = first, end = first + 1;
+    while (begin > 0 && !gone.contains(computations[begin - 1]) && isFill(computations[begin - 1]) &&
+           follows(computations[begin - 1], computations[begin]))
+      --begin;
+    while (end < computations.size() && !gone.contains(computations[end]) &&
+           follows(computations[end - 1], computations[end]) &&
+           (isFill(computations[end]) || loweringOf(computations[end]) == kAttention))
+      ++end;
+    std::optional<Attention> attention = attentionOf(computations.slice(begin, end - begin));
+    if (!attention) {
+      for (linalg::LinalgOp op : computations.slice(first, end - first))
+        if (!isFill(op))
+          op->setAttr(kLowering, StringAttr::get(op->getContext(), contractionOf(op) ? kMma : kRows));
+      return false;
+    }
+    linalg::LinalgOp last = attention->values.op;
+    OpOperand *epilogue = epilogueOf(last);
+    Operation *anchor = epilogue ? epilogue->getOwner() : last.getOperation();
+    emitAttention(*attention, anchor, epilogue, device, nextName(function));
+    gone.insert(anchor);
+    gone.insert(attention->ops.begin(), attention->ops.end());
+    if (epilogue)
+      anchor->erase();
+    for (linalg::LinalgOp op : attention->ops)
+      op->erase();
+    return true;
   }
 
   static bool isFill(linalg::LinalgOp op) { return isa<linalg::FillOp>(op.getOperation()); }
@@ -255,6 +288,8 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     llvm::SmallPtrSet<Operation *, 16> gone;
     for (auto [number, op] : llvm::enumerate(computations)) {
       if (gone.contains(op) || isa<linalg::FillOp>(op.getOperation()))
+        continue;
+      if (loweringOf(op) == kAttention && convertAttention(computations, number, function, gone))
         continue;
       if (loweringOf(op) == kRows) {
         if (std::optional<RowGroup> group = rowsFrom(computations, number, gone)) {

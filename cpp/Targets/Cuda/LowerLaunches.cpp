@@ -62,7 +62,55 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
     return LLVM::AllocaOp::create(builder, op->getLoc(), LLVM::LLVMPointerType::get(&getContext()), type, size);
   }
 
-  void lower(rt::LaunchKernelOp op, int64_t number) {
+  /// What a tensor map is made of, 64 bits each: address, sizes with the innermost first, strides in bytes from the second
+  /// dimension on.
+  Value mapOf(rt::LaunchKernelOp op, Value array) {
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    auto pointer = LLVM::LLVMPointerType::get(&getContext());
+    auto type = cast<MemRefType>(array.getType());
+    int64_t rank = type.getRank();
+    Value words = frame(op, builder.getI64Type(), 2 * rank);
+    auto put = [&](int64_t place, Value value) {
+      if (value.getType().isIndex())
+        value = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), value);
+      Value slot = LLVM::GEPOp::create(builder, loc, pointer, builder.getI64Type(), words,
+                                       ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(place)});
+      LLVM::StoreOp::create(builder, loc, value, slot);
+    };
+    put(0, addressOf(builder, loc, array));
+    Value stride = arith::ConstantIndexOp::create(builder, loc, (type.getElementTypeBitWidth() + 7) / 8);
+    for (int64_t dim = rank - 1; dim >= 0; --dim) {
+      Value size = memref::DimOp::create(builder, loc, array, dim);
+      put(rank - dim, size);
+      stride = arith::MulIOp::create(builder, loc, stride, size);
+      if (dim > 0)
+        put(rank + (rank - dim), stride);
+    }
+    return words;
+  }
+
+  /// What a launch of this kernel wants beyond arguments: dynamic shared memory, tensor maps.
+  DictionaryAttr extrasOf(FunctionOpInterface function) {
+    Builder builder(&getContext());
+    SmallVector<Attribute> maps;
+    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+      if (auto map = function.getArgAttrOfType<DictionaryAttr>(i, "tw.tensor_map")) {
+        SmallVector<NamedAttribute> fields(map.getValue());
+        fields.push_back(builder.getNamedAttr("parameter", builder.getI64IntegerAttr(i)));
+        maps.push_back(builder.getDictionaryAttr(fields));
+      }
+    SmallVector<NamedAttribute> found;
+    if (Attribute shared = function->getAttr("tw.shared"))
+      found.push_back(builder.getNamedAttr("shared", shared));
+    if (!maps.empty()) {
+      found.push_back(builder.getNamedAttr("maps", builder.getArrayAttr(maps)));
+      found.push_back(builder.getNamedAttr("parameters", builder.getI64IntegerAttr(function.getNumArguments())));
+    }
+    return builder.getDictionaryAttr(found);
+  }
+
+  void lower(rt::LaunchKernelOp op, int64_t number, FunctionOpInterface function) {
     OpBuilder builder(op);
     Location loc = op.getLoc();
     auto pointer = LLVM::LLVMPointerType::get(&getContext());
@@ -73,12 +121,16 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
       Value slot =
           LLVM::GEPOp::create(builder, loc, pointer, builder.getI64Type(), values, ArrayRef<LLVM::GEPArg>{place});
       Value value = operand;
+      Value entry = LLVM::GEPOp::create(builder, loc, pointer, pointer, addresses, ArrayRef<LLVM::GEPArg>{place});
+      if (function.getArgAttr(position, "tw.tensor_map")) {
+        LLVM::StoreOp::create(builder, loc, mapOf(op, value), entry);
+        continue;
+      }
       if (isa<MemRefType>(value.getType()))
         value = addressOf(builder, loc, value);
       else if (value.getType().isIndex())
         value = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), value);
       LLVM::StoreOp::create(builder, loc, value, slot);
-      Value entry = LLVM::GEPOp::create(builder, loc, pointer, pointer, addresses, ArrayRef<LLVM::GEPArg>{place});
       LLVM::StoreOp::create(builder, loc, slot, entry);
     }
     Value kernel = LLVM::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(number));
@@ -104,6 +156,8 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
     ModuleOp module = getOperation();
     Builder builder(&getContext());
     SmallVector<Attribute> names;
+    SmallVector<NamedAttribute> extras;
+    SmallVector<FunctionOpInterface> functions;
     llvm::DenseMap<StringAttr, int64_t> numbers;
     for (auto device : module.getOps<gpu::GPUModuleOp>())
       for (Operation &op : *device.getBody())
@@ -111,8 +165,13 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
           auto name = op.getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName());
           numbers[name] = names.size();
           names.push_back(name);
+          functions.push_back(cast<FunctionOpInterface>(op));
+          if (DictionaryAttr found = extrasOf(functions.back()); !found.empty())
+            extras.push_back(builder.getNamedAttr(name, found));
         }
     module->setAttr("tw.device_kernels", builder.getArrayAttr(names));
+    if (!extras.empty())
+      module->setAttr("tw.device_extras", builder.getDictionaryAttr(extras));
     SmallVector<rt::LaunchKernelOp> launches;
     SmallVector<rt::ReadOp> reads;
     module.walk([&](rt::LaunchKernelOp op) { launches.push_back(op); });
@@ -123,7 +182,7 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
         op.emitOpError("names no kernel of the device: ") << op.getKernelAttr();
         return signalPassFailure();
       }
-      lower(op, known->second);
+      lower(op, known->second, functions[known->second]);
     }
     for (rt::ReadOp op : reads)
       lower(op);

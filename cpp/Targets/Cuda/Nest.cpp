@@ -190,3 +190,24 @@ Value Nest::computePart(Value wanted, ValueRange arguments, ValueRange point) {
       clone(operation, map, point);
   return map.contains(wanted) ? map.lookup(wanted) : kernel.pass(wanted);
 }
+
+Value Nest::computeFrom(Value wanted, ValueRange known, ValueRange point) {
+  Block *body = op.getBlock();
+  SmallVector<Value> arguments(known);
+  arguments.resize(body->getNumArguments());
+  llvm::SmallPtrSet<Value, 8> needed;
+  SmallVector<Value> worklist{wanted};
+  while (!worklist.empty()) {
+    Value value = worklist.pop_back_val();
+    if (!needed.insert(value).second)
+      continue;
+    if (Operation *def = value.getDefiningOp(); def && def->getBlock() == body)
+      def->walk([&](Operation *each) { llvm::append_range(worklist, each->getOperands()); });
+  }
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    BlockArgument argument = op.getMatchingBlockArgument(input);
+    if (Value &value = arguments[argument.getArgNumber()]; !value && needed.contains(argument))
+      value = read(*input, point);
+  }
+  return computePart(wanted, arguments, point);
+}

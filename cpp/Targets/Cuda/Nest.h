@@ -39,6 +39,8 @@ public:
                                            int64_t lanes);
   /// Writes neighbours along a loop.
   void writeLanes(mlir::ValueRange values, unsigned init, mlir::ValueRange point, unsigned loop);
+  /// `wanted` of the body, with what it depends on: arguments that `known` has no value for are read.
+  mlir::Value computeFrom(mlir::Value wanted, mlir::ValueRange known, mlir::ValueRange point);
   View view(mlir::OpOperand &operand) { return kernel.view(operand.get()); }
   /// Whether the body looks at what destination `init` holds.
   bool usesDestination(unsigned init);
@@ -60,7 +62,7 @@ void emitPoints(Nest &nest);
 
 /// A product of two operands, tile by tile, with `epilogue` (or null) applied to what it yields; nothing is written where
 /// it is no product.
-bool emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, bool tensorCores);
+bool emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, llvm::StringRef lowering);
 
 /// The epilogue's loops that correspond to a place in the product's result.
 llvm::SmallVector<mlir::Value> epiloguePoint(Nest &epilogue, unsigned input, mlir::ValueRange subscripts);

@@ -21,6 +21,8 @@ void ProductEmitter::place(int64_t rowTile, int64_t columnTile) {
   innerCount = kernel.index(kernel.product(innerRanges));
   // The first part is the batch: its size is not needed to take the number apart.
   SmallVector<Value> parts = kernel.delinearise(kernel.blockId(), {kernel.product(batchRanges), rowTiles, columnTiles});
+  warp = divide(kernel.threadId(), kWarpLanes);
+  lane = rest(kernel.threadId(), kWarpLanes);
   rowBase = times(parts[1], rowTile);
   columnBase = times(parts[2], columnTile);
   point.resize(nest.op.getNumLoops());
@@ -41,21 +43,7 @@ SmallVector<Value> ProductEmitter::pointOf(bool isLhs, Value outer, Value k) {
 /// One element of a factor at row (or column) `outer` and depth `k`.
 Value ProductEmitter::factor(Value wanted, bool isLhs, Value outer, Value k) {
   SmallVector<Value> here = pointOf(isLhs, outer, k);
-  // Only the arguments that this factor is made of are read.
-  SmallVector<Value> arguments(nest.op.getBlock()->getNumArguments());
-  llvm::SmallPtrSet<Value, 8> needed;
-  SmallVector<Value> worklist{wanted};
-  while (!worklist.empty()) {
-    Value value = worklist.pop_back_val();
-    if (!needed.insert(value).second)
-      continue;
-    if (Operation *def = value.getDefiningOp(); def && def->getBlock() == nest.op.getBlock())
-      def->walk([&](Operation *each) { llvm::append_range(worklist, each->getOperands()); });
-  }
-  for (OpOperand *input : nest.op.getDpsInputOperands())
-    if (BlockArgument argument = nest.op.getMatchingBlockArgument(input); needed.contains(argument))
-      arguments[argument.getArgNumber()] = nest.read(*input, here);
-  return nest.computePart(wanted, arguments, here);
+  return nest.computeFrom(wanted, {}, here);
 }
 
 /// Whether neighbours along the last of these loops are neighbours in memory, for the inputs of a factor that vary so.
@@ -177,6 +165,59 @@ void ProductEmitter::finishPart(ValueRange sums, Value row, Value column) {
   }
   for (auto [init, values] : llvm::enumerate(written))
     epilogue->writeLanes(values, init, place.epilogue, lane);
+}
+
+/// Elements between rows of sums in shared memory, beyond their number: neighbouring rows start in other banks.
+static constexpr int64_t kPad = 8;
+/// Rows and columns of a fragment.
+static constexpr int64_t kFragmentRows = 16, kFragmentColumns = 8;
+
+int64_t ProductEmitter::bytesOfSums(int64_t columns) { return kFragmentRows * (columns + kPad) * 4; }
+
+/// Sixteen rows at a time, in memory that only this warp uses. A lane has two neighbours of rows number `group` and
+/// `group` + 8 of each fragment ("Matrix Fragments for mma.m16n8k16" of the PTX ISA).
+void ProductEmitter::writeSums(ArrayRef<Value> sums, Value memory, int64_t columns, Value rowStart, Value columnStart) {
+  int64_t columnTiles = columns / kFragmentColumns, pitch = columns + kPad, each = neighbours();
+  while (columns % each)
+    each /= 2;
+  Type f32 = inside.getF32Type();
+  Value own = times(warp, kFragmentRows * pitch);
+  auto address = [&](Value row, Value column) {
+    return kernel.sharedAddress(memory, f32, add(own, add(times(row, pitch), column)));
+  };
+  auto syncWarp = [&] {
+    Value all = arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(-1));
+    NVVM::SyncWarpOp::create(inside, loc, all);
+  };
+  Value group = divide(lane, 4), pair = times(rest(lane, 4), 2);
+  for (int64_t i = 0; i < int64_t(sums.size()) / (4 * columnTiles); ++i) {
+    if (i)
+      syncWarp();
+    for (int64_t j = 0; j < columnTiles; ++j)
+      for (int64_t half = 0; half < 2; ++half) {
+        Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, f32));
+        for (int64_t part = 0; part < 2; ++part)
+          two = vector::InsertOp::create(inside, loc, sums[(i * columnTiles + j) * 4 + half * 2 + part], two,
+                                         ArrayRef<int64_t>{part});
+        LLVM::StoreOp::create(inside, loc, two, address(add(group, half * 8), add(pair, j * kFragmentColumns)), 8);
+      }
+    syncWarp();
+    int64_t perRow = columns / each;
+    auto turn = scf::ForOp::create(inside, loc, lane, kernel.index(kFragmentRows * perRow), kernel.index(kWarpLanes));
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(turn.getBody());
+    Value row = divide(turn.getInductionVar(), perRow), column = times(rest(turn.getInductionVar(), perRow), each);
+    SmallVector<Value> values;
+    for (int64_t part = 0; part < each; part += 4) {
+      int64_t lanes = std::min<int64_t>(4, each);
+      Type type = lanes == 1 ? f32 : Type(VectorType::get({lanes}, f32));
+      Value loaded = LLVM::LoadOp::create(inside, loc, type, address(row, add(column, part)), 4 * lanes);
+      for (int64_t one = 0; one < lanes; ++one)
+        values.push_back(
+            lanes == 1 ? loaded : vector::ExtractOp::create(inside, loc, loaded, ArrayRef<int64_t>{one}).getResult());
+    }
+    finish(values, add(rowStart, add(row, i * kFragmentRows)), add(columnStart, column));
+  }
 }
 
 SmallVector<Value> cuda::epiloguePoint(Nest &epilogue, unsigned input, ValueRange subscripts) {

@@ -7,6 +7,8 @@
 
 namespace tilewright::cuda {
 
+inline constexpr int64_t kWarpLanes = 32;
+
 /// A product while its kernel is written: which tile a block computes, elements of its factors, and what becomes of a sum.
 class ProductEmitter {
 public:
@@ -36,6 +38,11 @@ protected:
   /// Writes one result, or neighbours of a row: through the epilogue, where there is one. What lies beyond the result is
   /// dropped.
   void finish(mlir::ValueRange sums, mlir::Value row, mlir::Value column);
+  /// Writes the sums of a warp, in fragments of m16n8 (row by row of those), the first at `row` and `column`. They go
+  /// through shared memory, `bytesOfSums` for each warp, so that neighbours are written together.
+  void writeSums(llvm::ArrayRef<mlir::Value> sums, mlir::Value memory, int64_t columns, mlir::Value row,
+                 mlir::Value column);
+  static int64_t bytesOfSums(int64_t columns);
   /// Results that `finish` takes at once: neighbours in all arrays that it touches.
   int64_t neighbours();
 
@@ -50,6 +57,7 @@ protected:
   llvm::SmallVector<mlir::OpFoldResult> batchRanges, rowRanges, columnRanges, innerRanges;
   mlir::Value rowCount, columnCount, innerCount; ///< inside
   mlir::Value rowBase, columnBase;
+  mlir::Value warp, lane; ///< of this thread
   llvm::SmallVector<mlir::Value> point;
   mlir::OpFoldResult blocks;
 
@@ -73,6 +81,10 @@ TensorTile tensorTileOf(mlir::linalg::LinalgOp op);
 /// A product of f16 or bf16 factors by `mma.sync`.
 void emitTensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
                        const TensorTile &tile);
+
+/// The same by `wgmma`, for sm_90a: nothing is written, and the result is false, where factors are no plain dense arrays.
+bool emitWarpgroupProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
+                          const TensorTile &tile);
 
 } // namespace tilewright::cuda
 

@@ -85,6 +85,17 @@ struct CudaToNvvmPass : tilewright::impl::CudaToNvvmPassBase<CudaToNvvmPass> {
       function->removeAttr("tw.device");
       function->removeAttr("tw.threads");
       function->setAttr("nvvm.kernel", builder.getUnitAttr());
+      // With so much shared memory a multiprocessor has one block: its threads may have all registers.
+      if (function->hasAttr("tw.shared"))
+        function->setAttr("nvvm.minctasm", builder.getI32IntegerAttr(1));
+      for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+        if (!function.getArgAttr(i, "tw.tensor_map"))
+          continue;
+        // 128 bytes that the copying unit reads from where parameters lie.
+        function.setArgAttr(i, "llvm.byval", TypeAttr::get(LLVM::LLVMArrayType::get(builder.getI8Type(), 128)));
+        function.setArgAttr(i, "llvm.align", builder.getI64IntegerAttr(64));
+        function.setArgAttr(i, "nvvm.grid_constant", builder.getUnitAttr());
+      }
       function->setAttr("nvvm.reqntid", builder.getDenseI32ArrayAttr({static_cast<int32_t>(threads.getInt()), 1, 1}));
     }
   }

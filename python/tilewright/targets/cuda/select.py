@@ -2,6 +2,8 @@
 
 - *tiles*, *mma*: a product of two operands. A block of threads computes a tile of the result from tiles in shared
   memory; `mma` multiplies f16 and bf16 on tensor cores.
+- *wgmma*: the same on sm_90a, in larger tiles which the copying unit brings.
+- *attention*: two such products and the softmax between them, a block per 64 rows.
 - *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
   them. A group of threads does all of that for one row (`rows.py`).
 - *points*: everything else. One thread computes one result, or several neighbours.
@@ -9,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import prod
 
@@ -19,6 +22,9 @@ from . import rows
 SHORT_ROW = 8
 #: Rows of a product below which most of a tile would be empty.
 FEW_ROWS = 4
+#: Columns of queries, keys and values that a block of attention has registers and memory for.
+MOST_COLUMNS = 128
+_PLAIN = re.compile(r"d\d+|0")
 #: What a size that is known only at run time is taken for.
 UNKNOWN_SIZE = 512
 
@@ -33,6 +39,11 @@ class Machine:
     def capability(self) -> int:
         """80 for sm_80 and 90 for sm_90a."""
         return int("".join(c for c in self.arch.removeprefix("sm_") if c.isdigit()))
+
+    @property
+    def has_warpgroups(self) -> bool:
+        """Whether warpgroups multiply (`wgmma`): sm_90a, and no other, older or newer."""
+        return self.arch == "sm_90a"
 
     @property
     def processors(self) -> int:
@@ -89,13 +100,21 @@ class Config:
         return {"tw.config": self.text()}
 
 
+#: For `wgmma`: two warpgroups with 64 rows each. Most of a multiprocessor's memory is theirs.
+WARPGROUP_TILES = (TensorTile(128, 256, 64, 4, 64, 256), TensorTile(128, 128, 64, 6, 64, 128))
+
+
 def _count(op: OpFacts, loops: list[int]) -> int | None:
     sizes = [op.ranges[loop] for loop in loops]
     return None if None in sizes else prod(size for size in sizes if size is not None)
 
 
-def _tensor_tile(op: OpFacts, machine: Machine) -> TensorTile:
-    """Choose the largest tile that leaves no multiprocessor without one; the smallest for few results."""
+def _tensor_tile(op: OpFacts, machine: Machine) -> tuple[str, TensorTile]:
+    """Choose the largest tile that leaves no multiprocessor without one; the smallest for few results.
+
+    Returns:
+        Lowering and tile.
+    """
     column = op.column_loop()
     right = [a.dims() for a in op.inputs if column in a.dims() and a.dims() & set(op.reductions())]
     left = [a.dims() for a in op.inputs if column not in a.dims() and a.dims() & set(op.reductions())]
@@ -103,11 +122,15 @@ def _tensor_tile(op: OpFacts, machine: Machine) -> TensorTile:
     sizes = [_count(op, sorted(part)) for part in (outer & in_left - in_right, outer & in_right - in_left)]
     batch = _count(op, sorted(outer & in_left & in_right))
     rows, columns = (size if size is not None else UNKNOWN_SIZE for size in sizes)
-    for tile in TENSOR_TILES:
-        tiles = -(-rows // tile.rows) * -(-columns // tile.columns) * (batch or 1)
-        if tiles >= machine.processors and rows > tile.rows // 2 and columns > tile.columns // 2:
-            return tile
-    return TENSOR_TILES[-1]
+    # Whole arrays, one loop per dimension: what the copying unit can cut tiles out of.
+    plain = all(a.bits == 16 and all(_PLAIN.fullmatch(result) for result in a.results) for a in op.inputs)
+    wide = WARPGROUP_TILES if machine.has_warpgroups and plain and len(op.inputs) == 2 else ()
+    for lowering, tiles in (("wgmma", wide), ("mma", TENSOR_TILES)):
+        for tile in tiles:
+            count = -(-rows // tile.rows) * -(-columns // tile.columns) * (batch or 1)
+            if count >= machine.processors and rows > tile.rows // 2 and columns > tile.columns // 2:
+                return lowering, tile
+    return "mma", TENSOR_TILES[-1]
 
 
 def _product(op: OpFacts, machine: Machine) -> Config | None:
@@ -122,9 +145,9 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
         if access.dims() and size is not None and size <= FEW_ROWS and len(op.inputs) == 2:
             return None
     if any(a.bits == 16 and a.results for a in op.inputs):
-        tile = _tensor_tile(op, machine)
+        lowering, tile = _tensor_tile(op, machine)
         return Config(
-            "mma",
+            lowering,
             f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; f16 and bf16 factors on tensor cores",
             (tile.rows, tile.columns, tile.depth, tile.stages, tile.warp_rows, tile.warp_columns),
         )
@@ -146,6 +169,27 @@ def _points(op: OpFacts) -> Config | None:
     return None
 
 
+def _attention(kernel: KernelFacts, configs: dict[int, Config], runs: list[rows.Run]) -> dict[int, Config]:
+    """Two products on tensor cores and nothing but rows with two reductions between them: a block keeps the scores."""
+    products = [
+        op for op in kernel.ops if op.index in configs and configs[op.index].lowering in ("mma", "wgmma")
+    ]
+    if len(products) != 2 or len(runs) != 1:
+        return {}
+    first, last = products
+    members = [op.index for op in kernel.ops[first.index : last.index + 1] if op.kind != "linalg.fill"]
+    reductions = [op for op in kernel.ops if op.index in runs[0].ops and op.reductions()]
+    sizes = [_count(first, first.reductions()), last.ranges[last.column_loop()]]
+    if members[1:-1] != list(runs[0].ops) or len(reductions) != 2 or None in sizes:
+        return {}
+    if any(size is None or size % 16 or not 0 < size <= MOST_COLUMNS for size in sizes):
+        return {}
+    config = Config(
+        "attention", "scores stay in registers: rows are normalised while the second product is summed up"
+    )
+    return dict.fromkeys(members, config)
+
+
 def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
     """Choose a config for every operation of a kernel.
 
@@ -157,8 +201,10 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
         One config per operation, in order.
     """
     fixed = {op.index: config for op in kernel.ops if (config := _points(op) or _product(op, machine))}
-    for run in rows.runs(kernel, (op.index for op in kernel.ops if op.index not in fixed)):
+    runs = rows.runs(kernel, (op.index for op in kernel.ops if op.index not in fixed))
+    for run in runs:
         config = Config("rows", run.why(), (run.threads(), run.kept()))
         fixed.update((index, config) for index in run.ops)
+    fixed.update(_attention(kernel, fixed, runs))
     default = Config("points", "each result for itself, neighbours in one transaction where arrays allow it")
     return [fixed.get(op.index, default) for op in kernel.ops]

@@ -94,11 +94,10 @@ class CudaTarget:
         return _tilewright.emit_object(host, "x86-64", "", min(opt_level, 1))
 
     def describe(self, module: Any) -> dict[str, Any]:
-        """Return what the manifest says of the device code: the names that launches give by number."""
-        from ..._mlir import ir
+        """Return what the manifest says of the device code: its kernels as launches number them."""
+        from . import manifest
 
-        names = [ir.StringAttr(name).value for name in module.operation.attributes["tw.device_kernels"]]
-        device = {"arch": self.arch, "code": "tw_device_code", "kernels": names}
+        device = {"arch": self.arch, "code": "tw_device_code", "kernels": manifest.kernels(module)}
         return {"device": device if self.device is None else {**device, "ordinal": self.device}}
 
     def assemble(self, text: str) -> bytes | None:

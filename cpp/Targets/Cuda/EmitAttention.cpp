@@ -1,0 +1,450 @@
+//===- EmitAttention.cpp - Attention without scores in memory ---------------===//
+//
+// In:  two products with a softmax between them (Attention.h), factors f16 or bf16.
+// Out: one kernel. A block has 64 rows of queries, each of its four warps sixteen of them, and goes along the keys in steps
+//      of 64: scores by `mma.sync` in registers, the user's formulas on them, the running maximum of each row. What was summed
+//      up under a lower maximum is scaled down when a higher one comes ("online softmax"), so that nothing is kept but
+//      the sums. Scores become weights in registers, which are fragments of the second product as they are.
+//
+// Heads that share keys are rows of one product, so that their keys are read once. Keys that no row of a block sees, by a
+// formula that compares places, are not looked at. While a warp computes scores the values are on their way, and during the
+// softmax the next keys.
+//===----------------------------------------------------------------------===//
+#include "Targets/Cuda/Attention.h"
+#include "Targets/Cuda/Combine.h"
+#include "Targets/Cuda/ProductEmitter.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace tilewright;
+using namespace tilewright::cuda;
+
+namespace {
+
+/// Rows of a block and of a warp, and keys of one step.
+constexpr int64_t kQueryRows = 64, kWarpRows = 16, kKeys = 64;
+constexpr int64_t kAttentionThreads = kQueryRows / kWarpRows * kWarpLanes;
+/// Elements and bytes of one copy; sizes of the instruction.
+constexpr int64_t kCopyElements = 8, kCopyBytes = 16, kStepColumns = 8, kStepDepth = 16;
+
+class AttentionEmitter : public ProductEmitter {
+public:
+  AttentionEmitter(const Attention &attention, Nest &values, Nest &scores, Nest *epilogue, unsigned epilogueInput)
+      : ProductEmitter(values, attention.values, epilogue, epilogueInput), attention(attention), scores(scores) {}
+
+  void emit();
+
+private:
+  using Values = SmallVector<Value>;
+
+  /// Rows of an array in shared memory, units of 16 bytes permuted within each.
+  struct Tile {
+    int64_t rows, units, pitch, offset; ///< pitch in units, a power of two; offset in bytes
+    int64_t bytes() const { return rows * pitch * kCopyBytes; }
+  };
+  /// What a thread knows of the rows that it has a part of.
+  struct State {
+    Values sums;            ///< fragments of the result
+    Values highest, totals; ///< per row: the maximum so far, the lane's part of the sum
+  };
+
+  Tile tileOf(int64_t rows, int64_t columns, int64_t offset);
+  Value placeIn(const Tile &tile, Value row, Value unit);
+  Values scorePoint(Value row, Value key, Value depth);
+  void copy(const Tile &tile, llvm::function_ref<Value(Value, Value)> address, llvm::function_ref<Value(Value)> exists);
+  void copyQueries();
+  void copyKeys(Value first);
+  void copyValues(Value first);
+  Values load(const Tile &tile, Value row, Value unit, bool transposed);
+  void multiply(MutableArrayRef<Value> sums, const Values &left, Value first, Value second);
+  Value keyEnd();
+  Value formula(Value score, Value row, Value key);
+  Values scoresOf(const SmallVector<Values> &queries);
+  State step(const State &before, const SmallVector<Values> &queries, Value first);
+  Value acrossQuad(Value value, bool isSum);
+
+  Value constant(double value) { return arith::ConstantOp::create(inside, loc, inside.getF32FloatAttr(value)); }
+  Value i32(int64_t value) { return arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(value)); }
+  Value multiplied(Value a, Value b) { return arith::MulFOp::create(inside, loc, a, b, contract()); }
+  arith::FastMathFlags contract() { return arith::FastMathFlags::contract; }
+  OpOperand &operandOf(linalg::LinalgOp op, Value widened) {
+    auto argument = cast<BlockArgument>(widened.getDefiningOp<arith::ExtFOp>().getIn());
+    return op->getOpOperand(argument.getArgNumber());
+  }
+
+  const Attention &attention;
+  Nest &scores;
+  SmallVector<std::unique_ptr<Nest>> formulas;
+  int64_t depth = 0, columns = 0; ///< of queries and keys, and of values
+  Tile queryTile{}, keyTile{}, valueTile{};
+  Value memory, keyCount, rowStart; ///< `rowStart`: the warp's first row
+};
+
+AttentionEmitter::Tile AttentionEmitter::tileOf(int64_t rows, int64_t columns, int64_t offset) {
+  int64_t units = columns / kCopyElements;
+  return {rows, units, static_cast<int64_t>(llvm::PowerOf2Ceil(units)), offset};
+}
+
+/// Bytes from the start of shared memory: eight rows that are read together lie in different banks.
+Value AttentionEmitter::placeIn(const Tile &tile, Value row, Value unit) {
+  Value turn = tile.pitch >= 8 ? rest(row, 8) : rest(divide(row, 8 / tile.pitch), tile.pitch);
+  Value mixed = arith::XOrIOp::create(inside, loc, unit, turn);
+  return add(add(times(row, tile.pitch * kCopyBytes), times(mixed, kCopyBytes)), tile.offset);
+}
+
+/// The loops of the first product.
+SmallVector<Value> AttentionEmitter::scorePoint(Value row, Value key, Value depth) {
+  const Contraction &product = attention.scores;
+  Values there(scores.op.getNumLoops());
+  for (auto [loop, mine] : llvm::zip_equal(product.batch, contraction.batch))
+    there[loop] = point[mine];
+  for (auto [loop, value] : llvm::zip_equal(product.rows, kernel.delinearise(row, rowRanges)))
+    there[loop] = value;
+  there[product.columns.front()] = key;
+  there[product.inner.front()] = depth;
+  return there;
+}
+
+/// Starts the copies of a tile: from the address of a unit of a row, where the row exists; zeros where not.
+void AttentionEmitter::copy(const Tile &tile, llvm::function_ref<Value(Value, Value)> address,
+                            llvm::function_ref<Value(Value)> exists) {
+  int64_t count = tile.rows * tile.units;
+  for (int64_t turn = 0; turn < count; turn += kAttentionThreads) {
+    Value number = add(kernel.threadId(), turn), row = divide(number, tile.units), unit = rest(number, tile.units);
+    auto one = [&] {
+      Value to = kernel.sharedAddress(memory, inside.getI8Type(), placeIn(tile, row, unit));
+      Value bytes = arith::SelectOp::create(inside, loc, exists(row), i32(kCopyBytes), i32(0));
+      NVVM::CpAsyncOp::create(inside, loc, to, address(row, times(unit, kCopyElements)), kCopyBytes,
+                              NVVM::LoadCacheModifierKind::CG, bytes);
+    };
+    if (turn + kAttentionThreads <= count) {
+      one();
+      continue;
+    }
+    auto guarded = scf::IfOp::create(inside, loc, below(number, kernel.index(count)));
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(guarded.thenBlock());
+    one();
+  }
+}
+
+void AttentionEmitter::copyQueries() {
+  OpOperand &queries = operandOf(scores.op, attention.scores.lhs);
+  copy(
+      queryTile,
+      [&](Value row, Value column) {
+        Values there = scorePoint(add(rowBase, row), kernel.index(int64_t{0}), column);
+        return kernel.address(scores.view(queries), scores.subscripts(queries, there));
+      },
+      [&](Value row) { return below(add(rowBase, row), rowCount); });
+}
+
+void AttentionEmitter::copyKeys(Value first) {
+  OpOperand &keys = operandOf(scores.op, attention.scores.rhs);
+  copy(
+      keyTile,
+      [&](Value row, Value column) {
+        Values there = scorePoint(rowBase, add(first, row), column);
+        return kernel.address(scores.view(keys), scores.subscripts(keys, there));
+      },
+      [&](Value row) { return below(add(first, row), keyCount); });
+}
+
+void AttentionEmitter::copyValues(Value first) {
+  OpOperand &values = operandOf(nest.op, contraction.rhs);
+  copy(
+      valueTile,
+      [&](Value row, Value column) {
+        return kernel.address(nest.view(values), nest.subscripts(values, pointOf(false, column, add(first, row))));
+      },
+      [&](Value row) { return below(add(first, row), keyCount); });
+}
+
+/// Four matrices of 8 by 8, one word per lane each; the lane says which row of which of them it points to.
+SmallVector<Value> AttentionEmitter::load(const Tile &tile, Value row, Value unit, bool transposed) {
+  Type word = inside.getI32Type();
+  auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {word, word, word, word});
+  Value from = kernel.sharedAddress(memory, inside.getI8Type(), placeIn(tile, row, unit));
+  Value matrices =
+      NVVM::LdMatrixOp::create(inside, loc, four, from, 4, transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+                               NVVM::LdStMatrixShapeAttr::get(inside.getContext(), 8, 8), NVVM::LdStMatrixEltType::B16)
+          .getRes();
+  Values words;
+  for (int64_t i = 0; i < 4; ++i)
+    words.push_back(LLVM::ExtractValueOp::create(inside, loc, word, matrices, ArrayRef<int64_t>{i}));
+  return words;
+}
+
+/// Adds a product of 16 rows and 8 columns.
+void AttentionEmitter::multiply(MutableArrayRef<Value> sums, const Values &left, Value first, Value second) {
+  auto f32 = inside.getF32Type();
+  auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {f32, f32, f32, f32});
+  Type narrow = contraction.narrow;
+  auto asFactor = [&](Value word) -> Value {
+    return narrow.isBF16() ? word
+                           : LLVM::BitcastOp::create(inside, loc, VectorType::get({2}, narrow), word).getResult();
+  };
+  Values a = llvm::map_to_vector(left, asFactor), b{asFactor(first), asFactor(second)};
+  auto type = narrow.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  auto result = NVVM::MmaOp::create(inside, loc, four, a, b, ValueRange(sums),
+                                    ArrayRef<int64_t>{kWarpRows, kStepColumns, kStepDepth}, std::nullopt, std::nullopt,
+                                    std::array<NVVM::MMATypes, 2>{type, type},
+                                    std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
+  for (int64_t part = 0; part < 4; ++part)
+    sums[part] = LLVM::ExtractValueOp::create(inside, loc, f32, result.getRes(), ArrayRef<int64_t>{part});
+}
+
+/// The value of a row, of four lanes.
+Value AttentionEmitter::acrossQuad(Value value, bool isSum) {
+  for (int64_t mask : {1, 2}) {
+    Value other = exchange(kernel, value, mask);
+    value = isSum ? arith::AddFOp::create(inside, loc, value, other).getResult()
+                  : arith::MaximumFOp::create(inside, loc, value, other).getResult();
+  }
+  return value;
+}
+
+/// The place that `value` computes from the index of one loop, by adding what does not depend on it; null if it does not.
+/// `found` is that loop.
+bool growsWith(Value value, std::optional<unsigned> &found, Block *body) {
+  Operation *def = value.getDefiningOp();
+  if (!def || def->getBlock() != body)
+    return true;
+  if (auto index = dyn_cast<linalg::IndexOp>(def)) {
+    bool isFirst = !found;
+    found = index.getDim();
+    return isFirst;
+  }
+  if (isa<arith::IndexCastOp, arith::ExtSIOp, arith::TruncIOp>(def))
+    return growsWith(def->getOperand(0), found, body);
+  return isa<arith::AddIOp>(def) && growsWith(def->getOperand(0), found, body) &&
+         growsWith(def->getOperand(1), found, body);
+}
+
+/// Where the keys end that any row of the block sees: what a formula `place of key <= place of row + something` leaves.
+Value AttentionEmitter::keyEnd() {
+  for (auto [number, formula] : llvm::enumerate(attention.formulas)) {
+    auto [op, input, wanted] = formula;
+    Block *body = op.getBlock();
+    auto select = wanted.getDefiningOp<arith::SelectOp>();
+    auto compare = select ? select.getCondition().getDefiningOp<arith::CmpIOp>() : arith::CmpIOp();
+    APFloat hidden(0.0f);
+    if (!compare || !matchPattern(select.getFalseValue(), m_ConstantFloat(&hidden)) || !hidden.isInfinity() ||
+        !hidden.isNegative() || compare.getPredicate() != arith::CmpIPredicate::sle)
+      continue;
+    // Which dimension of the scores a loop of the formula runs along.
+    AffineMap read = op.getMatchingIndexingMap(&op->getOpOperand(input));
+    AffineMap written = scores.op.getMatchingIndexingMap(scores.op.getDpsInitOperand(0));
+    auto scoreLoop = [&](unsigned loop) {
+      for (auto [r, w] : llvm::zip_equal(read.getResults(), written.getResults()))
+        if (r == getAffineDimExpr(loop, op->getContext()))
+          return cast<AffineDimExpr>(w).getPosition();
+      return ~0u;
+    };
+    std::optional<unsigned> key, row;
+    auto cast = compare.getLhs().getDefiningOp<arith::IndexCastOp>();
+    auto place = cast ? cast.getIn().getDefiningOp<linalg::IndexOp>() : linalg::IndexOp();
+    if (!place || scoreLoop(place.getDim()) != attention.scores.columns.front() ||
+        !growsWith(compare.getRhs(), row, body) || !row || scoreLoop(*row) != attention.scores.rows.back())
+      continue;
+    // The last row, of those that this loop numbers.
+    Value size = kernel.index(rowRanges.back());
+    Value first = rowRanges.size() == 1 ? rowBase : arith::RemUIOp::create(inside, loc, rowBase, size).getResult();
+    Value most = arith::SubIOp::create(inside, loc, size, kernel.index(1));
+    Value last = arith::MinUIOp::create(inside, loc, add(first, kQueryRows - 1), most);
+    Values there =
+        epiloguePoint(*formulas[number], input,
+                      scores.subscripts(*scores.op.getDpsInitOperand(0),
+                                        scorePoint(rowBase, kernel.index(int64_t{0}), kernel.index(int64_t{0}))));
+    there[*row] = last;
+    Value limit = formulas[number]->computeFrom(compare.getRhs(), {}, there);
+    if (!limit.getType().isIndex())
+      limit = arith::IndexCastOp::create(inside, loc, inside.getIndexType(), limit);
+    limit = arith::MaxSIOp::create(inside, loc, add(limit, 1), kernel.index(int64_t{0}));
+    return arith::MinUIOp::create(inside, loc, limit, keyCount);
+  }
+  return keyCount;
+}
+
+/// The user's formulas of a score. Where they read arrays, places beyond the scores stand for the last one.
+Value AttentionEmitter::formula(Value score, Value row, Value key) {
+  bool readsArrays =
+      llvm::any_of(attention.formulas, [](Attention::Formula formula) { return formula.op.getNumDpsInputs() > 1; });
+  auto clamped = [&](Value place, Value count) -> Value {
+    if (!readsArrays)
+      return place;
+    return arith::MinUIOp::create(inside, loc, place, arith::SubIOp::create(inside, loc, count, kernel.index(1)));
+  };
+  Values subscripts =
+      scores.subscripts(*scores.op.getDpsInitOperand(0),
+                        scorePoint(clamped(row, rowCount), clamped(key, keyCount), kernel.index(int64_t{0})));
+  for (auto [number, formula] : llvm::enumerate(attention.formulas)) {
+    auto [op, input, wanted] = formula;
+    Nest &nest = *formulas[number];
+    Values known(op->getNumOperands());
+    known[input] = score;
+    score = nest.computeFrom(wanted, known, epiloguePoint(nest, input, subscripts));
+  }
+  return score;
+}
+
+/// Products of the warp's queries with the keys in shared memory.
+SmallVector<Value> AttentionEmitter::scoresOf(const SmallVector<Values> &queries) {
+  Values sums(kKeys / kStepColumns * 4, constant(0));
+  Value low = rest(lane, 8), middle = rest(divide(lane, 8), 2), high = divide(lane, 16);
+  for (int64_t k = 0; k < depth; k += kStepDepth)
+    for (int64_t key = 0; key < kKeys; key += 2 * kStepColumns) {
+      Value row = add(add(low, times(high, 8)), key), unit = add(middle, k / kCopyElements);
+      Values words = load(keyTile, row, unit, /*transposed=*/false);
+      auto all = MutableArrayRef<Value>(sums);
+      multiply(all.slice(key / kStepColumns * 4, 4), queries[k / kStepDepth], words[0], words[1]);
+      multiply(all.slice((key / kStepColumns + 1) * 4, 4), queries[k / kStepDepth], words[2], words[3]);
+    }
+  return sums;
+}
+
+/// One step along the keys, from number `first` on.
+AttentionEmitter::State AttentionEmitter::step(const State &before, const SmallVector<Values> &queries, Value first) {
+  copyValues(first);
+  NVVM::CpAsyncCommitGroupOp::create(inside, loc);
+  Values elements = scoresOf(queries);
+  kernel.barrier(); // all warps are done with these keys
+  copyKeys(add(first, kKeys));
+  NVVM::CpAsyncCommitGroupOp::create(inside, loc);
+
+  State after = before;
+  Value none = constant(-INFINITY), group = divide(lane, 4), pair = times(rest(lane, 4), 2);
+  auto known = getConstantIntValue(kernel.product(innerRanges));
+  bool isWhole = known && *known % kKeys == 0;
+  for (int64_t i = 0; i < int64_t(elements.size()); ++i) {
+    int64_t half = i % 4 / 2;
+    Value row = add(rowStart, add(group, half * 8));
+    Value key = add(first, add(pair, i / 4 * kStepColumns + i % 2));
+    elements[i] = formula(elements[i], row, key);
+    if (!isWhole)
+      elements[i] = arith::SelectOp::create(inside, loc, below(key, keyCount), elements[i], none);
+  }
+  Value log2e = constant(1.4426950408889634);
+  Values factors;
+  for (int64_t half = 0; half < 2; ++half) {
+    Value highest = elements[2 * half];
+    for (int64_t i = 0; i < int64_t(elements.size()); ++i)
+      if (i % 4 / 2 == half)
+        highest = arith::MaximumFOp::create(inside, loc, highest, elements[i]);
+    after.highest[half] = arith::MaximumFOp::create(inside, loc, before.highest[half], acrossQuad(highest, false));
+    // Rows that have seen no key: differences of infinities are no numbers.
+    Value isNone = arith::CmpFOp::create(inside, loc, arith::CmpFPredicate::OEQ, after.highest[half], none);
+    Value finite = arith::SelectOp::create(inside, loc, isNone, constant(0), after.highest[half]);
+    Value scaled = multiplied(finite, log2e), total = constant(0);
+    auto power = [&](Value x) -> Value {
+      Value difference = arith::SubFOp::create(inside, loc, multiplied(x, log2e), scaled, contract());
+      return math::Exp2Op::create(inside, loc, difference);
+    };
+    factors.push_back(power(before.highest[half]));
+    for (int64_t i = 0; i < int64_t(elements.size()); ++i)
+      if (i % 4 / 2 == half) {
+        elements[i] = power(elements[i]);
+        total = arith::AddFOp::create(inside, loc, total, elements[i]);
+      }
+    after.totals[half] = arith::AddFOp::create(inside, loc, multiplied(before.totals[half], factors[half]), total);
+  }
+  for (int64_t i = 0; i < int64_t(after.sums.size()); ++i)
+    after.sums[i] = multiplied(after.sums[i], factors[i % 4 / 2]);
+
+  NVVM::CpAsyncWaitGroupOp::create(inside, loc, 1);
+  kernel.barrier(); // the values are there
+  auto word = [&](int64_t i) -> Value {
+    Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, inside.getF32Type()));
+    for (int64_t part = 0; part < 2; ++part)
+      two = vector::InsertOp::create(inside, loc, elements[i + part], two, ArrayRef<int64_t>{part});
+    Value narrow = arith::TruncFOp::create(inside, loc, VectorType::get({2}, contraction.narrow), two);
+    return LLVM::BitcastOp::create(inside, loc, inside.getI32Type(), narrow);
+  };
+  Value low = rest(lane, 8), middle = rest(divide(lane, 8), 2), high = divide(lane, 16);
+  for (int64_t key = 0; key < kKeys; key += kStepDepth) {
+    // Two fragments of scores are one of a left factor.
+    int64_t at = key / kStepColumns * 4;
+    Values left{word(at), word(at + 2), word(at + 4), word(at + 6)};
+    for (int64_t column = 0; column < columns; column += 2 * kStepColumns) {
+      Value row = add(add(low, times(middle, 8)), key), unit = add(high, column / kCopyElements);
+      Values words = load(valueTile, row, unit, /*transposed=*/true);
+      auto all = MutableArrayRef<Value>(after.sums);
+      multiply(all.slice(column / kStepColumns * 4, 4), left, words[0], words[1]);
+      multiply(all.slice((column / kStepColumns + 1) * 4, 4), left, words[2], words[3]);
+    }
+  }
+  NVVM::CpAsyncWaitGroupOp::create(inside, loc, 0);
+  kernel.barrier(); // the next keys are there, and all warps are done with the values
+  return after;
+}
+
+void AttentionEmitter::emit() {
+  auto sizeAlong = [](OpOperand &operand) { return cast<MemRefType>(operand.get().getType()).getShape().back(); };
+  depth = sizeAlong(operandOf(scores.op, attention.scores.lhs));
+  columns = sizeAlong(operandOf(nest.op, contraction.rhs));
+  for (const Attention::Formula &formula : attention.formulas)
+    formulas.push_back(std::make_unique<Nest>(kernel, formula.op));
+  place(kQueryRows, columns);
+  keyCount = innerCount;
+  rowStart = add(rowBase, times(warp, kWarpRows));
+  keyTile = tileOf(kKeys, depth, 0);
+  valueTile = tileOf(kKeys, columns, keyTile.bytes());
+  queryTile = tileOf(kQueryRows, depth, keyTile.bytes());
+  int64_t bytes = std::max({keyTile.bytes() + std::max(valueTile.bytes(), queryTile.bytes()),
+                            kAttentionThreads / kWarpLanes * bytesOfSums(columns)});
+  memory = kernel.shared(inside.getI8Type(), bytes, /*alignment=*/128);
+
+  // Queries wait where values will be, until they are in registers.
+  copyQueries();
+  copyKeys(kernel.index(int64_t{0}));
+  NVVM::CpAsyncCommitGroupOp::create(inside, loc);
+  NVVM::CpAsyncWaitGroupOp::create(inside, loc, 0);
+  kernel.barrier();
+  SmallVector<Values> queries;
+  for (int64_t k = 0; k < depth; k += kStepDepth) {
+    Value row = add(times(warp, kWarpRows), rest(lane, 16)), unit = add(divide(lane, 16), k / kCopyElements);
+    queries.push_back(load(queryTile, row, unit, /*transposed=*/false));
+  }
+  kernel.barrier();
+
+  int64_t count = columns / kStepColumns * 4;
+  Values start(count, constant(0));
+  start.append({constant(-INFINITY), constant(-INFINITY), constant(0), constant(0)});
+  auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), keyEnd(), kernel.index(kKeys), start);
+  {
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(loop.getBody());
+    auto now = loop.getRegionIterArgs();
+    State state{Values(now.take_front(count)), Values(now.slice(count, 2)), Values(now.take_back(2))};
+    state = step(state, queries, loop.getInductionVar());
+    Values next(state.sums);
+    next.append(state.highest);
+    next.append(state.totals);
+    scf::YieldOp::create(inside, loc, next);
+  }
+  Values sums(loop.getResults().take_front(count)), inverse;
+  for (Value total : loop.getResults().take_back(2))
+    inverse.push_back(arith::DivFOp::create(inside, loc, constant(1), acrossQuad(total, true)));
+  for (int64_t i = 0; i < count; ++i)
+    sums[i] = multiplied(sums[i], inverse[i % 4 / 2]);
+  writeSums(sums, memory, columns, rowStart, columnBase);
+  kernel.launch(blocks, kAttentionThreads);
+}
+
+} // namespace
+
+void cuda::emitAttention(const Attention &attention, Operation *anchor, OpOperand *epilogue, gpu::GPUModuleOp device,
+                         StringRef name) {
+  DeviceKernel kernel(anchor, device, name);
+  Nest values(kernel, attention.values.op), scores(kernel, attention.scores.op);
+  values.startFrom(0, arith::ConstantOp::create(kernel.host, kernel.loc, kernel.host.getF32FloatAttr(0)));
+  std::unique_ptr<Nest> after;
+  if (epilogue)
+    after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
+  AttentionEmitter(attention, values, scores, after.get(), epilogue ? epilogue->getOperandNumber() : 0).emit();
+}

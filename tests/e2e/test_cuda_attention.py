@@ -1,0 +1,116 @@
+"""Target cuda: attention is one kernel that keeps no scores; run in the PTX interpreter in every warp order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tilewright as tw
+from cuda_device import DeviceProgram
+from op_matrix import fresh_rng
+
+ARCH = "cuda:sm_80"
+
+
+def attention(q, k, v, mask=None, *, causal=False):
+    """In float64; heads of q share those of k and v."""
+    k, v = (np.repeat(x, q.shape[1] // k.shape[1], axis=1) for x in (k, v))
+    scores = np.einsum("bhsd,bhtd->bhst", q, k) / np.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores + mask
+    if causal:
+        s, t = scores.shape[-2:]
+        scores = np.where(np.arange(t)[None] <= np.arange(s)[:, None] + t - s, scores, -np.inf)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.einsum("bhst,bhtd->bhsd", weights / weights.sum(axis=-1, keepdims=True), v)
+
+
+#: Shapes of q, k and v (whose last size may differ), causal, mask: whole and broken tiles, heads that share keys, more keys
+#: than queries and fewer.
+CASES = [
+    ((1, 2, 64, 64), (1, 2, 64, 64), 64, False, False),
+    ((1, 2, 100, 64), (1, 2, 100, 64), 64, True, False),
+    ((2, 4, 40, 32), (2, 2, 150, 32), 32, True, False),
+    ((1, 1, 130, 128), (1, 1, 130, 128), 128, True, False),
+    ((1, 2, 70, 48), (1, 2, 33, 48), 80, False, False),
+    ((1, 2, 70, 16), (1, 1, 90, 16), 16, False, True),
+]
+
+
+def specs_of(q, k, columns, dtype, mask):
+    """What tw.attention takes."""
+    found = [tw.spec(q, dtype), tw.spec(k, dtype), tw.spec((*k[:3], columns), dtype)]
+    return [*found, tw.spec((1, 1, q[2], k[2]), "float32")] if mask else found
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_one_launch(number):
+    q, k, columns, causal, mask = CASES[number]
+    dtype = ("bfloat16", "float16")[number % 2]
+    rng = fresh_rng()
+    specs = specs_of(q, k, columns, dtype, mask)
+    fn = lambda q, k, v, *m: tw.attention(q, k, v, *m, causal=causal)  # noqa: E731
+    program = DeviceProgram(tw.jit(fn).trace(*specs).lower(ARCH), adversarial=int(rng.integers(1 << 30)))
+    inputs = [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
+    wide = [x.astype(np.float64) for x in inputs]
+    expected = attention(*wide, causal=causal)
+    (found,) = program(*inputs)
+    step = 2.0 ** (-8 if dtype == "bfloat16" else -11)
+    weight = attention(wide[0], wide[1], np.abs(wide[2]), *wide[3:], causal=causal)
+    assert np.all(np.abs(found.astype(np.float64) - expected) <= 4 * step * weight)
+    assert len(program.launches) == 1 and "mma.sync" in program.text
+    assert np.array_equal(found, program(*inputs)[0]), "the same bits in any order of warps"
+
+
+def test_keys_that_no_row_sees_are_not_looked_at():
+    """What lies there would spoil every sum: zero times no number is no number."""
+    rng = fresh_rng()
+    shape = (1, 1, 192, 32)
+    fn = lambda q, k, v: tw.attention(q, k, v, causal=True)  # noqa: E731
+    program = DeviceProgram(tw.jit(fn).trace(*[tw.spec(shape, "float16")] * 3).lower(ARCH))
+    q, k, v = (rng.standard_normal(shape).astype(np.float16) for _ in range(3))
+    v[:, :, 64:] = np.nan
+    (found,) = program(q, k, v)
+    assert np.isfinite(found[:, :, :64]).all() and np.isnan(found[:, :, 64:]).all()
+
+
+def test_rows_that_see_nothing_are_no_numbers():
+    """As in the formula: infinities are subtracted. Rows that see their first key late are fine."""
+    shape = (1, 1, 64, 16)
+    specs = [tw.spec(shape, "float16")] * 3 + [tw.spec((1, 1, 64, 128), "float32")]
+    specs[1] = specs[2] = tw.spec((1, 1, 128, 16), "float16")
+    program = DeviceProgram(tw.jit(lambda q, k, v, m: tw.attention(q, k, v, m)).trace(*specs).lower(ARCH))
+    rng = fresh_rng()
+    inputs = [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
+    inputs[3][:] = 0
+    inputs[3][0, 0, 5] = -np.inf
+    inputs[3][0, 0, 9, :100] = -np.inf
+    (found,) = program(*inputs)
+    with np.errstate(invalid="ignore"):
+        expected = attention(*(x.astype(np.float64) for x in inputs))
+    assert np.isnan(found[0, 0, 5]).all()
+    rows = [i for i in range(64) if i != 5]
+    assert np.allclose(found[0, 0, rows].astype(np.float64), expected[0, 0, rows], atol=4e-3)
+
+
+def test_sizes_known_at_run_time():
+    rng = fresh_rng()
+    specs = [tw.spec((1, 2, n, 32), "bfloat16") for n in ("s", "t", "t")]
+    fn = lambda q, k, v: tw.attention(q, k, v, causal=True)  # noqa: E731
+    program = DeviceProgram(tw.jit(fn).trace(*specs).lower(ARCH))
+    for s, t in ((70, 70), (3, 130), (64, 64)):
+        inputs = [rng.standard_normal((1, 2, n, 32)).astype(specs[0].dtype.numpy) for n in (s, t, t)]
+        (found,) = program(*inputs)
+        expected = attention(*(x.astype(np.float64) for x in inputs), causal=True)
+        assert np.allclose(found.astype(np.float64), expected, atol=0.03)
+    assert sum(name.startswith("kernel") for name, _, _ in program.launches) == 3
+
+
+def test_what_does_not_fit_is_three_launches():
+    """Rows of 24 elements divide into no fragments: products and a softmax, each for itself."""
+    rng = fresh_rng()
+    shape = (1, 2, 40, 24)
+    program = DeviceProgram(tw.jit(tw.attention).trace(*[tw.spec(shape, "bfloat16")] * 3).lower(ARCH))
+    inputs = [rng.standard_normal(shape).astype(tw.dtypes.by_name("bfloat16").numpy) for _ in range(3)]
+    (found,) = program(*inputs)
+    expected = attention(*(x.astype(np.float64) for x in inputs))
+    assert np.allclose(found.astype(np.float64), expected, atol=0.03) and len(program.launches) == 3
