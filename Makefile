@@ -76,7 +76,7 @@ test: install lint types lit $(VENV)/.models $(VENV)/.ptxas ## everything CI run
 	  $(PY) -m pytest --cov --cov-report=term --cov-fail-under=90
 
 # On a machine that has a Python with torch or CuPy: make test-gpu PY=python3 (with the wheel installed there).
-GPU_TESTS := tests/e2e/test_cuda.py tests/e2e/test_cuda_rows.py tests/e2e/test_cuda_models.py tests/e2e/test_cuda_device.py
+GPU_TESTS := $(addprefix tests/e2e/test_cuda, .py _attention.py _device.py _hopper.py _models.py _rows.py)
 test-gpu: ## the tests of GPU programs on this machine's GPU (after `make install`; ARGS="-k product")
 	$(PY) -m pytest -q -p no:cacheprovider --gpu $(GPU_TESTS) $(ARGS)
 
