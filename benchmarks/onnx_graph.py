@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 def onnx_model(
     nodes: list,
     inputs: Mapping[str, np.ndarray],
-    output: str,
+    output: str | Sequence[str],
     constants: Mapping[str, np.ndarray] | None = None,
     output_type: str = "float32",
 ) -> bytes:
@@ -19,10 +19,10 @@ def onnx_model(
 
     Args:
         nodes: tuples (op type, input names, output name or names, attributes).
-        inputs: arrays of the shapes and dtypes that the model takes, by name.
-        output: name of the result.
+        inputs: arrays of the shapes and dtypes that the model takes, by name; a size of 0 stands for any.
+        output: name of the result, or of all.
         constants: initialisers by name.
-        output_type: dtype of the result.
+        output_type: dtype of the results.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -30,15 +30,20 @@ def onnx_model(
     def element(dtype: Any) -> int:
         return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
+    def names(result: str | Sequence[str]) -> list[str]:
+        return [result] if isinstance(result, str) else list(result)
+
     graph = helper.make_graph(
-        [helper.make_node(op, list(args), [out] if isinstance(out, str) else out, **a) for op, args, out, a in nodes],
+        [helper.make_node(op, list(args), names(result), **attributes) for op, args, result, attributes in nodes],
         "benchmark",
-        [helper.make_tensor_value_info(n, element(x.dtype), x.shape) for n, x in inputs.items()],
-        [onnx.ValueInfoProto(name=output, type=onnx.TypeProto(
-            tensor_type=onnx.TypeProto.Tensor(elem_type=element(output_type))))],
+        [helper.make_tensor_value_info(n, element(x.dtype), [d or None for d in x.shape])
+         for n, x in inputs.items()],
+        [onnx.ValueInfoProto(name=name, type=onnx.TypeProto(
+            tensor_type=onnx.TypeProto.Tensor(elem_type=element(output_type)))) for name in names(output)],
         [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    own = [helper.make_opsetid(domain, 1) for domain in {n.domain for n in graph.node} if domain]
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), *own])
     model.ir_version = 10
     return model.SerializeToString()
 

@@ -19,6 +19,7 @@ MODULES = {
     "onnxruntime": "onnxruntime",
     "numba": "numba",
     "llama_cpp": "xllamacpp",
+    "llama_cpp_q4_0": "xllamacpp",
     "openvino": "openvino",
     "iree": "iree.runtime",
 }
@@ -45,12 +46,15 @@ def takes_part(workload: Workload, system: str) -> bool:
         "numba": "numba_kernel",
         "onnxruntime": "onnx_graph",
         "llama_cpp": "llama_cpp",
+        "llama_cpp_q4_0": "llama_cpp_q4_0",
         "openvino": "onnx_graph",
         "iree": "jax_expression",
     }[system]
     if system in workload.excluded:
         return False
     if system == "torch" and workload.torch_call is not None:
+        return True
+    if system == "onnxruntime" and workload.onnxruntime_call is not None:
         return True
     return system == "tilewright" or getattr(workload, attribute) is not None
 
@@ -147,6 +151,8 @@ def _numba(workload: Workload, inputs: tuple, threads: int) -> Call:
 def _onnxruntime(workload: Workload, inputs: tuple, threads: int) -> Call:
     import onnxruntime
 
+    if workload.onnxruntime_call is not None:
+        return workload.onnxruntime_call(threads, *inputs)
     graph = workload.onnx_graph
     assert graph is not None
     if any(x.dtype == bfloat16() for x in inputs):
@@ -203,6 +209,12 @@ def _llama_cpp(workload: Workload, inputs: tuple, threads: int) -> Call:
     return build(threads, *inputs)
 
 
+def _llama_cpp_q4_0(workload: Workload, inputs: tuple, threads: int) -> Call:
+    build = workload.llama_cpp_q4_0
+    assert build is not None
+    return build(threads, *inputs)
+
+
 _PREPARE = {
     "tilewright": _tilewright,
     "numpy": _numpy,
@@ -212,6 +224,7 @@ _PREPARE = {
     "numba": _numba,
     "onnxruntime": _onnxruntime,
     "llama_cpp": _llama_cpp,
+    "llama_cpp_q4_0": _llama_cpp_q4_0,
     "openvino": _openvino,
     "iree": _iree,
 }

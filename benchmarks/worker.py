@@ -37,7 +37,8 @@ def _prepare(name: str, system: str, seed: int, threads: int) -> tuple[Call, dic
     if workload.self_timed:
         return call, facts | {"max_error": result["max_error"], "correct": result["correct"]}
     error = workload.error(result, workload.reference(*inputs))
-    return call, facts | {"max_error": error, "correct": error is None or error <= workload.tolerance}
+    tolerance = workload.tolerances.get(system, workload.tolerance)
+    return call, facts | {"max_error": error, "correct": error is None or error <= tolerance}
 
 
 def _self_timed_round(call: Call) -> dict:

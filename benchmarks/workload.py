@@ -6,7 +6,7 @@ to run it there: Tilewright through `tilewright`, peers through the `*_expressio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class Workload:
     Attributes:
         name: the name on the command line, such as "matmul_f32_1024".
         tolerance: largest accepted max|out − ref| / max|ref| against the float64 reference.
+        tolerances: the same for systems that cannot run the same numbers, such as weights in another format.
         roof: the ceiling that bounds it: "f32", "bf16" or "int8" (multiply-adds), "dram" or "l3" (bytes), or "none".
         flops, bytes: the work of one call; bytes count each input read once and each output written once.
         threads: how many threads it is defined for; None for what the command line says.
@@ -34,6 +35,7 @@ class Workload:
     """
 
     tolerance = 1e-5
+    tolerances: Mapping[str, float] = {}
     roof = "none"
     flops = 0.0
     bytes = 0.0
@@ -69,7 +71,9 @@ class Workload:
     jax_expression: Callable[..., Any] | None = None
     numba_kernel: Callable[..., Any] | None = None
     onnx_graph: Callable[..., Any] | None = None
+    onnxruntime_call: Callable[..., Any] | None = None  # (threads, *inputs) → call, for models
     llama_cpp: Callable[..., Any] | None = None
+    llama_cpp_q4_0: Callable[..., Any] | None = None
 
     def error(self, result: Any, reference: np.ndarray | None) -> float | None:
         """Return max|result − reference| / max|reference|.

@@ -6,8 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
+import tiny_llama
 from tilewright.roofline.ceilings import Ceilings
 
 from benchmarks import load, machine, render, report, systems
@@ -16,6 +18,7 @@ from benchmarks.runner import Result
 from benchmarks.worker import _round
 from benchmarks.workload import Workload
 from benchmarks.workloads import all_workloads
+from benchmarks.workloads.llama_peers import Graph, q4_0_file
 from benchmarks.workloads.quantised import GemvQ4
 from benchmarks.workloads.sweep import MatmulSweep
 
@@ -164,6 +167,48 @@ def test_unknown_names_are_refused():
 
 def test_every_system_has_a_preparation():
     assert set(systems._PREPARE) == set(systems.SYSTEMS)
+
+
+@pytest.mark.parametrize("name", ["smollm2_decode", "smollm2_decode_int8"])
+def test_decode_has_the_peers_that_users_would_take(name):
+    found = {s for s in systems.SYSTEMS if systems.takes_part(all_workloads()[name], s)}
+    assert {"llama_cpp", "llama_cpp_q4_0", "onnxruntime"} <= found
+
+
+def test_a_file_in_q4_0_differs_by_its_rounding_alone(tmp_path):
+    source = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.TinyLlama(format="q4_1"))
+    before = {t.name: t for t in gguf.GGUFReader(str(source)).tensors}
+    after = {t.name: t for t in gguf.GGUFReader(str(q4_0_file(source))).tensors}
+    assert before.keys() == after.keys()
+    kinds = {t.tensor_type for t in after.values()}
+    assert gguf.GGMLQuantizationType.Q4_0 in kinds and gguf.GGMLQuantizationType.Q4_1 not in kinds
+    for name, tensor in before.items():
+        old, new = (gguf.dequantize(t.data, t.tensor_type) for t in (tensor, after[name]))
+        assert (
+            np.max(np.abs(old - new)) <= np.max(np.abs(old)) / 8
+        )  # a step of Q4_0 is an eighth of the largest
+
+
+def test_blocks_of_the_onnx_graph_are_those_of_the_file(tmp_path):
+    """What `MatMulNBits` would compute from the graph's constants is the product with the file's weights."""
+    source = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.TinyLlama(format="q4_1"))
+    tensors = {t.name: t for t in gguf.GGUFReader(str(source)).tensors}
+    pair = [tensors["blk.0.attn_q.weight"], tensors["blk.0.attn_k.weight"]]
+    graph = Graph()
+    graph.linear("x", pair)
+    (_, (_, columns, scales, zeros), _, attributes) = graph.nodes[0]
+    packed, d = graph.constants[columns], graph.constants[scales]
+    rows, groups, half = packed.shape
+    assert (rows, 2 * half * groups) == (attributes["N"], attributes["K"])
+    integers = (
+        np.stack([packed & 15, packed >> 4], axis=-1).reshape(rows, groups, 2 * half).astype(np.float32)
+    )
+    pairs = graph.constants[zeros].reshape(rows, -1)
+    points = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(rows, -1)[:, :groups].astype(np.float32)
+    found = ((integers - points[..., None]) * d.reshape(rows, groups, 1)).reshape(rows, -1)
+    expected = np.concatenate([gguf.dequantize(t.data, t.tensor_type) for t in pair])
+    # A zero point is half a step off at most.
+    assert np.max(np.abs(found - expected)) <= 0.51 * d.max()
 
 
 def test_results_are_rendered(tmp_path):

@@ -264,3 +264,17 @@ def test_a_task_of_attention_takes_queries_that_share_keys(queries):
 
 def test_one_query_leaves_the_heads_together():
     assert select(attention(1, 12, 1, 512, 64), AVX512)[-1].workgroup == (1, 1, 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "depth", "task"),
+    [
+        (576, 576, 32),  # nine tasks of 64 columns would be four and five
+        (1536, 576, 64),  # 24 share well
+        (288, 960, 64),  # four panels and five, whatever a task is
+        (64, 256, 128),  # one task: two would be too small
+    ],
+)
+def test_few_tasks_are_shared_equally(columns, depth, task):
+    config = select(matmul(1, columns, depth, panel=32), AVX512)[0]
+    assert config.workgroup[1] == task

@@ -5,9 +5,8 @@
 // Here, after vectorisation: one `math` operation on a vector is the same arithmetic on all lanes.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cpu/Cpu.h"
+#include "Transforms/RewriteOnce.h"
 #include "Tw/TwDialect.h"
-
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_EXPANDMATHPASS
@@ -151,8 +150,7 @@ struct ExpandMathPass : tilewright::impl::ExpandMathPassBase<ExpandMathPass> {
     patterns.add<WidenToFloat, SquareForPower>(&getContext());
     populateFloatFunctionPatterns(patterns, featuresOf(module));
     populateTableLookupPatterns(patterns, featuresOf(module));
-    if (failed(applyPatternsGreedily(module, std::move(patterns))))
-      return signalPassFailure();
+    rewriteOnce(module, std::move(patterns));
     SmallVector<Operation *> rest;
     module.walk([&](Operation *op) {
       if (isa_and_nonnull<math::MathDialect>(op->getDialect()) && !isInstruction(op))

@@ -9,6 +9,8 @@
 //===----------------------------------------------------------------------===//
 #include "Targets/Cpu/Cpu.h"
 
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
 namespace tilewright {
 #define GEN_PASS_DEF_CPUPREFETCHPASS
 #include "Targets/Cpu/Cpu.h.inc"
@@ -66,6 +68,17 @@ struct CpuPrefetch : tilewright::impl::CpuPrefetchPassBase<CpuPrefetch> {
     });
   }
 
+  /// The bytes of a row of a panel that a read of its beginning stands for, or 0 for a read of what follows in a row:
+  /// that may stand in another loop.
+  static int64_t rowBytes(vector::TransferReadOp read, int64_t bytes) {
+    int64_t row = cast<MemRefType>(read.getBase().getType()).getShape().back();
+    std::optional<int64_t> first = getConstantIntValue(read.getIndices().back());
+    int64_t elements = read.getVectorType().getNumElements();
+    if (!first || ShapedType::isDynamic(row) || row % elements != 0 || row * bytes / elements > kLineBytes)
+      return bytes;
+    return *first == 0 ? row * bytes / elements : 0;
+  }
+
   /// One request per cache line that an iteration reads.
   void prefetch(scf::ForOp loop) {
     llvm::MapVector<Value, int64_t> bytesOf;
@@ -73,6 +86,9 @@ struct CpuPrefetch : tilewright::impl::CpuPrefetchPassBase<CpuPrefetch> {
     for (vector::TransferReadOp read : reads) {
       int64_t bytes = storedBytes(read);
       if (bytes == 0 || !movesWith(read, loop))
+        continue;
+      bytes = rowBytes(read, bytes);
+      if (bytes == 0)
         continue;
       int64_t &before = bytesOf[read.getBase()];
       if (before % kLineBytes == 0)

@@ -5,6 +5,7 @@
 // Here, last: one conversion, so that a refusal names the operation and its reason.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cpu/Cpu.h"
+#include "Transforms/RewriteOnce.h"
 
 #include "Tw/TwDialect.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -21,7 +22,6 @@
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_CPUTOLLVMPASS
@@ -275,8 +275,7 @@ struct CpuToLLVMPass : tilewright::impl::CpuToLLVMPassBase<CpuToLLVMPass> {
     RewritePatternSet rows(context);
     vector::populateVectorFromElementsUnrollPatterns(rows);
     vector::populateVectorToElementsUnrollPatterns(rows);
-    if (failed(applyPatternsGreedily(module, std::move(rows))))
-      return signalPassFailure();
+    rewriteOnce(module, std::move(rows));
 
     LLVMConversionTarget target(*context);
     target.addLegalOp<ModuleOp>();

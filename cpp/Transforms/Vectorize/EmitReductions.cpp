@@ -17,7 +17,7 @@ using namespace tilewright::vectorize;
 /// Sets of partial sums that hide the latency of additions.
 static constexpr int64_t kMaxSets = 4;
 /// The same inside a group, which overlaps with the next.
-static constexpr int64_t kGroupSets = 2;
+static constexpr int64_t kGroupSets = 4;
 /// Elements of a group that one step of its loop takes: whole cache lines of what is stored are asked for at once.
 static constexpr int64_t kGroupSteps = 4;
 
@@ -157,7 +157,32 @@ Values Emitter::accumulateGroups(ArrayRef<Point> points, Values inits) {
       return after;
     };
     bool hasIntegers = llvm::any_of(sums, [](const Term *term) { return bool(term->integer); });
-    partials = accumulateOver(factoring.inner, here, partials, hasIntegers ? 1 : kGroupSets, kGroupSteps, step);
+    if (hasIntegers || sums.empty()) {
+      partials = accumulateOver(factoring.inner, here, partials, 1, kGroupSteps, step);
+    } else {
+      // One vector of columns after the other, each with a loop of its own: an element of a row is then read by the
+      // instruction that multiplies it. Vectors that share it would need it in a register, put there by the units that
+      // take integers out of bytes.
+      SmallVector<std::pair<OpFoldResult, SmallVector<size_t>>> byColumns;
+      for (auto [i, point] : llvm::enumerate(here)) {
+        OpFoldResult first = point.index[nest.lane];
+        auto *beside = llvm::find_if(byColumns, [&](auto &entry) { return entry.first == first; });
+        if (beside == byColumns.end())
+          beside = &byColumns.emplace_back(first, SmallVector<size_t>());
+        beside->second.push_back(i);
+      }
+      for (ArrayRef<size_t> members : llvm::make_second_range(byColumns)) {
+        SmallVector<Point> beside;
+        Values sumsHere;
+        for (size_t i : members) {
+          beside.push_back(here[i]);
+          llvm::append_range(sumsHere, ArrayRef(partials).slice(i * sums.size(), sums.size()));
+        }
+        sumsHere = accumulateOver(factoring.inner, beside, sumsHere, kGroupSets, kGroupSteps, step);
+        for (auto [place, i] : llvm::enumerate(members))
+          std::copy_n(sumsHere.begin() + place * sums.size(), sums.size(), partials.begin() + i * sums.size());
+      }
+    }
     size_t next = 0;
     for (auto [i, point] : llvm::enumerate(here)) {
       Value &acc = accs[i % points.size()];

@@ -15,6 +15,7 @@
 //                                                16 x vector.transfer_write
 //===----------------------------------------------------------------------===//
 #include "Transforms/Vectorize/Vectorize.h"
+#include "Transforms/RewriteOnce.h"
 #include "Transforms/Vectorize/Emitter.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -25,7 +26,6 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/LoopInvariantCodeMotionUtils.h"
 
 namespace tilewright {
@@ -149,8 +149,7 @@ private:
     scf::ForOp::getCanonicalizationPatterns(patterns, &getContext());
     tensor::DimOp::getCanonicalizationPatterns(patterns, &getContext());
     vector::CreateMaskOp::getCanonicalizationPatterns(patterns, &getContext());
-    if (failed(applyPatternsGreedily(func, std::move(patterns))))
-      return func.emitError("tw-vectorize: clean-up did not reach a fixed point");
+    rewriteOnce(func, std::move(patterns));
     numForwarded += forwarded;
     hoistInvariants(func);
     DominanceInfo dominance(func);

@@ -13,6 +13,8 @@ from .register_tiles import candidates as row_tiles
 CANDIDATES = 4
 #: Multiply-adds that one task of a contraction computes at least.
 TASK_FMAS = 1 << 15
+#: Columns of such a task at most.
+MOST_COLUMNS = 4096
 #: Register tiles that have to read an operand again before a copy of it, in order, pays.
 PACK_TILES = 3
 #: Tiles of columns beside each other that stay in the first-level cache's reach without a copy.
@@ -55,6 +57,27 @@ def _task_rows(
         if column_tasks is not None:
             groups = max(groups, min(-(-TASKS // column_tasks), tiles // TASK_TILES))
     return -(-tiles // groups) * rows if groups > 1 else None
+
+
+def _larger_half(size: int, task: int) -> int:
+    """Return the columns of the thread that gets more of them, of two that share tasks of `task` columns."""
+    first = -(-size // task) // 2 * task
+    return max(first, size - first)
+
+
+def _task_columns(size: int | None, columns: int, depth: int, rows: int | None) -> int:
+    """Choose how many columns of a contraction one task takes: whole panels of `columns`, and enough work.
+
+    Of a few tasks in odd number one thread of two gets one more: where smaller tasks share better, they are smaller.
+    """
+    taken = columns
+    if rows is None:
+        return taken
+    while taken * depth * rows < TASK_FMAS and taken < MOST_COLUMNS:
+        taken *= 2
+    if size is None or taken == columns or not 1 < -(-size // taken) < TASKS:
+        return taken
+    return taken // 2 if _larger_half(size, taken // 2) < _larger_half(size, taken) else taken
 
 
 def _to_pack(op: OpFacts, columns: int) -> tuple[int, ...]:
@@ -112,10 +135,7 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
     if row >= 0:
         tile[row] = max(rows, 1)
     tile[column] = columns
-    column_tasks = columns
-    if known_rows is not None:
-        while column_tasks * depth * known_rows < TASK_FMAS and column_tasks < 4096:
-            column_tasks *= 2
+    column_tasks = _task_columns(root.ranges[column], columns, depth, known_rows)
     if column in kernel.parallel:
         group[column] = column_tasks
     packed = {op.index: _to_pack(op, columns) for op in mains}
