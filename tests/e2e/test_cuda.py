@@ -164,7 +164,14 @@ def test_host_decides_by_device_values():
     assert program(np.int64(10))[0] == 55
 
 
-def test_targets_by_name():
+@pytest.fixture
+def without_gpu(request):
+    """Be a machine without a GPU, which `--gpu` changes."""
+    if request.config.getoption("--gpu"):
+        pytest.skip("says what there is without a GPU")
+
+
+def test_targets_by_name(without_gpu):
     from tilewright.targets import base
 
     assert base.find("cuda").arch == "sm_80"
@@ -194,7 +201,7 @@ def test_text_of_the_stages(target):
     assert "gpu.module @device" in lowered.as_text("llvm")
 
 
-def test_calls_without_a_device():
+def test_calls_without_a_device(without_gpu):
     double = tw.jit(lambda x: x + x, target=ARCH)
     with pytest.raises(errors.DeviceError, match="compiled for a GPU"):
         double(np.ones(4, np.float32))
