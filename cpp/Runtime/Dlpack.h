@@ -49,6 +49,16 @@ struct DLManagedTensorVersioned {
 };
 constexpr uint64_t readOnlyFlag = 1;
 
+/// What a class of arrays offers to native code as `__dlpack_c_exchange_api__`:
+/// the fields of `DLPackExchangeAPI` that we use, where they lie.
+struct DLExchange {
+  uint32_t major, minor;
+  DLExchange *previous;
+  void *allocate, *exportTensor, *importTensor;
+  int (*view)(void *object, DLTensor *tensor); ///< no ownership, no waiting; may be null
+  int (*currentStream)(int32_t deviceType, int32_t device, void **stream);
+};
+
 enum : uint8_t { dlInt = 0, dlUInt = 1, dlFloat = 2, dlBfloat = 4, dlBool = 6 };
 
 /// What a producer handed over: the tensor lives as long as its owner.

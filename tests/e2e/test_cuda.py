@@ -90,6 +90,43 @@ def test_wide_accesses():
     assert "v4" not in device(lambda x: x * 2 + 1, tw.spec((8, 63))).text
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64", "int8"])
+def test_transposes_go_through_shared_memory(dtype):
+    """Read and written along rows; whole squares, broken ones, a batch, another operand that lies along the result."""
+    rng = fresh_rng()
+    for shape in ((64, 32), (33, 70), (2, 40, 17)):
+        turned = (*shape[:-2], shape[-1], shape[-2])
+        program = device(
+            lambda x, y: tw.transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)) + y,
+            tw.spec(shape, dtype), tw.spec(turned, dtype), adversarial=int(rng.integers(1 << 30)),
+        )  # fmt: skip
+        kind = tw.dtypes.by_name(dtype).numpy
+        x, y = (rng.integers(-40, 40, s).astype(kind) for s in (shape, turned))
+        (found,) = program(x, y)
+        assert np.array_equal(found, np.swapaxes(x, -1, -2) + y)
+        assert len(program.launches) == 1 and "st.shared" in program.text
+    text = device(lambda x: tw.transpose(x), tw.spec((64, 8), dtype)).text
+    assert "st.shared" not in text, "most of a square would be empty"
+
+
+def test_tiles_are_numbered_in_groups():
+    """More rows of tiles than a group has, and a last group that is not full."""
+    rng = fresh_rng()
+    program = device(
+        lambda a, b: a @ b, tw.spec((64 * 10 - 3, 16), "bfloat16"), tw.spec((16, 136), "bfloat16")
+    )
+    a, b = (
+        rng.standard_normal(s).astype(tw.dtypes.by_name("bfloat16").numpy) for s in ((637, 16), (16, 136))
+    )
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    assert np.allclose(program(a, b)[0].astype(np.float64), expected, rtol=0.01, atol=0.05)
+
+
+def test_maxima_are_single_instructions():
+    text = device(lambda x: tw.max(x, axis=1), tw.spec((8, 64))).text
+    assert "max.NaN.f32" in text
+
+
 def test_reductions_share_by_shuffles():
     rng = fresh_rng()
     for width in (40, 600, 5000):
@@ -127,7 +164,14 @@ def test_host_decides_by_device_values():
     assert program(np.int64(10))[0] == 55
 
 
-def test_targets_by_name():
+@pytest.fixture
+def without_gpu(request):
+    """Be a machine without a GPU, which `--gpu` changes."""
+    if request.config.getoption("--gpu"):
+        pytest.skip("says what there is without a GPU")
+
+
+def test_targets_by_name(without_gpu):
     from tilewright.targets import base
 
     assert base.find("cuda").arch == "sm_80"
@@ -157,7 +201,7 @@ def test_text_of_the_stages(target):
     assert "gpu.module @device" in lowered.as_text("llvm")
 
 
-def test_calls_without_a_device():
+def test_calls_without_a_device(without_gpu):
     double = tw.jit(lambda x: x + x, target=ARCH)
     with pytest.raises(errors.DeviceError, match="compiled for a GPU"):
         double(np.ones(4, np.float32))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tilewright as tw
 from fake_cuda.arrays import DlpackOnly, Foreign, Stream
+from fake_cuda.exchange import Exchanging
 from fake_cuda.programs import sums, sums_reference
 from tilewright import _runtime, errors
 from tilewright.runtime import devices
@@ -27,10 +28,22 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def columns(x):
+    """Many launches; some intermediates are planned and live long, others are a kernel's own."""
+    y = tw.cumsum(x, axis=0)
+    return tw.softmax(y, axis=0) + tw.softmax(tw.cumsum(y, axis=1), axis=0) * y
+
+
+def columns_reference(x: np.ndarray) -> np.ndarray:
+    y = x.astype(np.float64).cumsum(0)
+    return softmax(y.T).T + softmax(y.cumsum(1).T).T * y
+
+
 PROGRAMS = {
     "several": (sums, sums_reference, [(5, 6)]),
     "pointwise": (lambda x: tw.tanh(x) * 2, lambda x: np.tanh(x) * 2, [(5, 33)]),
     "softmax": (lambda x: tw.softmax(x), softmax, [(4, 33)]),
+    "arena-and-stack": (columns, columns_reference, [(6, 5)]),
     "product": (lambda a, b: tw.maximum(a @ b, 0), lambda a, b: np.maximum(a @ b, 0), [(17, 20), (20, 9)]),
     "two-results": (lambda x: (tw.sum(x, axis=0), x.T), lambda x: (x.sum(0), x.T), [(7, 3)]),
     "empty": (lambda x: x + 1, lambda x: x + 1, [(0, 4)]),
@@ -87,8 +100,11 @@ def test_host_code_reads_what_it_decides_by(fake_gpu):
     assert not any("recorded" in line for line in fake_gpu.log())
 
 
-@pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[::2], lambda x: x[:, 1:4], lambda x: x[::-1]],
-                         ids=["transposed", "steps", "columns", "backwards"])  # fmt: skip
+@pytest.mark.parametrize(
+    "view",
+    [lambda x: x.T, lambda x: x[::2], lambda x: x[:, 1:4], lambda x: x[::-1], lambda x: x.reshape(-1)[1:33]],
+    ids=["transposed", "steps", "columns", "backwards", "off-sixteen-bytes"],
+)
 @pytest.mark.parametrize("kind", ["numpy", "foreign"])
 def test_strides(kind, view, rng):
     base = rng.standard_normal((6, 8)).astype(np.float32)
@@ -109,6 +125,18 @@ def test_arrays_of_other_libraries_are_not_copied(rng, fake_gpu):
     assert given.asked == [1]
     for found in results:
         np.testing.assert_array_equal(found.numpy(), x + x)
+
+
+def test_arrays_that_native_code_reads_at_once(rng, monkeypatch):
+    """No Python runs for an argument whose class has functions for native code, unless it has gaps."""
+    add = tw.jit(lambda x, y: x + y, target=TARGET)
+    x, y = rng.standard_normal((4, 6)).astype(np.float32), rng.standard_normal((4, 6)).astype(np.float32)
+    one, two = Exchanging(x), Exchanging(np.ascontiguousarray(y.T), lambda z: z.T)
+    for turn in range(2):
+        np.testing.assert_array_equal(add(one, two).numpy(), x + y)
+        assert one.looked == two.looked == turn + 1
+    with pytest.raises(errors.DTypeError):
+        add(one, Exchanging(np.zeros((4, 6), np.int32)))
 
 
 def test_an_array_on_a_stream_of_its_own_is_waited_for(rng, fake_gpu):
@@ -172,6 +200,21 @@ def test_weights_go_to_the_device_once(rng, fake_gpu):
     assert fake_gpu.calls("cuMemcpyHtoDAsync_v2") == before, "programs share a weight"
 
 
+def test_arrays_off_sixteen_bytes(fake_gpu):
+    """Kernels read 16 bytes at once: weights and donated arrays elsewhere are copied, too."""
+    base = np.arange(40, dtype=np.float32)
+    shifted = lambda x: x[1:33]  # noqa: E731
+    program = tw.jit(lambda w, x: x * w, weight_argnums=0, target=TARGET).compile(
+        tw.spec((32,)), tw.spec((32,))
+    )
+    found = program.bind({"w": Foreign(base, shifted)})(np.ones(32, np.float32))
+    np.testing.assert_array_equal(found.numpy(), base[1:33])
+    step = tw.jit(lambda x: tw.update_slice(x, x[:16] * 2, (16,)), donate_argnums=0, target=TARGET)
+    expected = base[1:33].copy()
+    expected[16:] = expected[:16] * 2
+    np.testing.assert_array_equal(step(Foreign(base, shifted)).numpy(), expected)
+
+
 def test_weights_of_the_device_are_used_in_place(rng, fake_gpu):
     w = Foreign(rng.standard_normal(16).astype(np.float32))
     program = tw.jit(lambda w, x: x * w, weight_argnums=0, target=TARGET).compile(
@@ -197,11 +240,16 @@ def test_donated_memory_is_the_result(fake_gpu):
 
 
 def test_an_argument_in_donated_memory_is_copied_first():
-    step = tw.jit(lambda x, y: tw.update_slice(x, y[:4] * 2, (2,)), donate_argnums=0, target=TARGET)
+    def overwrite(x, y):
+        z = tw.update_slice(x, x[:4] * 0, (2,))
+        return z, y + z
+
+    step = tw.jit(overwrite, donate_argnums=0, target=TARGET)
     for again in range(2):
         x = tw.device_put(np.arange(8, dtype=np.float32))
         other = np.arange(8, dtype=np.float32) if again else x
-        assert step(x, other).tolist() == [0, 1, 0, 2, 4, 6, 6, 7]
+        z, total = step(x, other)
+        assert z.tolist() == [0, 1, 0, 0, 0, 0, 6, 7] and total.tolist() == [0, 2, 2, 3, 4, 5, 12, 14]
 
 
 def test_saved_program_with_weights(rng, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tilewright as tw
-from assembler import assemble, needs_ptxas
+from assembler import assemble, machine_code, needs_ptxas
 
 PROGRAMS = {
     "pointwise": (lambda x: tw.gelu(x) * 2, [((256, 512), "bfloat16")], 1),
@@ -24,6 +24,7 @@ PROGRAMS = {
         [((2048, 256), "bfloat16"), ((256, 2048), "bfloat16"), ((2048,), "bfloat16")],
         1,
     ),
+    "product-huge": (lambda a, b: a @ b, [((4096, 256), "bfloat16"), ((256, 4096), "bfloat16")], 1),
     "product-f32": (lambda a, b: a @ b, [((256, 128), "float32"), ((128, 192), "float32")], 1),
     "attention": (
         lambda q, k, v: tw.attention(q, k, v, causal=True),
@@ -48,3 +49,26 @@ def test_assembles_without_spills(name, arch, tmp_path):
     text = tw.jit(fn, target=f"cuda:{arch}").lower(*(tw.spec(*each) for each in specs)).as_text("object")
     assert assemble(text, arch, tmp_path).spilled == 0
     assert kernels is None or text.count(".entry") == kernels
+
+
+#: What machine code must consist of: program, architecture, instructions by their beginnings.
+INSTRUCTIONS = [
+    ("softmax-long", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.BFLY", "FMNMX.NAN"]),
+    ("rms-norm", "sm_90a", ["LDG.E.128", "STG.E.128", "SHFL.BFLY"]),
+    ("product-large", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128"]),
+    ("product-large", "sm_90a", ["HGMMA.64x128x16.F32.BF16", "UTMALDG.2D", "SYNCS", "USETMAXREG", "STG.E.128"]),
+    ("product-huge", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "USETMAXREG"]),
+    ("attention", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128", "MUFU.EX2"]),
+]  # fmt: skip
+
+
+@needs_ptxas
+@pytest.mark.parametrize(("name", "arch", "expected"), INSTRUCTIONS)
+def test_machine_code(name, arch, expected, tmp_path):
+    """No local memory, and the instructions that a kernel is about."""
+    fn, specs, _ = PROGRAMS[name]
+    text = tw.jit(fn, target=f"cuda:{arch}").lower(*(tw.spec(*each) for each in specs)).as_text("object")
+    found = machine_code(assemble(text, arch, tmp_path))
+    for each in expected:
+        assert any(one.startswith(each) for one in found), (each, sorted(set(found)))
+    assert not any(one.startswith(("LDL", "STL")) for one in found)

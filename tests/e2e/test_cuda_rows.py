@@ -76,7 +76,7 @@ def test_long_and_unknown_rows_are_walked_again():
     program = DeviceProgram(tw.jit(lambda x: tw.softmax(x)).trace(tw.spec(x.shape)).lower(ARCH))
     assert np.allclose(program(x)[0], softmax(x.astype(np.float64)), rtol=1e-5)
     assert len(program.launches) == 1 and "ld.global.v4" in program.text
-    fn = tw.jit(lambda x: tw.softmax(x)).trace(tw.spec(("m", "n")))
+    fn = tw.jit(lambda x: tw.softmax(x)).trace(tw.spec((tw.Dim("m", min=0), "n")))
     program = DeviceProgram(fn.lower(ARCH), adversarial=3)
     for shape in ((5, 700), (3, 1), (1, 129), (0, 4)):
         y = rng.standard_normal(shape).astype(np.float32)

@@ -54,3 +54,13 @@ def assemble(text: str, arch: str, folder: Path) -> Assembled:
     registers = tuple(int(n) for n in re.findall(r"Used (\d+) registers", report))
     assert spills and len(registers) == text.count(".entry"), report
     return Assembled(cubin, sum(spills), registers)
+
+
+def machine_code(assembled: Assembled) -> list[str]:
+    """Return the instructions of all kernels, as `HMMA.16816.F32.BF16`; skips the test without nvdisasm."""
+    disassembler = tool("nvdisasm")
+    if disassembler is None:
+        pytest.skip("the package nvidia-cuda-nvdisasm is not installed")
+    command = [disassembler, "-c", str(assembled.cubin)]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    return re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\d+\s+)?([A-Z][A-Za-z0-9_.]+)", text)

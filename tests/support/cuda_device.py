@@ -1,11 +1,15 @@
 """A GPU made of the PTX interpreter: runs the host functions of a program for `cuda`, and interprets what they launch.
 
+With `pytest --gpu`, the same programs are called on the first device of the machine instead; `--gpu=fake` calls them on the
+driver without a GPU.
+
 The host functions are the native code of the object, called as the ABI says; the addresses that they hand around are those
 of the interpreter's memory, which they never read themselves.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from collections.abc import Callable
@@ -13,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import ptx
-from tilewright import dtypes
+from tilewright import dtypes, errors
 from tilewright.programs import executable_of
+from tilewright.runtime import devices
 
 _INT64_P = ctypes.POINTER(ctypes.c_int64)
 
@@ -50,6 +55,10 @@ class Table(ctypes.Structure):
     )
 
 
+#: What `--gpu` says: None, "real" or "fake".
+mode: str | None = None
+
+
 class CallFailed(Exception):
     """An entry reported a status; the first argument is (code, location)."""
 
@@ -74,7 +83,22 @@ class DeviceProgram:
 
     def __call__(self, *arrays: Any) -> list[np.ndarray]:
         """Run `main` on arrays, one per argument, and return the outputs."""
+        if mode:
+            return self._on_device(arrays)
         return _Call(self).run([np.ascontiguousarray(a) for a in arrays])
+
+    def _on_device(self, arrays: tuple[Any, ...]) -> list[np.ndarray]:
+        """Call it as a user would; what it launches is what its host function asks for when nothing is run."""
+        kinds = [entry["kind"] for entry in self.manifest["args"]]
+        weights = {i: np.asarray(arrays[i], order="C") for i, kind in enumerate(kinds) if kind == "weight"}
+        bound = self.executable.bind_arrays(weights) if weights else self.executable
+        inputs = [np.asarray(a, order="C") for a, kind in zip(arrays, kinds, strict=True) if kind != "weight"]
+        with contextlib.suppress(CallFailed):  # checks, which read what nothing has written
+            _Call(self, runs=False).run([np.asarray(a, order="C") for a in arrays])
+        try:
+            return [devices.host_copy(output) for output in bound.call_tuple(*inputs)]
+        except (errors.IndexRangeError, errors.CheckError) as problem:
+            raise CallFailed(str(problem)) from None
 
 
 def tensor_map(words: int, spec: dict[str, Any]) -> bytes:
@@ -90,8 +114,9 @@ def tensor_map(words: int, spec: dict[str, Any]) -> bytes:
 class _Call:
     """One call: its memory, its table, what went wrong on the way."""
 
-    def __init__(self, program: DeviceProgram) -> None:
+    def __init__(self, program: DeviceProgram, runs: bool = True) -> None:
         self.program = program
+        self.runs = runs
         self.memory = ptx.Memory()
         self.failure: Exception | None = None
         self.reported: tuple[int, int] | None = None
@@ -132,7 +157,7 @@ class _Call:
         kernel = kernel if isinstance(kernel, dict) else {"name": kernel}
         name = kernel["name"]
         self.program.launches.append((name, blocks, threads))
-        if blocks == 0:
+        if blocks == 0 or not self.runs:
             return
         parameters = self.program.module.program(name).kernel.params
         maps = {each["parameter"]: each for each in kernel.get("maps", [])}
@@ -147,6 +172,9 @@ class _Call:
         )  # fmt: skip
 
     def _read(self, rt: int, to: int, source: int, size: int) -> None:
+        if not self.runs:
+            ctypes.memset(to, 0, size)
+            return
         at = source - ptx.memory.GLOBAL_BASE
         ctypes.memmove(to, self.memory.segment.bytes[at : at + size].tobytes(), size)
 

@@ -24,6 +24,11 @@ namespace {
 /// Fewer launches than this cost no more one by one than as a graph.
 constexpr unsigned leastLaunches = 4;
 
+/// Kernels read and write so many bytes at once, and tensor maps begin at such addresses.
+constexpr Pointer wideAccess = 16;
+
+bool isAligned(const View &view) { return view.data % wideAccess == 0; }
+
 py::object devicesModule() { return py::module_::import("tilewright.runtime.devices"); }
 
 } // namespace
@@ -103,7 +108,7 @@ void DeviceCall::bindWeights(State &state) {
     View &view = state.bound[i];
     const Code::Slot &slot = code.arguments[i];
     bool known = readView(object, view);
-    if (known && (view.host || !view.dense)) {
+    if (known && (view.host || !view.dense || !isAligned(view))) {
       py::object moved = devicesModule().attr("resident")(py::handle(object), state.device.ordinal);
       view = View();
       known = readView(moved.ptr(), view);
@@ -150,7 +155,8 @@ py::object DeviceCall::makeBytes(int64_t bytes, Pointer &pointer) {
   return made[0];
 }
 
-/// Brings one argument to where kernels can read it: dense, on the device, done before what comes on the stream.
+/// Brings one argument to where kernels can read it: dense, aligned, on the device, done before what comes on the
+/// stream.
 /// What is `kept` becomes an output, an array of its own.
 void DeviceCall::place(Argument &argument, size_t index, bool kept) {
   View &view = argument.view;
@@ -159,16 +165,17 @@ void DeviceCall::place(Argument &argument, size_t index, bool kept) {
       device->order(view.stream, stream);
     if (view.memory)
       view.memory->moveTo(stream);
-    if (view.dense)
+    if (!view.dense) {
+      py::object dense = devicesModule().attr("dense")(py::handle(passed[index]), device->ordinal,
+                                                       reinterpret_cast<uintptr_t>(stream));
+      view = View();
+      readView(dense.ptr(), view);
+      if (view.memory)
+        view.memory->moveTo(stream);
+      temporaries.push_back(dense);
+    }
+    if (isAligned(view))
       return;
-    py::object dense =
-        devicesModule().attr("dense")(py::handle(passed[index]), device->ordinal, reinterpret_cast<uintptr_t>(stream));
-    view = View();
-    readView(dense.ptr(), view);
-    if (view.memory)
-      view.memory->moveTo(stream);
-    temporaries.push_back(dense);
-    return;
   }
   auto dtype = py::reinterpret_borrow<py::dtype>(view.descr);
   int64_t bytes = dtype.itemsize() * view.count();
@@ -182,9 +189,12 @@ void DeviceCall::place(Argument &argument, size_t index, bool kept) {
   } else {
     temporaries.push_back(makeBytes(bytes, memory));
   }
+  const Api &api = device->driver.api;
+  auto size = static_cast<size_t>(bytes);
   if (bytes)
-    device->driver.check(device->driver.api.copyIn(memory, view.host, static_cast<size_t>(bytes), stream),
-                         "copying an argument to the device");
+    device->driver.check(view.host ? api.copyIn(memory, view.host, size, stream)
+                                   : api.copyOver(memory, view.data, size, stream),
+                         "copying an argument");
   view.data = memory;
 }
 

@@ -58,6 +58,13 @@ void copyOut(int ordinal, py::buffer to, Pointer from, uintptr_t stream) {
   device.driver.check(device.driver.api.streamSynchronise(streamOf(stream)), "waiting for the device");
 }
 
+void synchronise(int ordinal) {
+  Device &device = Driver::current().device(ordinal);
+  Device::Use use(device);
+  py::gil_scoped_release unlocked;
+  device.driver.check(device.driver.api.synchronise(), "waiting for the device");
+}
+
 int deviceOf(Pointer pointer) {
   Driver &driver = Driver::current();
   int ordinal = -1;
@@ -104,6 +111,7 @@ void cuda::addDevices(py::module_ &module) {
              "Copies a dense buffer to an address of a GPU, and waits.");
   module.def("cuda_copy_out", &copyOut, py::arg("device"), py::arg("array"), py::arg("source"), py::arg("stream") = 0,
              "Fills a dense buffer from an address of a GPU, and waits.");
+  module.def("cuda_synchronize", &synchronise, py::arg("device"), "Waits for everything on a GPU.");
   module.def("cuda_pointer_device", &deviceOf, py::arg("pointer"), "The GPU that an address belongs to.");
   module.def("device_to_dlpack", &deviceToDlpack, py::arg("owner"), py::arg("pointer"), py::arg("shape"),
              py::arg("dtype"), py::arg("device"),

@@ -181,6 +181,8 @@ void emitPoint(Nest &nest, SmallVector<Value> point) {
 } // namespace
 
 void cuda::emitPoints(Nest &nest) {
+  if (emitTransposed(nest))
+    return;
   DeviceKernel &kernel = nest.kernel;
   OpBuilder &inside = kernel.inside;
   Location loc = kernel.loc;

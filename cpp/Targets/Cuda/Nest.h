@@ -60,6 +60,9 @@ private:
 /// One thread per result; all computations can be done so.
 void emitPoints(Nest &nest);
 
+/// Squares turned in shared memory, where inputs lie crosswise to the result; nothing is written where none does.
+bool emitTransposed(Nest &nest);
+
 /// A product of two operands, tile by tile, with `epilogue` (or null) applied to what it yields; nothing is written where
 /// it is no product.
 bool emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, llvm::StringRef lowering);

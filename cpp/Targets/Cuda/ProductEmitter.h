@@ -66,6 +66,7 @@ private:
     llvm::SmallVector<mlir::Value> product, epilogue;
   };
   Place placeOf(mlir::Value row, mlir::Value column);
+  void group(mlir::Value &row, mlir::Value &column, mlir::Value rows, mlir::Value columns);
   void finishPart(mlir::ValueRange sums, mlir::Value row, mlir::Value column);
 };
 

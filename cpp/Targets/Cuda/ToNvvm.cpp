@@ -16,7 +16,9 @@
 #include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tilewright {
 #define GEN_PASS_DEF_CUDATONVVMPASS
@@ -58,6 +60,11 @@ struct CudaToNvvmPass : tilewright::impl::CudaToNvvmPassBase<CudaToNvvmPass> {
   LogicalResult convert(gpu::GPUModuleOp device) {
     MLIRContext *context = &getContext();
     widenMath(device);
+    // Divisions that round up or down; everything else has instructions, maxima with NaN among them.
+    RewritePatternSet divisions(context);
+    arith::populateCeilFloorDivExpandOpsPatterns(divisions);
+    if (failed(applyPatternsGreedily(device, std::move(divisions))))
+      return failure();
     LLVMTypeConverter converter(context, LowerToLLVMOptions(context));
     RewritePatternSet patterns(context);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);

@@ -16,6 +16,7 @@ import tilewright as tw
 from .. import config as settings
 from ..errors import ArgumentError, FormatError
 from ..frontends.gguf import GGUFFile
+from ..runtime import devices
 from ..runtime import weights as binding
 from . import gguf_weights, llama, program_store
 from .llama_config import LlamaConfig, Rope
@@ -147,6 +148,7 @@ class LanguageModel:
             "context": self.context,
             "weights": hashlib.sha256(text.encode()).hexdigest()[:32],
             "target": self.target,
+            "gpu": devices.architecture(None) if self.target.startswith("cuda") else None,
         }
 
     def _compile(self) -> program_store.Programs:
@@ -211,7 +213,7 @@ class LanguageModel:
         # The caches are donated: what comes back is the same memory, unless the runtime could not reuse it.
         self._cache = list(outputs[1:])
         self.length = end
-        return outputs[0]
+        return _on_cpu(outputs[0])
 
     def generate(
         self,
@@ -245,7 +247,7 @@ class LanguageModel:
         ids = np.asarray(tokens, np.int32)
         function = self._all_logits()
         cos, sin = (table[: ids.size] for table in self._rope)
-        return function.call_tuple(cos, sin, *self._new_cache(), ids, self._positions[: ids.size])[0]
+        return _on_cpu(function.call_tuple(cos, sin, *self._new_cache(), ids, self._positions[: ids.size])[0])
 
     def activation_error(self, tokens: Sequence[int]) -> float:
         """Return how far rounding of activations moves the logits that follow `tokens`, relative in the 2-norm.
@@ -273,6 +275,11 @@ class LanguageModel:
             (self._evaluate,) = binding.bind_all([program], lazy)
             lazy.forget()
         return self._evaluate
+
+
+def _on_cpu(logits: Any) -> np.ndarray:
+    """Return logits, wherever they were computed, as a NumPy array."""
+    return logits if isinstance(logits, np.ndarray) else devices.host_copy(logits)
 
 
 def compile_programs(

@@ -23,7 +23,7 @@ import numpy as np
 import ptx
 from ptx.memory import GLOBAL_BASE, Memory, Regions, Segment
 
-__all__ = ["FakeDriver", "driver", "library"]
+__all__ = ["FakeDriver", "compiler", "driver", "library"]
 
 # As fake.h has them.
 _SPACE = 2 << 30
@@ -61,21 +61,30 @@ class _DeviceMemory(Memory):
         }
 
         self._variables: list[tuple[int, int, str, bool]] = []
+        self._shown: list[tuple[int, int]] = []
 
     def allocate(self, size: int, align: int, name: str, writable: bool = True) -> int:
         """Reserve bytes for a variable of a module; the driver's own memory begins behind these."""
+        self.regions = Regions()
         address = super().allocate(size, align, name, writable)
         assert self.end < _VARIABLES
         self._variables.append((address, size, name, writable))
+        self.show(self._shown)
         return address
 
     def show(self, allocations: list[tuple[int, int]]) -> None:
         """Take over what is allocated now, in the order of addresses."""
+        self._shown = allocations
         self.regions = Regions()
         for row in self._variables:
             self.regions.add(*row)
         for start, size in allocations:
             self.regions.add(start, size, f"{size} bytes")
+
+
+def compiler() -> str:
+    """Return the machine's C++ compiler."""
+    return next(c for c in (os.environ.get("CXX"), "g++", "clang++", "c++") if c and shutil.which(c))
 
 
 @functools.cache
@@ -86,7 +95,6 @@ def library() -> Path:
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in [*sources, here / "fake.h"])).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"tilewright-fake-cuda-{os.getuid()}-{digest}.so"
     if not path.exists():
-        compiler = next(c for c in (os.environ.get("CXX"), "g++", "clang++", "c++") if c and shutil.which(c))
         made = path.with_suffix(f".{os.getpid()}")
         flags = [
             "-std=c++17",
@@ -98,7 +106,7 @@ def library() -> Path:
             "-Werror",
             "-fvisibility=hidden",
         ]
-        subprocess.run([compiler, *flags, *map(str, sources), "-o", str(made)], check=True, timeout=120)
+        subprocess.run([compiler(), *flags, *map(str, sources), "-o", str(made)], check=True, timeout=120)
         os.replace(made, path)
     return path
 

@@ -36,7 +36,6 @@ _TARGET = (
 _LLVM = (
     Pass("gpu.module(func.func(arith-emulate-unsupported-floats{source-types=bf16,f16 target-type=f32}))",
          "half-precision arithmetic is float32 arithmetic, rounded, as on the CPU"),
-    Pass("gpu.module(func.func(arith-expand))", "divisions that round up or down become plain ones"),
     Pass("gpu.module(func.func(lower-affine,convert-scf-to-cf,canonicalize,cse))", "loops become branches"),
     Pass("tw-cuda-to-nvvm", "device code has its own conversion"),
     Pass("tw-cuda-lower-launches", "launches become calls of the runtime's table"),
