@@ -16,8 +16,10 @@ using namespace tilewright::vectorize;
 
 /// Sets of partial sums that hide the latency of additions.
 static constexpr int64_t kMaxSets = 4;
-/// The same inside a group, which overlaps with the next.
-static constexpr int64_t kGroupSets = 4;
+/// The same inside a group, which overlaps with the next: for all vectors of columns together, and for one alone.
+static constexpr int64_t kGroupSets = 2, kLoneGroupSets = 4;
+/// Vectors of so many lanes (512 bits) come with instructions that read one element and repeat it.
+static constexpr int64_t kRepeatingLanes = 16;
 /// Elements of a group that one step of its loop takes: whole cache lines of what is stored are asked for at once.
 static constexpr int64_t kGroupSteps = 4;
 
@@ -157,8 +159,8 @@ Values Emitter::accumulateGroups(ArrayRef<Point> points, Values inits) {
       return after;
     };
     bool hasIntegers = llvm::any_of(sums, [](const Term *term) { return bool(term->integer); });
-    if (hasIntegers || sums.empty()) {
-      partials = accumulateOver(factoring.inner, here, partials, 1, kGroupSteps, step);
+    if (hasIntegers || sums.empty() || nest.lanes < kRepeatingLanes) {
+      partials = accumulateOver(factoring.inner, here, partials, hasIntegers ? 1 : kGroupSets, kGroupSteps, step);
     } else {
       // One vector of columns after the other, each with a loop of its own: an element of a row is then read by the
       // instruction that multiplies it. Vectors that share it would need it in a register, put there by the units that
@@ -178,7 +180,7 @@ Values Emitter::accumulateGroups(ArrayRef<Point> points, Values inits) {
           beside.push_back(here[i]);
           llvm::append_range(sumsHere, ArrayRef(partials).slice(i * sums.size(), sums.size()));
         }
-        sumsHere = accumulateOver(factoring.inner, beside, sumsHere, kGroupSets, kGroupSteps, step);
+        sumsHere = accumulateOver(factoring.inner, beside, sumsHere, kLoneGroupSets, kGroupSteps, step);
         for (auto [place, i] : llvm::enumerate(members))
           std::copy_n(sumsHere.begin() + place * sums.size(), sums.size(), partials.begin() + i * sums.size());
       }
