@@ -313,8 +313,10 @@ PyObject *dispatch(PyDispatcher *self, PyObject *const *arguments, size_t nargs,
     Structure structure;
     if (walkCall(self, arguments, positional, keywords, structure)) {
       Inputs inputs(structure.leaves.data(), structure.leaves.size());
-      // All programs of a function are for one target.
-      if (executableOf(self->entries->front()->executable)->isDevice() || inputs.convert()) {
+      // Programs of a device read arrays of any library; those of the CPU get NumPy's.
+      bool forDevices = std::all_of(self->entries->begin(), self->entries->end(),
+                                    [](const auto &entry) { return executableOf(entry->executable)->isDevice(); });
+      if (forDevices || inputs.convert()) {
         auto fits = [&](const Entry &entry) { return entry.hasStructure(structure); };
         if (tryEntries(self, fits, inputs.data(), inputs.size(), inputs.kind(), result))
           return result;

@@ -142,7 +142,7 @@ private:
   std::vector<uint32_t> positions; ///< per argument its place in `inputs`
   size_t frameBytes = 0;           ///< temporary memory of a call
   std::unique_ptr<Variants> variantTable;
-  std::unique_ptr<cuda::State> deviceState; ///< made by the first call
+  std::shared_ptr<cuda::State> deviceState; ///< made by the first call; calls under way hold it
 };
 
 /// Raises an exception made by `tilewright.runtime.failures.<function>(...)`;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import weakref
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ __all__ = ["Compiled", "load"]
 
 #: Structures of calls that are answered without Python. A program has one; numbers in place of arrays make more.
 _NATIVE_STRUCTURES = 8
+
+
+_SIGNATURE = inspect.signature(lambda *args, **kwargs: None)
 
 
 class Compiled(Dispatcher):
@@ -53,12 +57,18 @@ class Compiled(Dispatcher):
         self._bytecode = bytecode
         self._after = specialize
         self._specializer: Specializer | None = None
-        if specialize and hasattr(executable, "watch_sizes"):
+        # On the instance: the class has the signature of its constructor.
+        self.__signature__ = _SIGNATURE
+        if specialize and hasattr(executable, "watch_sizes") and "device" not in executable.manifest:
             self._variants().watch(specialize)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Compiled:
         """Return itself: a program that is a class's attribute is no method."""
         return self
+
+    def __copy__(self) -> Compiled:
+        return Compiled(self.executable, self.in_tree, self.out_tree, self.name, self._lowered, self._bytecode,
+                        self._after)  # fmt: skip
 
     @errors.trim_traceback
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -183,6 +193,8 @@ class Compiled(Dispatcher):
 
         if self._specializer is None:
             self._need_code("specialize")
+            if "device" in self.manifest:
+                errors.fail(errors.UnsupportedOpError, "specialize: programs for a GPU have no variants yet")
             self._specializer = Specializer(self)
         return self._specializer
 
@@ -204,7 +216,8 @@ class Compiled(Dispatcher):
         Raises:
             ArgumentError: there is no such size, or it cannot have that value.
             LoweringError: as for compiling.
-            UnsupportedOpError: weights are bound that the variant would pack in another way; or the target is interp.
+            UnsupportedOpError: weights are bound that the variant would pack in another way; or the target is interp or a
+                GPU.
 
         Example:
             >>> import tilewright as tw

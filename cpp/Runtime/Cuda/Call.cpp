@@ -84,22 +84,25 @@ void DeviceCall::enter(Device &chosen) {
   stream = reinterpret_cast<Stream>(provider.attr("stream")(device->ordinal).cast<uintptr_t>());
 }
 
-State &DeviceCall::stateOn(Device &chosen) {
-  if (!executable.deviceState || &executable.deviceState->device != &chosen) {
-    std::unique_ptr<Program> &program = code.devicePrograms[&chosen];
-    if (!program)
-      program = std::make_unique<Program>(chosen, *code.manifest.device, code.deviceText, code.deviceImage);
-    auto state = std::make_unique<State>(chosen, *program);
-    bindWeights(*state);
-    executable.deviceState = std::move(state);
-  }
-  return *executable.deviceState;
+std::shared_ptr<State> DeviceCall::stateOn(Device &chosen) {
+  auto isThere = [&] { return executable.deviceState && &executable.deviceState->device == &chosen; };
+  if (isThere())
+    return executable.deviceState;
+  std::unique_ptr<Program> &program = code.devicePrograms[&chosen];
+  if (!program)
+    program = std::make_unique<Program>(chosen, *code.manifest.device, code.deviceText, code.deviceImage);
+  auto made = std::make_shared<State>(chosen, *program);
+  bindWeights(*made);
+  if (!isThere()) // copying weights lets other threads run
+    executable.deviceState = made;
+  return executable.deviceState;
 }
 
 /// Weights go to the device once, and stay there.
 void DeviceCall::bindWeights(State &state) {
   size_t total = code.arguments.size();
   state.bound.resize(total);
+  state.weights.resize(total);
   state.strides.resize(total);
   for (size_t i = 0; i < total; ++i) {
     PyObject *&object = executable.bound[i];
@@ -107,18 +110,19 @@ void DeviceCall::bindWeights(State &state) {
       continue;
     View &view = state.bound[i];
     const Code::Slot &slot = code.arguments[i];
-    bool known = readView(object, view);
+    auto &weight = state.weights[i] = py::reinterpret_borrow<py::object>(object);
+    bool known = readView(weight.ptr(), view);
     if (known && (view.host || !view.dense || !isAligned(view))) {
-      py::object moved = devicesModule().attr("resident")(py::handle(object), state.device.ordinal);
+      weight = devicesModule().attr("resident")(weight, state.device.ordinal);
       view = View();
-      known = readView(moved.ptr(), view);
-      Py_SETREF(object, moved.release().ptr());
+      known = readView(weight.ptr(), view);
+      Py_SETREF(object, weight.inc_ref().ptr()); // the copy on the CPU may go
     }
     bool fits = known && sameDtype(view.descr.ptr(), slot.descr) && view.rank == slot.rank;
     for (int d = 0; fits && d < slot.rank; ++d)
       fits = slot.shape[d] == anySize || slot.shape[d] == view.dims[d];
     if (!fits) {
-      raiseFrom("bind_error", py::make_tuple(py::handle(executable.self), i, py::handle(object)));
+      raiseFrom("bind_error", py::make_tuple(py::handle(executable.self), i, weight));
       throw py::error_already_set();
     }
     if (view.device >= 0 && view.device != state.device.ordinal)
@@ -170,6 +174,8 @@ void DeviceCall::place(Argument &argument, size_t index, bool kept) {
                                                        reinterpret_cast<uintptr_t>(stream));
       view = View();
       readView(dense.ptr(), view);
+      if (view.hasStream)
+        device->order(view.stream, stream);
       if (view.memory)
         view.memory->moveTo(stream);
       temporaries.push_back(dense);
@@ -195,6 +201,9 @@ void DeviceCall::place(Argument &argument, size_t index, bool kept) {
     device->driver.check(view.host ? api.copyIn(memory, view.host, size, stream)
                                    : api.copyOver(memory, view.data, size, stream),
                          "copying an argument");
+  // Of memory that the system may not move, the copy is still under way: the caller may write there as soon as this returns.
+  if (bytes && view.host)
+    device->driver.check(api.streamSynchronise(stream), "copying an argument");
   view.data = memory;
 }
 
@@ -266,14 +275,14 @@ Outcome DeviceCall::run(PyObject **outputs) {
   Device &chosen = chooseDevice();
   Device::Use use(chosen);
   enter(chosen);
-  State &state = stateOn(chosen);
+  state = stateOn(chosen);
   in.resize(code.arguments.size());
   for (size_t i = 0; i < in.size(); ++i)
     if (executable.bound[i]) {
-      View &view = state.bound[i];
+      View &view = state->bound[i];
       if (view.memory)
         view.memory->moveTo(stream);
-      in[i] = {reinterpret_cast<void *>(view.data), view.dims, state.strides[i].data()};
+      in[i] = {reinterpret_cast<void *>(view.data), view.dims, state->strides[i].data()};
     }
   for (size_t i = 0; i < count; ++i) {
     uint32_t index = executable.inputs[i];
@@ -290,7 +299,7 @@ Outcome DeviceCall::run(PyObject **outputs) {
   if (outcome == Outcome::Done && code.hasAliases)
     outcome = separateOverlaps();
   if (outcome == Outcome::Done)
-    outcome = execute(state);
+    outcome = execute(*state);
   if (outcome == Outcome::Done)
     for (size_t i = 0; i < results.size(); ++i)
       outputs[i] = results[i].release().ptr();

@@ -17,7 +17,8 @@ struct State {
 
   Device &device;
   Program &program;
-  std::deque<View> bound; ///< the weights, per argument
+  std::deque<View> bound;                ///< the weights, per argument
+  std::vector<pybind11::object> weights; ///< what `bound` looks at
   std::vector<std::vector<int64_t>> strides;
   Graphs graphs;
 };
@@ -52,7 +53,7 @@ private:
   bool readArguments(const std::vector<Code::Slot> &slots, const uint32_t *places, bool checked);
   Device &chooseDevice();
   void enter(Device &chosen);
-  State &stateOn(Device &device);
+  std::shared_ptr<State> stateOn(Device &device);
   void bindWeights(State &state);
   TwArg argumentOf(Argument &argument);
   void place(Argument &argument, size_t index, bool kept);
@@ -67,6 +68,7 @@ private:
   Code &code;
   PyObject *const *passed;
   size_t count;
+  std::shared_ptr<State> state; ///< another call may put its own into the executable meanwhile
   Device *device = nullptr;
   Stream stream = nullptr;
   uint32_t kinds = 0;

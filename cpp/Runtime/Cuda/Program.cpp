@@ -73,8 +73,8 @@ bool Program::load(const void *code, bool isText) {
   if (result == success)
     return true;
   module = nullptr;
-  if (!isText && (result == noBinary || result == unsupportedPtx))
-    return false;
+  if (!isText && result != outOfMemory)
+    return false; // the driver may be older than the assembler: it compiles the text
   std::string message = "loading code for " + spec.arch + " on GPU " + std::to_string(device.ordinal) + " (" +
                         device.name + ", capability " + std::to_string(device.capability / 10) + "." +
                         std::to_string(device.capability % 10) + ")";

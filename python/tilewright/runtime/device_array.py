@@ -21,7 +21,6 @@ class DeviceArray(Array):
         memory: where the elements lie.
         shape: sizes.
         dtype: NumPy dtype.
-        owner: what keeps the memory alive, if it is not `memory` itself.
     """
 
     __slots__ = ("_dtype", "_memory", "_shape")
@@ -112,7 +111,12 @@ class DeviceArray(Array):
             "version": 3,
         }
 
-    def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, dl_device: Any = None, copy: bool | None = None, **_: Any
+    ) -> Any:
+        if copy or (dl_device is not None and tuple(dl_device) != self.__dlpack_device__()):
+            raise BufferError("a tilewright.Array on a GPU is handed out where it lies, without a copy")
+        self._memory.lend()
         if stream != -1:  # what the consumer puts on its stream comes after what is under way
             self._memory.move_to(stream if stream not in (None, 1) else 0)
         return _runtime.device_to_dlpack(

@@ -133,6 +133,8 @@ def _argument_problem(spec: dict[str, Any], value: Any, symbols: dict[str, Any],
             limits = f"at least {low}" if high is None else f"from {low} to {high}"
             extra = f" and a multiple of {step}" if step != 1 else ""
             return errors.ShapeError, f"dim {symbol!r} must be {limits}{extra}, it is {size}"
+    if spec.get("donate") and isinstance(value, (bool, int, float)):
+        return errors.ArgumentError, "it is donated, so it must be an array"
     if spec.get("donate") and isinstance(value, np.ndarray):
         if not value.flags.writeable:
             return errors.ArgumentError, "it is donated, so it must be writable"
@@ -196,9 +198,10 @@ def bind_error(executable: Any, index: int, array: Any) -> Exception:
     spec = executable.manifest["args"][index]
     name = spec.get("weight") or spec.get("name") or f"arg{index}"
     cls = errors.ShapeError
-    if not isinstance(array, np.ndarray):
+    dtype = getattr(array, "dtype", None)
+    if dtype is None:
         cls = errors.ArgumentError
-    elif array.dtype.name != spec["dtype"]:
+    elif getattr(dtype, "name", str(dtype).rpartition(".")[2]) != spec["dtype"]:
         cls = errors.DTypeError
     message = f"bind: weight '{name}' compiled for {spell_spec(spec)}, bound to {spell_value(array)}"
     return _make(cls, message)

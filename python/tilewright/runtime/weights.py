@@ -79,16 +79,19 @@ def bind_all(executables: Sequence[Any], weights: Mapping[str, Any]) -> list[Any
     # In the order of the mapping: one that makes arrays on access knows which to hand out while memory is still empty.
     order = {name: place for place, name in enumerate(weights)}
     for names, users in sorted(jobs.items(), key=lambda job: order[job[0][0]]):
-        sources = [_source(weights[name]) for name in names]
+        stays = all("device" in executables[which].manifest for which, _ in users)
+        sources = [_source(weights[name], stays) for name in names]
         for which, index in users:
             arrays[which][index] = _prepared(executables[which], index, names, sources)
     return [executable.bind_arrays(found) for executable, found in zip(executables, arrays, strict=True)]
 
 
-def _source(weight: Any) -> Any:
-    """Return a weight as native code takes it: on the CPU as a NumPy array, on a device as it is."""
+def _source(weight: Any, stays: bool) -> Any:
+    """Return a weight as native code takes it: as a NumPy array, or as it is if it is on a device and `stays` there."""
     if isinstance(weight, np.ndarray):
         return weight
+    if not stays:
+        return interop.to_numpy(weight)
     device = getattr(weight, "__dlpack_device__", None)
     if (device is None and hasattr(weight, "__cuda_array_interface__")) or (device and device()[0] == 2):
         return weight
