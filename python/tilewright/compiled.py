@@ -216,8 +216,8 @@ class Compiled(Dispatcher):
         Raises:
             ArgumentError: there is no such size, or it cannot have that value.
             LoweringError: as for compiling.
-            UnsupportedOpError: weights are bound that the variant would pack in another way; or the target is interp or a
-                GPU.
+            UnsupportedOpError: weights are bound that the variant would pack in another way; or the target is interp or
+                a GPU.
 
         Example:
             >>> import tilewright as tw

@@ -114,3 +114,51 @@ def test_what_does_not_fit_is_three_launches():
     (found,) = program(*inputs)
     expected = attention(*(x.astype(np.float64) for x in inputs))
     assert np.allclose(found.astype(np.float64), expected, atol=0.03) and len(program.launches) == 3
+
+
+def test_limits_that_arrays_hold():
+    """A limit that differs between rows, or between heads that share keys, hides no key that a row sees."""
+    rng = fresh_rng()
+    groups, rows, keys, depth = 2, 32, 192, 16
+
+    def program(q, k, v, by_head, by_row):
+        shape = (1, 2, groups, rows, keys)
+        scores = tw.astype(tw.einsum("bhgid,bhjd->bhgij", q, k), "float32")
+        limit = tw.reshape(by_head, (1, 1, groups, 1, 1)) + tw.reshape(by_row, (1, 1, 1, rows, 1))
+        seen = tw.iota(shape, 4, dtype="int32") <= tw.iota(shape, 3, dtype="int32") + limit
+        weights = tw.softmax(tw.where(seen, scores, -float("inf")), axis=-1)
+        return tw.einsum("bhgij,bhjd->bhgid", tw.astype(weights, "float16"), v)
+
+    specs = [
+        tw.spec((1, 2, groups, rows, depth), "float16"), tw.spec((1, 2, keys, depth), "float16"),
+        tw.spec((1, 2, keys, depth), "float16"), tw.spec((groups,), "int32"), tw.spec((rows,), "int32"),
+    ]  # fmt: skip
+    compiled = DeviceProgram(tw.jit(program).trace(*specs).lower(ARCH))
+    q, k, v = (rng.standard_normal(s.shape).astype(np.float16) for s in specs[:3])
+    by_row = np.zeros(rows, np.int32)
+    by_row[3] = 100
+    by_head = np.array([0, 150], np.int32)
+    (found,) = compiled(q, k, v, by_head, by_row)
+    q, k, v = (x.astype(np.float64) for x in (q, k, v))
+    scores = np.einsum("bhgid,bhjd->bhgij", q, k)
+    limit = np.arange(rows)[:, None] + by_head[:, None, None] + by_row[:, None]
+    scores = np.where(np.arange(keys) <= limit, scores, -np.inf)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    expected = np.einsum("bhgij,bhjd->bhgid", weights / weights.sum(axis=-1, keepdims=True), v)
+    assert np.abs(found - expected).max() < 1e-2
+
+
+def test_without_keys():
+    """Sums of nothing, as on the CPU."""
+    rows, keys = tw.Dim("s"), tw.Dim("t")
+    program = device_attention((rows, keys))
+    q, k = np.ones((1, 2, 5, 32), np.float32), np.ones((1, 2, 0, 32), np.float32)
+    kind = tw.dtypes.by_name("bfloat16").numpy
+    (found,) = program(q.astype(kind), k.astype(kind), k.astype(kind))
+    assert not np.any(found.astype(np.float64))
+
+
+def device_attention(sizes):
+    """Plain attention of sizes that are known at run time."""
+    specs = [tw.spec((1, 2, sizes[i > 0], 32), "bfloat16") for i in range(3)]
+    return DeviceProgram(tw.jit(lambda q, k, v: tw.attention(q, k, v)).trace(*specs).lower(ARCH))

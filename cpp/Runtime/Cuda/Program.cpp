@@ -202,6 +202,8 @@ Result DeviceRt::encodeMaps(const DeviceKernelSpec &spec, void **arguments, std:
     auto rank = static_cast<uint32_t>(map.box.size());
     uint64_t words[10]; // address, sizes, strides
     std::memcpy(words, arguments[map.parameter], 2 * rank * sizeof(uint64_t));
+    for (uint32_t d = 0; d < rank; ++d) // without elements the kernel copies nothing, but a map has some
+      words[1 + d] = std::max<uint64_t>(words[1 + d], 1);
     uint32_t box[5], steps[5] = {1, 1, 1, 1, 1};
     for (uint32_t d = 0; d < rank; ++d)
       box[d] = static_cast<uint32_t>(map.box[d]);

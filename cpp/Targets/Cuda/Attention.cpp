@@ -36,12 +36,15 @@ private:
   bool correspond();
   bool fits();
   bool isPrivate();
+  bool readsNothingElse();
 
   ArrayRef<linalg::LinalgOp> computations;
   unsigned position = 0;
   llvm::DenseMap<Value, linalg::LinalgOp> writer;
   /// Who wrote what an operand finds.
   llvm::DenseMap<OpOperand *, linalg::LinalgOp> source;
+  /// Operands whose place in the pattern was found.
+  llvm::DenseSet<OpOperand *> known;
 };
 
 /// The next computation that is no fill, with what its operands find.
@@ -76,7 +79,22 @@ OpOperand *Matcher::reads(linalg::LinalgOp op, linalg::LinalgOp producer) {
       return nullptr;
     one = &operand;
   }
+  if (one)
+    known.insert(one);
   return one;
+}
+
+/// Whether operations read from each other only what the pattern has: nothing else is ever written.
+bool Matcher::readsNothingElse() {
+  return llvm::all_of(found.ops, [&](linalg::LinalgOp op) {
+    return llvm::all_of(op.getDpsInputOperands(),
+                        [&](OpOperand *operand) { return !source.lookup(operand) || known.contains(operand); });
+  });
+}
+
+/// Whether an input holds one value for each row of what another input holds.
+static bool isPerRow(linalg::LinalgOp op, OpOperand *perRow, OpOperand *elements) {
+  return op.getMatchingIndexingMap(perRow).getResults() == op.getMatchingIndexingMap(elements).getResults().drop_back();
 }
 
 /// Whether an operation computes each element from the same one of an input.
@@ -162,12 +180,12 @@ bool Matcher::match() {
 
   linalg::LinalgOp power = next();
   OpOperand *score = power ? reads(power, current) : nullptr, *highest = power ? reads(power, top) : nullptr;
-  if (!score || !highest || !sameElement(power, score))
+  if (!score || !highest || !sameElement(power, score) || !isPerRow(power, highest, score))
     return false;
   auto exponential = power.getBlock()->getTerminator()->getOperand(0).getDefiningOp<math::ExpOp>();
   auto difference = exponential ? exponential.getOperand().getDefiningOp<arith::SubFOp>() : arith::SubFOp();
   // Both compute what they compare or subtract from in the same way, where that is not a score itself.
-  if (!difference || difference.getRhs() != argument(power, highest) ||
+  if (!difference || !difference.getType().isF32() || difference.getRhs() != argument(power, highest) ||
       !isSame(power, difference.getLhs(), top, compared))
     return false;
   if (difference.getLhs() != argument(power, score))
@@ -181,7 +199,7 @@ bool Matcher::match() {
 
   linalg::LinalgOp weights = next();
   OpOperand *element = weights ? reads(weights, power) : nullptr, *total = weights ? reads(weights, sum) : nullptr;
-  if (!element || !total || !sameElement(weights, element) ||
+  if (!element || !total || !sameElement(weights, element) || !isPerRow(weights, total, element) ||
       !isQuotient(weights.getBlock()->getTerminator()->getOperand(0), argument(weights, element),
                   argument(weights, total)))
     return false;
@@ -193,7 +211,7 @@ bool Matcher::match() {
     return false;
   found.values = *values;
   auto left = values->lhs.getDefiningOp<arith::ExtFOp>();
-  return left && left.getIn() == argument(last, factor) && correspond() && fits() && isPrivate();
+  return left && left.getIn() == argument(last, factor) && correspond() && fits() && isPrivate() && readsNothingElse();
 }
 
 /// The dimensions of the weights are batch, rows and columns of the first product, and batch, rows and depth of the second,

@@ -209,11 +209,14 @@ Value AttentionEmitter::acrossQuad(Value value, bool isSum) {
   return value;
 }
 
-/// The place that `value` computes from the index of one loop, by adding what does not depend on it; null if it does not.
-/// `found` is that loop.
-bool growsWith(Value value, std::optional<unsigned> &found, Block *body) {
+/// Whether `value` is the index of one loop, `found`, and what is added to it: from outside of the body, or read from arrays
+/// where it `isFixed` for all scores of a block.
+bool growsWith(Value value, std::optional<unsigned> &found, Block *body,
+               llvm::function_ref<bool(BlockArgument)> isFixed) {
   Operation *def = value.getDefiningOp();
-  if (!def || def->getBlock() != body)
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return argument.getOwner() != body || isFixed(argument);
+  if (def->getBlock() != body)
     return true;
   if (auto index = dyn_cast<linalg::IndexOp>(def)) {
     bool isFirst = !found;
@@ -221,14 +224,16 @@ bool growsWith(Value value, std::optional<unsigned> &found, Block *body) {
     return isFirst;
   }
   if (isa<arith::IndexCastOp, arith::ExtSIOp, arith::TruncIOp>(def))
-    return growsWith(def->getOperand(0), found, body);
-  return isa<arith::AddIOp>(def) && growsWith(def->getOperand(0), found, body) &&
-         growsWith(def->getOperand(1), found, body);
+    return growsWith(def->getOperand(0), found, body, isFixed);
+  return isa<arith::AddIOp>(def) && growsWith(def->getOperand(0), found, body, isFixed) &&
+         growsWith(def->getOperand(1), found, body, isFixed);
 }
 
 /// Where the keys end that any row of the block sees: what a formula `place of key <= place of row + something` leaves.
 Value AttentionEmitter::keyEnd() {
   for (auto [number, formula] : llvm::enumerate(attention.formulas)) {
+    if (number + 1 != attention.formulas.size())
+      continue; // another formula may make a score of what was hidden
     auto [op, input, wanted] = formula;
     Block *body = op.getBlock();
     auto select = wanted.getDefiningOp<arith::SelectOp>();
@@ -246,11 +251,18 @@ Value AttentionEmitter::keyEnd() {
           return cast<AffineDimExpr>(w).getPosition();
       return ~0u;
     };
-    std::optional<unsigned> key, row;
+    auto isFixed = [&, op = op](BlockArgument argument) mutable {
+      AffineMap map = op.getMatchingIndexingMap(&op->getOpOperand(argument.getArgNumber()));
+      for (unsigned loop = 0; loop < map.getNumDims(); ++loop)
+        if (map.isFunctionOfDim(loop) && !llvm::is_contained(attention.scores.batch, scoreLoop(loop)))
+          return false;
+      return true;
+    };
+    std::optional<unsigned> row;
     auto cast = compare.getLhs().getDefiningOp<arith::IndexCastOp>();
     auto place = cast ? cast.getIn().getDefiningOp<linalg::IndexOp>() : linalg::IndexOp();
     if (!place || scoreLoop(place.getDim()) != attention.scores.columns.front() ||
-        !growsWith(compare.getRhs(), row, body) || !row || scoreLoop(*row) != attention.scores.rows.back())
+        !growsWith(compare.getRhs(), row, body, isFixed) || !row || scoreLoop(*row) != attention.scores.rows.back())
       continue;
     // The last row, of those that this loop numbers.
     Value size = kernel.index(rowRanges.back());
@@ -273,8 +285,9 @@ Value AttentionEmitter::keyEnd() {
 
 /// The user's formulas of a score. Where they read arrays, places beyond the scores stand for the last one.
 Value AttentionEmitter::formula(Value score, Value row, Value key) {
-  bool readsArrays =
-      llvm::any_of(attention.formulas, [](Attention::Formula formula) { return formula.op.getNumDpsInputs() > 1; });
+  bool readsArrays = llvm::any_of(attention.formulas, [](Attention::Formula formula) {
+    return formula.op.getNumDpsInputs() > 1 || !formula.op.getBlock()->getOps<memref::LoadOp>().empty();
+  });
   auto clamped = [&](Value place, Value count) -> Value {
     if (!readsArrays)
       return place;
@@ -428,8 +441,12 @@ void AttentionEmitter::emit() {
     scf::YieldOp::create(inside, loc, next);
   }
   Values sums(loop.getResults().take_front(count)), inverse;
-  for (Value total : loop.getResults().take_back(2))
-    inverse.push_back(arith::DivFOp::create(inside, loc, constant(1), acrossQuad(total, true)));
+  // Without keys results are sums of nothing; where all keys are hidden, they are no numbers.
+  Value isEmpty = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, keyCount, kernel.index(int64_t{0}));
+  for (Value total : loop.getResults().take_back(2)) {
+    Value quotient = arith::DivFOp::create(inside, loc, constant(1), acrossQuad(total, true));
+    inverse.push_back(arith::SelectOp::create(inside, loc, isEmpty, constant(0), quotient));
+  }
   for (int64_t i = 0; i < count; ++i)
     sums[i] = multiplied(sums[i], inverse[i % 4 / 2]);
   writeSums(sums, memory, columns, rowStart, columnBase);

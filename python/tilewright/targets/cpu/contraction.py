@@ -69,6 +69,7 @@ def _task_columns(size: int | None, columns: int, depth: int, rows: int | None) 
     """Choose how many columns of a contraction one task takes: whole panels of `columns`, and enough work.
 
     Of a few tasks in odd number one thread of two gets one more: where smaller tasks share better, they are smaller.
+    What serves two threads serves more; results must not depend on their number.
     """
     taken = columns
     if rows is None:
