@@ -377,12 +377,12 @@ void RowEmitter::writeElements(const Chunk &chunk) {
 /// Writes what others read, per row: one thread does.
 void RowEmitter::writeRow() {
   OpBuilder::InsertionGuard restore(inside);
-  // Where the array held what was computed with, all threads have read that first.
+  // Where the array held what was computed with, all warps have read that first.
   bool overwrites = llvm::any_of(group.outputs, [&](unsigned output) {
     return llvm::any_of(
         group.states, [&](const RowState &before) { return !before.op && before.array == group.states[output].array; });
   });
-  if (overwrites)
+  if (overwrites && threads > 32)
     kernel.barrier();
   Value first = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, lane, kernel.index(int64_t{0}));
   if (isRow)
