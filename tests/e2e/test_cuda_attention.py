@@ -48,7 +48,10 @@ def test_one_launch(number):
     dtype = ("bfloat16", "float16")[number % 2]
     rng = fresh_rng()
     specs = specs_of(q, k, columns, dtype, mask)
-    fn = lambda q, k, v, *m: tw.attention(q, k, v, *m, causal=causal)  # noqa: E731
+
+    def fn(q, k, v, *m):
+        return tw.attention(q, k, v, *m, causal=causal)
+
     program = DeviceProgram(tw.jit(fn).trace(*specs).lower(ARCH), adversarial=int(rng.integers(1 << 30)))
     inputs = [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
     wide = [x.astype(np.float64) for x in inputs]
@@ -65,7 +68,10 @@ def test_keys_that_no_row_sees_are_not_looked_at():
     """What lies there would spoil every sum: zero times no number is no number."""
     rng = fresh_rng()
     shape = (1, 1, 192, 32)
-    fn = lambda q, k, v: tw.attention(q, k, v, causal=True)  # noqa: E731
+
+    def fn(q, k, v):
+        return tw.attention(q, k, v, causal=True)
+
     program = DeviceProgram(tw.jit(fn).trace(*[tw.spec(shape, "float16")] * 3).lower(ARCH))
     q, k, v = (rng.standard_normal(shape).astype(np.float16) for _ in range(3))
     v[:, :, 64:] = np.nan
@@ -95,7 +101,10 @@ def test_rows_that_see_nothing_are_no_numbers():
 def test_sizes_known_at_run_time():
     rng = fresh_rng()
     specs = [tw.spec((1, 2, n, 32), "bfloat16") for n in ("s", "t", "t")]
-    fn = lambda q, k, v: tw.attention(q, k, v, causal=True)  # noqa: E731
+
+    def fn(q, k, v):
+        return tw.attention(q, k, v, causal=True)
+
     program = DeviceProgram(tw.jit(fn).trace(*specs).lower(ARCH))
     for s, t in ((70, 70), (3, 130), (64, 64)):
         inputs = [rng.standard_normal((1, 2, n, 32)).astype(specs[0].dtype.numpy) for n in (s, t, t)]

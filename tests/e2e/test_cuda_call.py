@@ -203,7 +203,10 @@ def test_weights_go_to_the_device_once(rng, fake_gpu):
 def test_arrays_off_sixteen_bytes(fake_gpu):
     """Kernels read 16 bytes at once: weights and donated arrays elsewhere are copied, too."""
     base = np.arange(40, dtype=np.float32)
-    shifted = lambda x: x[1:33]  # noqa: E731
+
+    def shifted(x):
+        return x[1:33]
+
     program = tw.jit(lambda w, x: x * w, weight_argnums=0, target=TARGET).compile(
         tw.spec((32,)), tw.spec((32,))
     )

@@ -58,7 +58,10 @@ def test_products(name, small_gpu):
 
 def test_epilogues_and_sizes_known_at_run_time(small_gpu):
     rng = fresh_rng()
-    fn = lambda x, w, b, r: tw.silu(x @ w + b) + r  # noqa: E731
+
+    def fn(x, w, b, r):
+        return tw.silu(x @ w + b) + r
+
     specs = [tw.spec(s, "bfloat16") for s in (("m", 128), (128, 256), (256,), ("m", 256))]
     program = DeviceProgram(tw.jit(fn).trace(*specs).lower(ARCH), 5)
     for m in (1, 130):

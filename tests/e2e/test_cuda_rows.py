@@ -96,7 +96,10 @@ def test_one_row_of_a_product_is_a_row():
     """What a row of weights and a vector sum up to: wide reads of the weights, no tile."""
     rng = fresh_rng()
     shapes = [(1, 512), (96, 512), (96,)]
-    fn = lambda x, w, b: tw.silu(x @ tw.transpose(w) + b)  # noqa: E731
+
+    def fn(x, w, b):
+        return tw.silu(x @ tw.transpose(w) + b)
+
     program = DeviceProgram(tw.jit(fn).trace(*(tw.spec(s, "bfloat16") for s in shapes)).lower(ARCH), 11)
     inputs = [rng.standard_normal(s).astype(tw.dtypes.by_name("bfloat16").numpy) for s in shapes]
     x, w, b = (each.astype(np.float64) for each in inputs)
