@@ -108,6 +108,49 @@ def test_a_dependence_across_rows_is_no_run():
     assert [c.lowering for c in configs] == ["rows", "points"]
 
 
+def weights(rows, many, depth, bits=16) -> OpFacts:
+    """A product of rows with rows of weights."""
+    return OpFacts(
+        0, "linalg.generic", ("parallel", "parallel", "reduction"), (rows, many, depth),
+        (Access(("d0", "d2"), (rows, depth), 32, False, array=0),
+         Access(("d1", "d2"), (many, depth), bits, False, array=1),
+         Access(("d0", "d1"), (rows, many), 32, True)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+@pytest.mark.parametrize("depth", [512, 520, 1000, 4096, 8192, 14336, 100000])
+@pytest.mark.parametrize("many", [1, 100, 8192, None])
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+def test_numbers_of_dots(rows, many, depth, bits):
+    """Everything is computed, by whole warps, within registers and memory; all multiprocessors have work if there is any."""
+    found = config(weights(rows, many, depth, bits), "sm_90a")
+    few = min(rows, many or rows)
+    if found.lowering != "dots":
+        assert depth // (128 // bits) < 32
+        return
+    threads, sets, columns, groups, lanes, turns = found.tile
+    assert threads % 32 == 0 and 32 <= threads * sets <= 256
+    assert depth % lanes == 0 and lanes * bits <= 128 and lanes * turns <= 32 and lanes * turns * few <= 64
+    panels = -(-depth // (lanes * turns * threads))
+    assert panels == 1 or lanes * turns * few * 2 > 32
+    assert depth > lanes * turns * (threads - 32) * panels, "no more than a warp is idle in each turn"
+    assert (
+        sets * columns * groups * few * (threads // 32) + turns * threads * lanes * 9 // 8
+    ) * 4 <= 48 << 10
+    blocks = -(-max(many or 0, rows) // (sets * columns * groups)) if many else 1
+    assert groups == 1 or many is None or blocks >= 132
+
+
+def test_what_is_no_dots():
+    """Weights along the results, more rows, rows of unknown number or depth."""
+    assert lowering(weights(9, 4096, 4096)) == "mma"
+    assert lowering(weights(None, 4096, 4096)) == "mma"
+    assert lowering(weights(1, 4096, None)) != "dots"
+    assert lowering(weights(1, 4096, 128)) != "dots"
+    assert lowering(product(1, 4096, 4096, bits=16)) == "rows"
+
+
 def attention(columns, between=2) -> KernelFacts:
     """A product, some sums of rows with what is computed of each element, a product."""
 

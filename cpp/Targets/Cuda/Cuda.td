@@ -12,6 +12,9 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
     has no config or must keep its order. `tw.tile` has the numbers that go with it, the config's `tile`:
 
     - `rows`: threads per row; elements that each keeps in registers, or 0 where a row is read again.
+    - `dots`: threads that share a row of weights; sets of so many in a block; rows of weights that a thread has under way,
+      and how many groups of them come one after the other; stored elements that it reads at once; units of the depth whose
+      other factor it keeps in registers.
     - `mma`, `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
 
     ```mlir
@@ -44,6 +47,24 @@ def CudaLaunchesPass : Pass<"tw-cuda-launches", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect", "::tilewright::rt::TwRtDialect"];
+}
+
+def CudaSmallIntegersPass : Pass<"tw-cuda-small-integers", "::mlir::func::FuncOp"> {
+  let summary = "Makes floats of a few bits of a word without conversions";
+  let description = [{
+    An integer that is a few bits of a word, maybe with a constant added, becomes a float by putting its bits into the
+    significand of 2^23 and subtracting what that adds. Bits that lie higher count more there: the subtraction becomes a fused
+    multiply-add, which scales them. The result is the same, exactly.
+
+    ```mlir
+    %q = arith.andi (arith.shrui %word, 4), 15
+    %x = arith.sitofp (arith.subi %q, 8) : i32 to f32
+    // becomes
+    %bits = lop3 (%word & 240) ^ 0x4B000000
+    %x = llvm.intr.fma (arith.bitcast %bits : i32 to f32), 0.0625, -524296.0
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def CudaToNvvmPass : Pass<"tw-cuda-to-nvvm", "::mlir::ModuleOp"> {

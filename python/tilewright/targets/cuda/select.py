@@ -2,7 +2,9 @@
 
 - *tiles*, *mma*: a product of two operands. A block of threads computes a tile of the result from tiles in shared
   memory; `mma` multiplies f16 and bf16 on tensor cores.
-- *wgmma*: the same on sm_90a, in larger tiles which the copying unit brings.
+- *dots*: a product of few rows with many rows of weights. A group of threads has its parts of the few rows in registers
+  and goes along the weights (`dots.py`).
+- *wgmma*: the same as `mma` on sm_90a, in larger tiles which the copying unit brings.
 - *attention*: two such products and the softmax between them, a block per 64 rows.
 - *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
   them. A group of threads does all of that for one row (`rows.py`).
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..facts import KernelFacts, OpFacts
-from . import rows
+from . import dots, rows
 
 #: Elements below which a thread sums a row for itself.
 SHORT_ROW = 8
@@ -137,6 +139,8 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
     """How a product is tiled; nothing where it has too few rows for tiles."""
     if not op.contracts():
         return None
+    if split := dots.split(op, machine.processors):
+        return Config("dots", split.why(), split.tile)
     outer = set(op.parallel())
     # Loops of one side alone: its rows, or its columns.
     for access in op.inputs:
