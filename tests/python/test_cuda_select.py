@@ -202,18 +202,44 @@ def test_attention_is_two_products_and_two_reductions(kernel, expected):
 def test_tiles_on_tensor_cores(arch):
     for m, n in ((64, 64), (512, 512), (4096, 4096), (100, 8192), (8192, 64), (None, 4096)):
         found = config(product(m, n, 512, 16), arch)
-        rows, columns, depth, stages, warp_rows, warp_columns = found.tile
-        assert rows % warp_rows == 0 and columns % warp_columns == 0 and depth % 16 == 0 and stages >= 2
-        assert found.lowering == "mma" or arch == "sm_90a"
+        if found.lowering == "wgmma":
+            rows, columns, depth, stages, persistent, cluster = found.tile
+            assert arch == "sm_90a" and persistent in (0, 1) and cluster in (1, 2)
+        else:
+            rows, columns, depth, stages, warp_rows, warp_columns = found.tile
+            assert rows % warp_rows == 0 and columns % warp_columns == 0
+        assert depth % 16 == 0 and stages >= 2
     assert config(product(64, 64, 64, 16), arch).tile[:2] == (64, 64)
     large = config(product(8192, 8192, 64, 16), arch)
     assert large.tile[:2] == ((128, 256) if arch == "sm_90a" else (128, 128))
     assert (large.lowering == "wgmma") == (arch == "sm_90a")
 
 
+@pytest.mark.parametrize(
+    ("m", "n", "expected"),
+    [
+        (8192, 8192, (128, 256, 1, 2)),  # many tiles: persistent, in pairs
+        (2048, 2048, (128, 256, 0, 2)),  # 128 tiles: one each
+        (1024, 1536, (128, 128, 0, 2)),  # 48 wide tiles would leave most multiprocessors idle
+        (128, 65536, (128, 256, 1, 1)),  # one row of tiles: nobody to share with
+        (None, 65536, (128, 256, 1, 2)),
+        (512, 512, None),  # 16 tiles: smaller ones, of another kind
+    ],
+)
+def test_blocks_that_go_from_tile_to_tile(m, n, expected):
+    found = config(product(m, n, 512, 16), "sm_90a")
+    if expected is None:
+        assert found.lowering == "mma"
+        return
+    rows, columns, _, _, persistent, cluster = found.tile
+    assert (rows, columns, persistent, cluster) == expected
+    assert ("go from tile to tile" in found.why) == bool(persistent)
+    assert ("share the right factor" in found.why) == (cluster == 2)
+
+
 def test_tiles_fit_the_memory_of_a_block():
     assert all(tile.shared_bytes <= 48 * 1024 for tile in select.TENSOR_TILES)
-    assert all(tile.shared_bytes + 256 <= 227 * 1024 for tile in select.WARPGROUP_TILES)
+    assert all(tile.shared_bytes <= 227 * 1024 for tile in select.WARPGROUP_TILES)
 
 
 def test_factors_that_are_no_plain_arrays_are_not_copied_in_tiles():

@@ -15,7 +15,9 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
     - `dots`: threads that share a row of weights; sets of so many in a block; rows of weights that a thread has under way,
       and how many groups of them come one after the other; stored elements that it reads at once; units of the depth whose
       other factor it keeps in registers.
-    - `mma`, `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
+    - `mma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
+    - `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; whether a block goes from tile to tile;
+      blocks that share what they read.
 
     ```mlir
     linalg.generic {tw.config = #tw.config<..., tile = [32, 16], ..., lowering = "rows">} ...
@@ -33,8 +35,9 @@ def CudaLaunchesPass : Pass<"tw-cuda-launches", "::mlir::ModuleOp"> {
     with the lowering `rows` that share their rows become one together: reductions along the rows, and what is computed of
     elements and of rows between them. What host code stores becomes a launch of one thread, what it loads an `rt.read`.
 
-    A kernel that wants more than arguments says so: `tw.shared` is the dynamic shared memory of a block in bytes, and the
-    argument attribute `tw.tensor_map` makes a parameter of an array that copies by the TMA go through.
+    A kernel that wants more than arguments says so: `tw.shared` is the dynamic shared memory of a block in bytes,
+    `tw.persistent` means that no more blocks are wanted than run at once (a multiple of its value), and the argument
+    attribute `tw.tensor_map` makes a parameter of an array that copies by the TMA go through.
 
     ```mlir
     linalg.generic {tw.lowering = "points"} ins(%x) outs(%y) { body }

@@ -157,6 +157,66 @@ func.func private @kernel_0(%a: memref<64x32xf16>, %b: memref<32x64xf16>, %y: me
 
 // -----
 
+// Blocks in pairs that go from tile to tile: the right factor arrives in both at once, results leave by the copying unit
+// from memory of their own, and no block begins or ends without the other.
+// CHECK-LABEL: func private @kernel_0
+// CHECK:         rt.launch_kernel @kernel_0_0[%{{.*}}, 384]
+// CHECK:       gpu.module @device
+// CHECK:       func.func @kernel_0_0
+// CHECK-SAME:    tw.tensor_map = {box = array<i64: 64, 128>, swizzle = 128 : i64, type = f16}
+// CHECK-SAME:    tw.tensor_map = {box = array<i64: 64, 64>, swizzle = 128 : i64, type = f16}
+// CHECK-SAME:    tw.tensor_map = {box = array<i64: 32, 64>, swizzle = 128 : i64, type = f32}
+// CHECK-SAME:    tw.cluster = 2 : i64
+// CHECK-SAME:    tw.persistent = 2 : i64
+// CHECK-SAME:    tw.shared = 229472 : i64
+// CHECK:         barrier.cluster.arrive.release
+// CHECK:         nvvm.read.ptx.sreg.nctaid.x
+// CHECK:         scf.for
+// CHECK:           scf.for
+// CHECK:             wgmma.mma_async.sync.aligned.m64n128k16
+// CHECK:             mbarrier.arrive.shared::cluster
+// CHECK:           cp.async.bulk.wait_group.read 1
+// CHECK:           arith.negf
+// CHECK:           fence.proxy.async
+// CHECK:           cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group
+// CHECK:         scf.for
+// CHECK:           scf.for
+// CHECK:             cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [
+// CHECK:             cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster
+// CHECK-NOT:         cp.async.bulk.tensor
+// CHECK:         barrier.cluster.arrive.release
+#a = affine_map<(m, n, k) -> (m, k)>
+#b = affine_map<(m, n, k) -> (k, n)>
+#c = affine_map<(m, n, k) -> (m, n)>
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @kernel_0(%a: memref<512x128xf16>, %b: memref<128x256xf16>, %y: memref<512x256xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  %bytes = arith.constant 524288 : index
+  %memory = rt.scratch_push %bytes : memref<?xi8>
+  %sums = memref.view %memory[%c0][] : memref<?xi8> to memref<512x256xf32>
+  linalg.fill ins(%zero : f32) outs(%sums : memref<512x256xf32>)
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : memref<512x128xf16>, memref<128x256xf16>) outs(%sums : memref<512x256xf32>) attrs = {tw.lowering = "wgmma", tw.tile = array<i64: 128, 128, 64, 6, 1, 2>} {
+  ^bb0(%l: f16, %r: f16, %out: f32):
+    %lw = arith.extf %l : f16 to f32
+    %rw = arith.extf %r : f16 to f32
+    %p = arith.mulf %lw, %rw : f32
+    %s = arith.addf %out, %p : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%sums : memref<512x256xf32>) outs(%y : memref<512x256xf32>) attrs = {tw.lowering = "points"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.negf %in : f32
+    linalg.yield %s : f32
+  }
+  rt.scratch_pop %memory : memref<?xi8>
+  return
+}
+
+// -----
+
 // Host code touches no element itself: a store is a launch of one thread, a load waits for the device.
 // CHECK-LABEL: func @main
 // CHECK:         rt.launch_kernel @main_0[%{{.*}}, 1] (%{{.*}}
