@@ -161,7 +161,8 @@ bool isQuotient(Value value, Value element, Value sum) {
 bool Matcher::match() {
   linalg::LinalgOp product = next();
   std::optional<Contraction> scores = product ? contractionOf(product) : std::nullopt;
-  if (!scores || !scores->narrow || !startsFrom(product, [](const APFloat &x) { return x.isZero(); }))
+  if (!scores || !isa_and_nonnull<FloatType>(scores->narrow) ||
+      !startsFrom(product, [](const APFloat &x) { return x.isZero(); }))
     return false;
   found.scores = *scores;
   linalg::LinalgOp current = product, op = next();
