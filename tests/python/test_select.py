@@ -237,10 +237,11 @@ def test_config_text_is_the_attribute(machine):
     ("rows", "columns", "together"),
     [
         (512, 576, 2),  # arrays near the processor: two rows of this length
-        (512, 64, 8),
+        (512, 64, 4),
         (511, 64, 1),  # a row would be left over
         (4096, 768, 1),  # far away: the next row comes while this one is computed
-        (16384, 64, 8),
+        (4096, 256, 1),
+        (16384, 64, 4),
         (512, 4096, 1),
         (None, 576, 1),
     ],

@@ -26,8 +26,8 @@ TASK_ELEMENTS = 16384
 SQUARE_COLUMNS = 64
 #: Rows that are taken through all members of a kernel together: while one waits for its sum, the next adds up. At most
 #: so many elements; fewer where arrays are larger than some second-level caches, since all rows are waited for at once.
-SHARED_ROWS, SHARED_ELEMENTS = 8, 2048
-NEAR_CACHES, SHARED_FAR_ELEMENTS = 4, 512
+SHARED_ELEMENTS = 2048
+NEAR_CACHES, SHARED_FAR_ELEMENTS = 4, 256
 #: Vectors of neighbouring results that a reduction across rows keeps in registers.
 COLUMN_VECTORS = 16
 
@@ -61,7 +61,13 @@ def _together(kernel: KernelFacts, row: int, length: int, machine: Machine) -> i
     near = moved is not None and moved <= NEAR_CACHES * machine.l2_bytes
     most = SHARED_ELEMENTS if near else SHARED_FAR_ELEMENTS
     together = 1
-    while rows and together < SHARED_ROWS and 2 * together * length <= most and rows % (2 * together) == 0:
+    # Four vectors of sums for each row, in half of the registers.
+    while (
+        rows
+        and together < machine.registers // 8
+        and 2 * together * length <= most
+        and rows % (2 * together) == 0
+    ):
         together *= 2
     return together
 
