@@ -17,6 +17,7 @@
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/ChooseLayouts/GroupedDot.h"
 #include "Transforms/ChooseLayouts/PackedWeights.h"
+#include "Transforms/ChooseLayouts/ReadWords.h"
 #include "Transforms/ChooseLayouts/StoredDot.h"
 
 #include "Analysis/Contraction.h"
@@ -89,6 +90,7 @@ private:
     if (packGroups(op, column))
       return;
     op = packStored(op, column);
+    op = packNumbers(op, column);
     for (OpOperand *input : op.getDpsInputOperands()) {
       AffineMap map = op.getMatchingIndexingMap(input);
       std::optional<unsigned> position = positionOf(map, column);
@@ -143,6 +145,28 @@ private:
     return emitStoredDot(rewriter, op, *dot, words, packedMap(map, panels.column, panel));
   }
 
+  /// The words of a weight whose bytes hold several numbers each.
+  std::optional<Panels> wordsOf(linalg::GenericOp op, const StoredNumbers &numbers, unsigned column) {
+    AffineMap map = op.getMatchingIndexingMap(numbers.storage);
+    std::optional<unsigned> position = positionOf(map, column);
+    if (!position || column == numbers.loop)
+      return std::nullopt;
+    Panels panels{*position, map.getNumResults() - 1};
+    return weights.canPack(numbers.storage->get(), panels) ? std::optional(panels) : std::nullopt;
+  }
+
+  /// Reads such a weight in words; returns what is left to pack.
+  linalg::GenericOp packNumbers(linalg::GenericOp op, unsigned column) {
+    std::optional<StoredNumbers> numbers = matchStoredNumbers(op);
+    bool isSummed = numbers && op.getIteratorTypesArray()[numbers->loop] == utils::IteratorType::reduction;
+    std::optional<Panels> panels = isSummed ? wordsOf(op, *numbers, column) : std::nullopt;
+    if (!panels)
+      return op;
+    AffineMap map = op.getMatchingIndexingMap(numbers->storage);
+    Value words = weights.pack(numbers->storage->get(), *panels);
+    return emitSplitLoop(rewriter, op, *numbers, words, packedMap(map, panels->column, panel));
+  }
+
   bool isReadOften(linalg::GenericOp op, OpOperand &input) {
     int64_t rows = timesRead(op, input);
     return ShapedType::isDynamic(rows) || rows >= minRows;
@@ -186,11 +210,18 @@ private:
     // else as it was, the column last.
     MLIRContext *context = op.getContext();
     AffineExpr outerLoop = getAffineDimExpr(n, context), lane = getAffineDimExpr(loops, context);
+    std::optional<StoredNumbers> numbers = matchStoredNumbers(producer);
+    std::optional<Panels> words = numbers ? wordsOf(producer, *numbers, n) : std::nullopt;
     SmallVector<AffineMap> maps;
     SmallVector<Value> inputs;
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
-      if (std::optional<unsigned> at = positionOf(map, n)) {
+      if (words && operand == numbers->storage) {
+        inputs.push_back(weights.pack(operand->get(), *words));
+        AffineExpr byte = getAffineDimExpr(numbers->loop, context);
+        map = map.replace(byte, byte.floorDiv(kWordBytes), loops, 0);
+        maps.push_back(panelMap(map, words->column, outerLoop, lane, loops + 1));
+      } else if (std::optional<unsigned> at = positionOf(map, n)) {
         inputs.push_back(weights.pack(operand->get(), {*at, std::nullopt}));
         maps.push_back(panelMap(map, *at, outerLoop, lane, loops + 1));
       } else {
@@ -211,6 +242,9 @@ private:
     SmallVector<utils::IteratorType> kinds(loops + 1, utils::IteratorType::parallel);
     auto panelOp = linalg::GenericOp::create(rewriter, producer.getLoc(), empty.getType(), inputs, empty, maps, kinds);
     panelOp.getRegion().takeBody(producer.getRegion());
+    if (words)
+      emitBytesOfWords(rewriter, panelOp, panelOp.getBody()->getArgument(numbers->storage->getOperandNumber()),
+                       numbers->widened, numbers->loop);
     panelOp->setAttr("tw.panel", rewriter.getUnitAttr());
     panelOp->setAttr("tw.dequantize", rewriter.getUnitAttr());
     replaceInput(op, input, panelOp.getResult(0), position);
