@@ -22,6 +22,7 @@
 
 #include "Analysis/Contraction.h"
 
+#include "Tw/TwDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -65,12 +66,21 @@ AffineMap packedMap(AffineMap map, unsigned position, int64_t panel) {
   return AffineMap::get(map.getNumDims(), 0, results, map.getContext());
 }
 
+/// Whether a vector register holds a float for each value of four bits. Then numbers are looked up by an instruction that
+/// wants them in the lowest bits of 32-bit lanes and nothing else; otherwise bytes that are widened one by one take fewer
+/// masks and shifts.
+bool looksUpFloats(ModuleOp module) {
+  auto target = module->getAttrOfType<tw::TargetAttr>("tw.target");
+  auto bits = target ? target.getFacts().getAs<IntegerAttr>("vector_bits") : IntegerAttr();
+  return bits && bits.getInt() >= 16 * 32;
+}
+
 /// Rewrites the contractions of one module.
 class Packer {
 public:
   Packer(ModuleOp module, func::FuncOp main, int64_t panel, int64_t minRows)
-      : main(main), rewriter(module.getContext()), panel(panel), minRows(minRows), instructions(module),
-        weights(module, main, rewriter, panel) {}
+      : main(main), rewriter(module.getContext()), panel(panel), minRows(minRows), looksUp(looksUpFloats(module)),
+        instructions(module), weights(module, main, rewriter, panel) {}
 
   void run() {
     SmallVector<linalg::GenericOp> contractions;
@@ -149,7 +159,7 @@ private:
   std::optional<Panels> wordsOf(linalg::GenericOp op, const StoredNumbers &numbers, unsigned column) {
     AffineMap map = op.getMatchingIndexingMap(numbers.storage);
     std::optional<unsigned> position = positionOf(map, column);
-    if (!position || column == numbers.loop)
+    if (!looksUp || !position || column == numbers.loop)
       return std::nullopt;
     Panels panels{*position, map.getNumResults() - 1};
     return weights.canPack(numbers.storage->get(), panels) ? std::optional(panels) : std::nullopt;
@@ -263,6 +273,7 @@ private:
   func::FuncOp main;
   IRRewriter rewriter;
   int64_t panel, minRows;
+  bool looksUp;
   DotInstructions instructions;
   PackedWeights weights;
 };
