@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ... import stages
 from ...stages import Pass, Stage
+from . import dots
 
 #: Shared passes whose decisions are the CPU's: panels of weights, factors of sums over vectors, where a softmax that a
 #: product follows is normalised (a kernel of attention does so itself).
@@ -29,6 +30,10 @@ _TARGET = (
     Pass(
         "gpu.module(func.func(canonicalize,cse,loop-invariant-code-motion))",
         "one thread's code is plain code",
+    ),
+    Pass(
+        "gpu.module(func.func(tw-cuda-small-integers,canonicalize,cse))",
+        "it is known by now which bits of a word are wanted",
     ),
     Pass("tw-cpu-threads", "host functions take the table of the runtime"),
     Pass("tw-emit-entry", "types still say how arrays are shaped"),
@@ -53,8 +58,12 @@ _LLVM = (
 
 _OWN = {"tiled": _TILED, "vector": _VECTOR, "target": _TARGET, "llvm": _LLVM}
 
-#: Scratch memory of kernels is the device's: none of it is a thread's stack.
-_OPTIONS = {"tw-plan-memory": "tw-plan-memory{stack-bytes=0 stack-total=0}"}
+_OPTIONS = {
+    # Scratch memory of kernels is the device's: none of it is a thread's stack.
+    "tw-plan-memory": "tw-plan-memory{stack-bytes=0 stack-total=0}",
+    # A thread dequantises once for all of the few rows that it keeps in registers.
+    "func.func(tw-fuse-elementwise)": f"func.func(tw-fuse-elementwise{{rows={dots.MOST_ROWS}}})",
+}
 
 
 def _row(stage: Stage) -> Stage:
