@@ -30,6 +30,11 @@ PROGRAMS = {
         [((4096, 256), "float16"), ((4095, 256), "float16")],
         1,
     ),
+    "product-float8": (
+        lambda a, b: (a @ b.T).astype("bfloat16"),
+        [((4096, 512), "float8_e4m3fn"), ((4096, 512), "float8_e4m3fn")],
+        None,
+    ),
     "product-f32": (lambda a, b: a @ b, [((256, 128), "float32"), ((128, 192), "float32")], 1),
     "attention": (
         lambda q, k, v: tw.attention(q, k, v, causal=True),
@@ -64,6 +69,7 @@ INSTRUCTIONS = [
     ("product-large", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "UTMASTG.2D", "SYNCS", "USETMAXREG"]),
     ("product-huge", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D.MULTICAST", "UTMASTG.2D", "UCGABAR_ARV", "USETMAXREG"]),
     ("product-odd", "sm_90a", ["HGMMA.64x256x16.F32", "UTMALDG.2D", "STG.E.U16"]),
+    ("product-float8", "sm_90a", ["QGMMA.64x256x32.F32.E4M3.E4M3", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("attention", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128", "MUFU.EX2"]),
 ]  # fmt: skip
 

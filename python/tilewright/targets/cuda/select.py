@@ -117,7 +117,10 @@ class WarpgroupTile:
 
     @property
     def shared_bytes(self) -> int:
-        """Memory of the ring of tiles, with elements of 16 bits, its barriers, and results on their way out."""
+        """Memory of the ring of tiles, with elements of 16 bits, its barriers, and results on their way out.
+
+        Elements of 8 bits are twice as many.
+        """
         return (self.rows + self.columns) * self.depth * 2 * self.stages + 32 * 1024 + 16 * self.stages
 
 
@@ -145,6 +148,7 @@ class _Results:
     columns: int
     known: bool
     plain: bool
+    bits: int
 
     def tiles(self, rows: int, columns: int) -> int:
         """How many tiles cover it."""
@@ -163,13 +167,15 @@ def _results(op: OpFacts) -> _Results:
     parts = (outer & in_left & in_right, outer & in_left - in_right, outer & in_right - in_left)
     batch, rows, columns = (_count(op, sorted(part)) for part in parts)
     # Whole arrays, one loop per dimension.
-    plain = all(a.bits == 16 and all(_PLAIN.fullmatch(result) for result in a.results) for a in op.inputs)
+    bits = 8 if "float8" in op.attributes else 16
+    plain = all(a.bits == bits and all(_PLAIN.fullmatch(result) for result in a.results) for a in op.inputs)
     return _Results(
         1 if batch is None else batch,
         UNKNOWN_SIZE if rows is None else rows,
         UNKNOWN_SIZE if columns is None else columns,
         None not in (batch, rows, columns),
         plain and len(op.inputs) == 2,
+        bits,
     )
 
 
@@ -208,7 +214,7 @@ def _warpgroups(results: _Results, machine: Machine) -> Config | None:
         "wgmma",
         f"warpgroups on tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; {count} tiles on "
         f"{machine.processors} multiprocessors: {how}{shared}",
-        (tile.rows, tile.columns, tile.depth, tile.stages, int(persistent), cluster),
+        (tile.rows, tile.columns, tile.depth * 16 // results.bits, tile.stages, int(persistent), cluster),
     )
 
 
@@ -233,6 +239,8 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
         size = _count(op, own)
         if access.dims() and size is not None and size <= FEW_ROWS and len(op.inputs) == 2:
             return None
+    if "float8" in op.attributes and (config := _warpgroups(_results(op), machine)):
+        return config
     if any(a.bits == 16 and a.results for a in op.inputs):
         results = _results(op)
         if config := _warpgroups(results, machine):
