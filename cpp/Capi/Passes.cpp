@@ -7,6 +7,7 @@
 #include "Transforms/Bufferize/Bufferize.h"
 #include "Transforms/CarryBuffers/CarryBuffers.h"
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
+#include "Transforms/ExpandFloat8/ExpandFloat8.h"
 #include "Transforms/FactorSums/FactorSums.h"
 #include "Transforms/FormKernels/FormKernels.h"
 #include "Transforms/FuseElementwise/FuseElementwise.h"
@@ -29,6 +30,7 @@ void tilewright::registerTilewrightPasses() {
   registerChooseLayoutsPass();
   registerCpuPasses();
   registerCudaPasses();
+  registerExpandFloat8Pass();
   registerFactorSumsPass();
   registerFormKernelsPass();
   registerFuseElementwisePass();

@@ -27,13 +27,21 @@ struct DtypeRow {
 
 using tilewright::ScalarType;
 constexpr DtypeRow dtypeRows[] = {
-    {"float32", ScalarType::F32, dlFloat, 32}, {"float64", ScalarType::F64, dlFloat, 64},
-    {"float16", ScalarType::F16, dlFloat, 16}, {"bfloat16", ScalarType::BF16, dlBfloat, 16},
-    {"int64", ScalarType::I64, dlInt, 64},     {"int32", ScalarType::I32, dlInt, 32},
-    {"int16", ScalarType::I16, dlInt, 16},     {"int8", ScalarType::I8, dlInt, 8},
-    {"uint64", ScalarType::U64, dlUInt, 64},   {"uint32", ScalarType::U32, dlUInt, 32},
-    {"uint16", ScalarType::U16, dlUInt, 16},   {"uint8", ScalarType::U8, dlUInt, 8},
+    {"float32", ScalarType::F32, dlFloat, 32},
+    {"float64", ScalarType::F64, dlFloat, 64},
+    {"float16", ScalarType::F16, dlFloat, 16},
+    {"bfloat16", ScalarType::BF16, dlBfloat, 16},
+    {"int64", ScalarType::I64, dlInt, 64},
+    {"int32", ScalarType::I32, dlInt, 32},
+    {"int16", ScalarType::I16, dlInt, 16},
+    {"int8", ScalarType::I8, dlInt, 8},
+    {"uint64", ScalarType::U64, dlUInt, 64},
+    {"uint32", ScalarType::U32, dlUInt, 32},
+    {"uint16", ScalarType::U16, dlUInt, 16},
+    {"uint8", ScalarType::U8, dlUInt, 8},
     {"bool", ScalarType::Bool, dlBool, 8},
+    {"float8_e4m3fn", ScalarType::Other, dlFloat8E4M3Fn, 8},
+    {"float8_e5m2", ScalarType::Other, dlFloat8E5M2, 8},
 };
 
 template <typename Managed> void release(void *pointer) {
@@ -202,7 +210,7 @@ py::object descrOf(const std::string &dtype) {
   py::object type;
   bool isNumpys = false;
   for (const DtypeRow &row : dtypeRows)
-    isNumpys |= dtype == row.name && row.code != dlBfloat;
+    isNumpys |= dtype == row.name && row.code <= dlBool && row.code != dlBfloat;
   if (isNumpys) {
     type = py::str(dtype);
   } else {

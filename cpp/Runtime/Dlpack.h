@@ -59,7 +59,7 @@ struct DLExchange {
   int (*currentStream)(int32_t deviceType, int32_t device, void **stream);
 };
 
-enum : uint8_t { dlInt = 0, dlUInt = 1, dlFloat = 2, dlBfloat = 4, dlBool = 6 };
+enum : uint8_t { dlInt = 0, dlUInt = 1, dlFloat = 2, dlBfloat = 4, dlBool = 6, dlFloat8E4M3Fn = 10, dlFloat8E5M2 = 12 };
 
 /// What a producer handed over: the tensor lives as long as its owner.
 struct DlpackTensor {

@@ -238,10 +238,24 @@ static Value floatToInteger(ScalarBuilder &s, Value a, Type to) {
   return s.select(isBelow, lowest, inside);
 }
 
+static bool isFloat8(Type type) { return isa<Float8E4M3FNType, Float8E5M2Type>(type); }
+
 Value ScalarBuilder::cast(Value a, Type to) {
   Type from = type, target = common::signless(to);
   if (from == to)
     return a;
+  // 8-bit floats are bytes until they are converted, from any float in one step.
+  auto f32 = builder.getF32Type();
+  if (isFloat8(from)) {
+    Value number = make<arith::BitcastOp>(from, a);
+    bool isWider = isa<FloatType>(to) && !isFloat8(to);
+    number = make<arith::ExtFOp>(isWider ? to : f32, number);
+    return isWider ? number : ScalarBuilder(builder, loc, f32).cast(number, to);
+  }
+  if (isFloat8(to)) {
+    Value number = isa<FloatType>(from) ? a : cast(a, f32);
+    return make<arith::BitcastOp>(target, make<arith::TruncFOp>(to, number));
+  }
   if (auto fromFloat = dyn_cast<FloatType>(from)) {
     if (auto toFloat = dyn_cast<FloatType>(to)) {
       if (fromFloat.getWidth() == 16 && toFloat.getWidth() == 16)
@@ -266,7 +280,7 @@ Value ScalarBuilder::cast(Value a, Type to) {
 
 namespace common {
 Type accumulatorType(Type type) {
-  return type.isF16() || type.isBF16() ? Float32Type::get(type.getContext()) : signless(type);
+  return type.isF16() || type.isBF16() || isFloat8(type) ? Float32Type::get(type.getContext()) : signless(type);
 }
 
 static SmallVector<Value> inAccumulator(OpBuilder &builder, Location loc, Type type, ValueRange scalars,

@@ -87,7 +87,7 @@ llvm::SmallVector<mlir::Value> elementwiseBody(mlir::OpBuilder &builder, mlir::L
                                                mlir::ValueRange scalars, UnaryBody body);
 llvm::SmallVector<mlir::Value> elementwiseBody(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type,
                                                mlir::ValueRange scalars, BinaryBody body);
-/// f32 for f16 and bf16, else the type itself (signless).
+/// f32 for floats of 8 and 16 bits, else the type itself (signless).
 mlir::Type accumulatorType(mlir::Type type);
 } // namespace common
 } // namespace tilewright::tw

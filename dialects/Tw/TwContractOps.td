@@ -24,7 +24,7 @@ def Tw_DotGeneralOp : Tw_StructuredOp<"dot_general",
        : tensor<?x8xf32>, tensor<8x4xf32> -> tensor<?x4xf32>
     ```
   }];
-  let arguments = (ins Tw_NumTensor:$lhs, Tw_NumTensor:$rhs,
+  let arguments = (ins Tw_FactorTensor:$lhs, Tw_FactorTensor:$rhs,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lhs_batch, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$rhs_batch,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lhs_contract, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$rhs_contract);
   let results = (outs Tw_NumTensor:$result);

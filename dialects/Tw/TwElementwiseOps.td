@@ -218,7 +218,7 @@ def Tw_CompareOp : Tw_ElementwiseOp<"compare", "::mlir::Value x, ::mlir::Value y
     %r = tw.compare "lt", %a, %b : tensor<?x4xf32>
     ```
   }];
-  let arguments = (ins Tw_Tensor:$lhs, Tw_Tensor:$rhs, StrAttr:$predicate);
+  let arguments = (ins Tw_ComputableTensor:$lhs, Tw_ComputableTensor:$rhs, StrAttr:$predicate);
   let results = (outs Tw_BoolTensor:$result);
   let assemblyFormat = "$predicate `,` $lhs `,` $rhs attr-dict `:` type($lhs)";
   let hasVerifier = 1;

@@ -32,7 +32,8 @@ Type signless(Type type) {
     return tensor.clone(signless(tensor.getElementType()));
   if (auto integer = dyn_cast<IntegerType>(type); integer && !integer.isSignless())
     return IntegerType::get(type.getContext(), integer.getWidth());
-  return type;
+  // Nothing but conversions computes with them: everything else moves bytes.
+  return isa<Float8E4M3FNType, Float8E5M2Type>(type) ? IntegerType::get(type.getContext(), 8) : type;
 }
 
 Type signlessElementType(Type type) { return signless(getElementTypeOrSelf(type)); }

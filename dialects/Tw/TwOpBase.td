@@ -18,7 +18,12 @@ def Tw_Int : AnyTypeOf<[I8, I16, I32, I64, UI8, UI16, UI32, UI64], "integer">;
 def Tw_Bool : AnyTypeOf<[I1], "boolean">;
 def Tw_Num : AnyTypeOf<[Tw_Float, Tw_Int], "number">;
 def Tw_IntOrBool : AnyTypeOf<[Tw_Int, I1], "integer or boolean">;
-def Tw_Any : AnyTypeOf<[Tw_Num, I1], "number or boolean">;
+def Tw_Computable : AnyTypeOf<[Tw_Num, I1], "number or boolean">;
+// Stored, moved, converted and multiplied, with sums in f32; there is no other arithmetic of them. What is too large for
+// f8E4M3FN, which has no infinity, becomes NaN.
+def Tw_Float8 : AnyTypeOf<[F8E4M3FN, F8E5M2], "8-bit floating-point">;
+def Tw_Factor : AnyTypeOf<[Tw_Num, Tw_Float8], "number or 8-bit floating-point">;
+def Tw_Any : AnyTypeOf<[Tw_Num, I1, Tw_Float8], "number or boolean">;
 
 class Tw_TensorOf<Type element> : RankedTensorOf<[element], [], "ranked tensor">;
 def Tw_FloatTensor : Tw_TensorOf<Tw_Float>;
@@ -27,6 +32,8 @@ def Tw_BoolTensor : Tw_TensorOf<Tw_Bool>;
 def Tw_NumTensor : Tw_TensorOf<Tw_Num>;
 def Tw_IntOrBoolTensor : Tw_TensorOf<Tw_IntOrBool>;
 def Tw_Tensor : Tw_TensorOf<Tw_Any>;
+def Tw_ComputableTensor : Tw_TensorOf<Tw_Computable>;
+def Tw_FactorTensor : Tw_TensorOf<Tw_Factor>;
 
 class Tw_Scalar<Type element> : 0DTensorOf<[element]>;
 

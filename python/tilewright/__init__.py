@@ -53,6 +53,8 @@ _PUBLIC = {
             "float16",
             "float32",
             "float64",
+            "float8_e4m3fn",
+            "float8_e5m2",
             "iinfo",
             "int16",
             "int32",

@@ -1,7 +1,7 @@
 """The one table of element types.
 
 Each row joins the three names of a type: NumPy's (``float32``), MLIR's (``f32``) and the array object's
-(``numpy.dtype``, through ml_dtypes for bfloat16 and the 4-bit integers). Promotion is the array API
+(``numpy.dtype``, through ml_dtypes for bfloat16, 8-bit floats and the 4-bit integers). Promotion is the array API
 standard's, never value-based; what the standard leaves undefined is a :class:`~tilewright.DTypeError`.
 
 Source: https://data-apis.org/array-api/latest/API_specification/type_promotion.html
@@ -28,6 +28,8 @@ __all__ = [
     "by_mlir",
     "by_name",
     "finfo",
+    "float8_e4m3fn",
+    "float8_e5m2",
     "float16",
     "float32",
     "float64",
@@ -100,8 +102,12 @@ class DType:
 
     @property
     def is_storage(self) -> bool:
-        """Whether values can only be stored and cast, not computed with (int4, uint4)."""
-        return self.bits == 4
+        """Whether values are only stored, moved and cast (4-bit integers), or multiplied, too (8-bit floats)."""
+        return self.bits == 4 or self.is_float8
+
+    @property
+    def is_float8(self) -> bool:
+        return self.is_float and self.bits == 8
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):
@@ -136,6 +142,8 @@ uint8 = DType("uint8", "ui8", "uint", 8)
 uint16 = DType("uint16", "ui16", "uint", 16)
 uint32 = DType("uint32", "ui32", "uint", 32)
 uint64 = DType("uint64", "ui64", "uint", 64)
+float8_e4m3fn = DType("float8_e4m3fn", "f8E4M3FN", "float", 8)
+float8_e5m2 = DType("float8_e5m2", "f8E5M2", "float", 8)
 float16 = DType("float16", "f16", "float", 16)
 bfloat16 = DType("bfloat16", "bf16", "float", 16)
 float32 = DType("float32", "f32", "float", 32)
@@ -143,7 +151,7 @@ float64 = DType("float64", "f64", "float", 64)
 
 ALL: tuple[DType, ...] = (
     bool_, int4, int8, int16, int32, int64, uint4, uint8, uint16, uint32, uint64,
-    float16, bfloat16, float32, float64,
+    float8_e4m3fn, float8_e5m2, float16, bfloat16, float32, float64,
 )  # fmt: skip
 
 # What a Python number becomes when no array decides: the defaults of the frameworks models come from.
@@ -152,7 +160,7 @@ DEFAULT_INT = int64
 
 _BY_NAME = {dtype.name: dtype for dtype in ALL}
 _BY_MLIR = {dtype.mlir: dtype for dtype in ALL}
-_ML_DTYPES = frozenset({"bfloat16", "int4", "uint4"})
+_ML_DTYPES = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 
 
 @functools.cache
@@ -304,8 +312,8 @@ def promote(*values: Any) -> DType:
 
     Raises:
         DTypeError: for mixes the standard leaves undefined (an integer with a float, bool with a number,
-            uint64 with a signed integer, float16 with bfloat16, 4-bit storage with anything else), and for
-            Python numbers that do not fit the arrays' dtype.
+            uint64 with a signed integer, float16 with bfloat16, 4-bit integers or 8-bit floats with anything else),
+            and for Python numbers that do not fit the arrays' dtype.
 
     Example:
         >>> promote("int8", "uint8")
@@ -369,10 +377,10 @@ def _fail_scalar(value: bool | float, dtype: DType) -> Any:
 def accumulator(dtype: Any) -> DType:
     """Return the dtype in which sums of products of this type are kept.
 
-    float16 and bfloat16 add up in float32, 8-bit integers in int32, every other type in itself.
+    Floats of 8 and 16 bits add up in float32, 8-bit integers in int32, every other type in itself.
     """
     row = of(dtype)
-    if row.is_float and row.bits == 16:
+    if row.is_float and row.bits <= 16:
         return float32
     return int32 if row.is_integer and row.bits <= 8 else row
 
@@ -402,7 +410,10 @@ class IntInfo(NamedTuple):
 
 
 # (exponent bits, mantissa bits without the hidden one)
-_FLOAT_LAYOUT = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "float64": (11, 52)}
+_FLOAT_LAYOUT = {
+    "float8_e4m3fn": (4, 3), "float8_e5m2": (5, 2), "float16": (5, 10), "bfloat16": (8, 7),
+    "float32": (8, 23), "float64": (11, 52),
+}  # fmt: skip
 
 
 def finfo(dtype: Any) -> FloatInfo:
@@ -417,6 +428,8 @@ def finfo(dtype: Any) -> FloatInfo:
     exponent, mantissa = _FLOAT_LAYOUT[row.name]
     bias = 2 ** (exponent - 1) - 1
     largest = (2.0 - 2.0**-mantissa) * 2.0**bias
+    if row is float8_e4m3fn:  # no infinities: their exponent has numbers, too, but for the last code, NaN
+        largest = 1.75 * 2.0 ** (bias + 1)
     normal = 2.0 ** (1 - bias)
     return FloatInfo(row.bits, 2.0**-mantissa, largest, -largest, normal, normal * 2.0**-mantissa, row)
 

@@ -103,7 +103,7 @@ class Mlir:
             # i1 is bit-packed in attributes; a single byte per splat or per eight elements.
             elements = [self.ir.BoolAttr.get(bool(x), self.context) for x in data.reshape(-1)]
             return self.ir.DenseElementsAttr.get(elements, kind, self.context)
-        if dtype.name in ("bfloat16", "int4", "uint4"):
+        if dtype.is_storage or dtype.name == "bfloat16":
             element = self.element(dtype)
             if dtype.is_float:
                 get = self.ir.FloatAttr.get

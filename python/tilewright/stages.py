@@ -156,6 +156,7 @@ STAGES: tuple[Stage, ...] = (
             Pass("tw-cpu-pass-pointers", "what a call only hands on needs no description from here on"),
             Pass("func.func(tw-cpu-lower-vectors)", "wide transfers and copies still need loops"),
             Pass("tw-expand-math", "one function on a vector is the same arithmetic on all lanes"),
+            Pass("func.func(tw-expand-float8)", "conversions of 8-bit floats become integer arithmetic"),
             Pass(
                 "func.func(arith-emulate-unsupported-floats{source-types=bf16,f16 target-type=f32})",
                 "half-precision arithmetic is float32 arithmetic, rounded",

@@ -33,10 +33,10 @@ LogicalResult tilewright::refuse(RewriterBase &rewriter, Operation *op, const ch
 
 namespace {
 
-/// Unsigned element types become signless.
+/// Unsigned element types become signless, 8-bit floats in memory bytes; as scalars, conversions have them as they are.
 struct SignlessConverter : TypeConverter {
   SignlessConverter() {
-    addConversion([](Type type) { return tw::common::signless(type); });
+    addConversion([](Type type) { return isa<FloatType>(type) ? type : tw::common::signless(type); });
     auto cast = [](OpBuilder &builder, Type type, ValueRange inputs, Location loc) -> Value {
       return UnrealizedConversionCastOp::create(builder, loc, type, inputs).getResult(0);
     };

@@ -57,6 +57,13 @@ Type narrowType(Value value) {
   return from.isF16() || from.isBF16() ? from : Type();
 }
 
+/// The 8-bit float type that a value was widened from: a byte in memory.
+Type float8Type(Value value) {
+  auto widened = value.getDefiningOp<arith::ExtFOp>();
+  Type from = widened ? widened.getIn().getType() : Type();
+  return from && isa<Float8E4M3FNType, Float8E5M2Type>(from) ? from : Type();
+}
+
 } // namespace
 
 std::optional<Contraction> cuda::contractionOf(linalg::LinalgOp op) {
@@ -103,5 +110,11 @@ std::optional<Contraction> cuda::contractionOf(linalg::LinalgOp op) {
   Type left = narrowType(found.lhs), right = narrowType(found.rhs), type = sum->getResult(0).getType();
   if (left && left == right && (left.isInteger() ? type.isInteger(32) : type.isF32()))
     found.narrow = left;
+  left = float8Type(found.lhs);
+  right = float8Type(found.rhs);
+  if (left && right && sum->getResult(0).getType().isF32()) {
+    found.lhsFloat8 = left;
+    found.rhsFloat8 = right;
+  }
   return found;
 }

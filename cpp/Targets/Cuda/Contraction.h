@@ -15,6 +15,8 @@ struct Contraction {
   llvm::SmallVector<unsigned> batch, rows, columns, inner;
   /// f16, bf16 or int8 where both factors were widened from it, so that tensor cores compute the same products.
   mlir::Type narrow;
+  /// The 8-bit float types that the factors were widened from, or nothing.
+  mlir::Type lhsFloat8, rhsFloat8;
 };
 
 /// Nothing where the operation is no such sum, or has no rows or columns.

@@ -224,7 +224,7 @@ bool cuda::emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, Strin
     return false;
   TensorTile tile = tensorTileOf(nest.op);
   bool isWarpgroup = lowering == kWgmma;
-  if (isWarpgroup && isa_and_nonnull<FloatType>(contraction->narrow) &&
+  if (isWarpgroup && !isa_and_nonnull<IntegerType>(contraction->narrow) &&
       emitWarpgroupProduct(nest, *contraction, epilogue, epilogueInput))
     return true;
   // Its tiles are too large for anything else.

@@ -1,6 +1,6 @@
 //===- EmitWarpgroupProducts.cpp - Products by wgmma and TMA ----------------===//
 //
-// In:  a product of f16 or bf16 factors that lie dense in memory, sums in f32; for sm_90a.
+// In:  a product of f16, bf16 or 8-bit float factors that lie dense in memory, sums in f32; for sm_90a.
 // Out: a kernel of blocks with three warpgroups. One thread of the last one has whole tiles of both factors copied into a
 //      ring in shared memory (`cp.async.bulk.tensor`), as far ahead as the ring is long. The other two each multiply 64 rows
 //      by all columns of the tile (`wgmma`), straight from shared memory.
@@ -29,8 +29,8 @@ using namespace tilewright::cuda;
 namespace {
 
 constexpr int64_t kGroupThreads = 128, kConsumers = 2, kThreadsInAll = (kConsumers + 1) * kGroupThreads;
-/// Rows that one instruction multiplies, and how deep; elements and bytes of a permuted row.
-constexpr int64_t kGroupRows = 64, kDepthStep = 16, kSpan = 64, kSpanBytes = 128;
+/// Rows that one instruction multiplies, and bytes of the depth; bytes of a permuted row.
+constexpr int64_t kGroupRows = 64, kDepthBytes = 32, kSpanBytes = 128;
 /// Registers per thread: of 65536, so that 168 at entry become these.
 constexpr int64_t kCopyRegisters = 40, kSumRegisters = 232;
 /// The barrier of the hardware that a multiplying warpgroup meets at, and the next one that of the other; 0 is that of all
@@ -63,12 +63,12 @@ private:
     bool isLhs;
     OpOperand *operand = nullptr;
     bool alongDepth = true;
-    int64_t outerTile = 0, offset = 0;
+    int64_t outerTile = 0, offset = 0, span = 64;
     int64_t sharers = 1; ///< blocks with the same tile, each of which copies a part of it for all
     Value map;
 
     /// Rows or columns of a box; a block copies so many of them.
-    int64_t boxOuter() const { return alongDepth ? outerTile / sharers : kSpan; }
+    int64_t boxOuter() const { return alongDepth ? outerTile / sharers : span; }
     int64_t boxes() const { return outerTile / boxOuter() / sharers; }
   };
   /// Which stage of the ring comes next, and the parity of its phase.
@@ -117,7 +117,7 @@ private:
 
   WarpgroupTile tile;
   Factor lhs{true}, rhs{false};
-  int64_t stageBytes = 0;
+  int64_t stageBytes = 0, elementBytes = 2;
   Value memory, ring, barriers; ///< `ring`, `barriers`: 32-bit addresses
   Value group, leader;          ///< the warpgroup, and its first thread's number in the block
   Value rank;                   ///< of this block in its cluster
@@ -131,7 +131,10 @@ bool WarpgroupProduct::describe(Factor &factor) {
   Value wanted = factor.isLhs ? contraction.lhs : contraction.rhs;
   ArrayRef<unsigned> outer = factor.isLhs ? contraction.rows : contraction.columns;
   auto widened = wanted.getDefiningOp<arith::ExtFOp>();
-  auto argument = widened ? dyn_cast<BlockArgument>(widened.getIn()) : BlockArgument();
+  Value stored = widened ? widened.getIn() : Value();
+  if (auto bits = stored ? stored.getDefiningOp<arith::BitcastOp>() : nullptr)
+    stored = bits.getIn();
+  auto argument = dyn_cast_or_null<BlockArgument>(stored);
   if (!argument || argument.getOwner() != nest.op.getBlock() || outer.size() != 1 || contraction.inner.size() != 1)
     return false;
   OpOperand &operand = nest.op->getOpOperand(argument.getArgNumber());
@@ -142,13 +145,15 @@ bool WarpgroupProduct::describe(Factor &factor) {
     return false;
   int64_t last = type.getShape().back();
   // Strides of tensor maps are multiples of 16 bytes.
-  if (ShapedType::isDynamic(last) || last % 8 != 0 || last == 0)
+  if (ShapedType::isDynamic(last) || last * elementBytes % 16 != 0 || last == 0)
     return false;
   AffineExpr inner = map.getResults().back();
   factor.alongDepth = inner == getAffineDimExpr(contraction.inner.front(), nest.op->getContext());
   factor.operand = &operand;
   factor.outerTile = factor.isLhs ? tile.rows : tile.columns;
-  return factor.alongDepth || inner == getAffineDimExpr(outer.front(), nest.op->getContext());
+  factor.span = kSpanBytes / elementBytes;
+  // Only elements of 16 bits can be turned.
+  return factor.alongDepth || (elementBytes == 2 && inner == getAffineDimExpr(outer.front(), nest.op->getContext()));
 }
 
 /// The kernel's parameter that says how tiles are cut out of a factor.
@@ -358,20 +363,25 @@ SmallVector<Value> WarpgroupProduct::multiply(Value stage, ValueRange sums) {
       text += (i ? ", $" : "$") + std::to_string(i);
     return text;
   }();
-  std::string type = contraction.narrow.isBF16() ? "bf16" : "f16";
-  // Along the depth a step of 16 is 32 bytes of a row, else 16 rows.
-  auto stepOf = [&](const Factor &factor) {
-    return (factor.alongDepth ? kDepthStep * 2 : kDepthStep * kSpanBytes) / 16;
+  auto nameOf = [&](Type float8) -> std::string {
+    if (contraction.narrow)
+      return contraction.narrow.isBF16() ? ".bf16" : ".f16";
+    return isa<Float8E5M2Type>(float8) ? ".e5m2" : ".e4m3";
   };
+  std::string types = nameOf(contraction.lhsFloat8) + nameOf(contraction.rhsFloat8);
+  // A step is 32 bytes of a row along the depth, else as many rows as these have elements.
+  int64_t deep = kDepthBytes / elementBytes;
+  auto stepOf = [&](const Factor &factor) { return (factor.alongDepth ? kDepthBytes : deep * kSpanBytes) / 16; };
+  auto turned = [&](const Factor &factor) -> std::string { return factor.alongDepth ? ", 0" : ", 1"; };
+  std::string layouts = contraction.narrow ? turned(lhs) + turned(rhs) : "";
   std::string left = "$" + std::to_string(2 * count), right = "$" + std::to_string(2 * count + 1);
   std::string text = "{\n.reg .b64 left, right;\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"
                      "wgmma.fence.sync.aligned;\n";
-  for (int64_t step = 0; step < tile.depth / kDepthStep; ++step) {
+  for (int64_t step = 0; step < tile.depth / deep; ++step) {
     text += "add.u64 left, " + left + ", " + std::to_string(step * stepOf(lhs)) + ";\n";
     text += "add.u64 right, " + right + ", " + std::to_string(step * stepOf(rhs)) + ";\n";
-    text += "wgmma.mma_async.sync.aligned.m64n" + std::to_string(tile.columns) + "k16.f32." + type + "." + type + " {" +
-            list + "}, left, right, add, 1, 1, " + (lhs.alongDepth ? "0" : "1") + ", " + (rhs.alongDepth ? "0" : "1") +
-            ";\n";
+    text += "wgmma.mma_async.sync.aligned.m64n" + std::to_string(tile.columns) + "k" + std::to_string(deep) + ".f32" +
+            types + " {" + list + "}, left, right, add, 1, 1" + layouts + ";\n";
   }
   text += "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\n}";
   std::string constraints;
@@ -388,8 +398,8 @@ SmallVector<Value> WarpgroupProduct::multiply(Value stage, ValueRange sums) {
   SmallVector<Value> operands(sums);
   operands.push_back(descriptor(lhs, plus(own, i32(lhs.offset))));
   operands.push_back(descriptor(rhs, plus(start, i32(rhs.offset))));
-  SmallVector<Type> types(count, inside.getF32Type());
-  auto all = LLVM::LLVMStructType::getLiteral(inside.getContext(), types);
+  SmallVector<Type> sumTypes(count, inside.getF32Type());
+  auto all = LLVM::LLVMStructType::getLiteral(inside.getContext(), sumTypes);
   Value result =
       LLVM::InlineAsmOp::create(inside, loc, TypeRange{all}, operands, text, constraints, /*has_side_effects=*/true,
                                 /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
@@ -501,13 +511,16 @@ void WarpgroupProduct::prepareBarriers() {
 }
 
 bool WarpgroupProduct::emit() {
+  if (!contraction.narrow && !contraction.lhsFloat8)
+    return false;
+  elementBytes = contraction.narrow ? 2 : 1;
   if (!describe(lhs) || !describe(rhs))
     return false;
   measure(tile.cluster * tile.rows, tile.columns);
   rank = rest(kernel.blockId(), tile.cluster);
   rhs.sharers = tile.cluster;
-  rhs.offset = tile.rows * tile.depth * 2;
-  stageBytes = (tile.rows + tile.columns) * tile.depth * 2;
+  rhs.offset = tile.rows * tile.depth * elementBytes;
+  stageBytes = (tile.rows + tile.columns) * tile.depth * elementBytes;
   passMap(lhs);
   passMap(rhs);
   describeResult();

@@ -29,6 +29,8 @@ struct NormalizePass : tilewright::impl::NormalizePassBase<NormalizePass> {
     foldEmpty();
     if (failed(decomposeAll()) || failed(simplify()))
       return signalPassFailure();
+    if (widenFactors() && failed(simplify()))
+      return signalPassFailure();
     foldEmpty();
   }
 
@@ -89,6 +91,58 @@ private:
       work.clear();
     }
     return success();
+  }
+
+  /// Products of 8-bit floats, where the target does not multiply these themselves: their values are those of bfloat16,
+  /// all of them, and each is converted once instead of once per product.
+  bool widenFactors() {
+    bool changed = false;
+    IRRewriter rewriter(&getContext());
+    SmallVector<tw::DotGeneralOp> work;
+    getOperation()->walk([&](tw::DotGeneralOp op) { work.push_back(op); });
+    for (tw::DotGeneralOp op : work) {
+      auto isFloat8 = [](Value value) {
+        return isa<Float8E4M3FNType, Float8E5M2Type>(cast<RankedTensorType>(value.getType()).getElementType());
+      };
+      if (!isFloat8(op.getLhs()) || multipliesFloat8(op))
+        continue;
+      rewriter.setInsertionPoint(op);
+      auto widened = [&](Value value) -> Value {
+        auto type = cast<RankedTensorType>(value.getType()).clone(rewriter.getBF16Type());
+        return tw::CastOp::create(rewriter, op.getLoc(), type, value);
+      };
+      Value lhs = widened(op.getLhs()), rhs = widened(op.getRhs());
+      rewriter.modifyOpInPlace(op, [&] {
+        op.getLhsMutable().assign(lhs);
+        op.getRhsMutable().assign(rhs);
+      });
+      changed = true;
+    }
+    return changed;
+  }
+
+  /// Whether the target has instructions (the fact `float8_products`) that take these factors as they lie in memory: rows
+  /// along the sum, of whole 16 bytes.
+  bool multipliesFloat8(tw::DotGeneralOp op) {
+    auto module =
+        isa<ModuleOp>(getOperation()) ? cast<ModuleOp>(getOperation()) : getOperation()->getParentOfType<ModuleOp>();
+    auto target = module->getAttrOfType<tw::TargetAttr>("tw.target");
+    if (!target || !target.getFacts().getAs<IntegerAttr>("float8_products"))
+      return false;
+    auto isAlong = [](Value value, ArrayRef<int64_t> contracted) {
+      if (contracted.size() != 1)
+        return false;
+      int64_t dim = contracted.front();
+      // Transpositions become part of the product later.
+      for (auto turned = value.getDefiningOp<tw::TransposeOp>(); turned;
+           turned = value.getDefiningOp<tw::TransposeOp>()) {
+        dim = turned.getPermutation()[dim];
+        value = turned.getInput();
+      }
+      auto type = cast<RankedTensorType>(value.getType());
+      return dim == type.getRank() - 1 && !type.isDynamicDim(dim) && type.getDimSize(dim) % 16 == 0;
+    };
+    return isAlong(op.getLhs(), op.getLhsContract()) && isAlong(op.getRhs(), op.getRhsContract());
   }
 
   LogicalResult simplify() {

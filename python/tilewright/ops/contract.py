@@ -29,11 +29,23 @@ from .reduce import sum as sum_
 def _pair(name: str, a: Any, b: Any) -> tuple[Tracer, Tracer]:
     from .quant import QuantizedTensor
 
+    if _is_float8(a) and _is_float8(b):
+        left, right = as_tracer(name, a), as_tracer(name, b)
+        # One of each kind: float32 has the values of both.
+        return (
+            (left, right)
+            if left.dtype is right.dtype
+            else (cast(left, dtypes.float32), cast(right, dtypes.float32))
+        )
     dtype, _ = promoted(name, (a, b))
     a, b = (x.dequantize(dtype) if isinstance(x, QuantizedTensor) else x for x in (a, b))
     left, right = (cast(as_tracer(name, x, dtype), dtype) for x in (a, b))
     need(name, left, "number")
     return left, right
+
+
+def _is_float8(x: Any) -> bool:
+    return getattr(x, "dtype", None) is not None and dtypes.of(x).is_float8
 
 
 def product_of(
@@ -58,8 +70,9 @@ def product_of(
         "lhs_contract": tuple(contract[0]),
         "rhs_contract": tuple(contract[1]),
     }
-    result = a.dtype if dtype is None else dtypes.of(dtype)
-    if result.kind != a.dtype.kind or result.bits < a.dtype.bits:
+    default = dtypes.float32 if a.dtype.is_float8 else a.dtype
+    result = default if dtype is None else dtypes.of(dtype)
+    if result.kind != a.dtype.kind or result.bits < a.dtype.bits or result.is_storage:
         errors.fail(
             errors.DTypeError,
             f"{name}: the result of {a.dtype} operands cannot be {result}",
@@ -91,7 +104,8 @@ def dot_general(
         dtype: of the result; wider than the operands where asked for.
 
     Returns:
-        Batch axes, then the free axes of a, then those of b. float16 and bfloat16 are added up in float32.
+        Batch axes, then the free axes of a, then those of b. float16 and bfloat16 are added up in float32,
+        8-bit floats too, whose result is float32 unless `dtype` says otherwise.
 
     Raises:
         ShapeError: paired sizes differ, or an axis is out of range.
@@ -119,7 +133,7 @@ def matmul(a: Any, b: Any, /) -> Tracer:
         b: [..., K, N], or [K]; may be a `QuantizedTensor`, whose dequantisation is fused.
 
     Returns:
-        [..., M, N], without the axes that a vector lacks.
+        [..., M, N], without the axes that a vector lacks; float32 for 8-bit floats (of either kind).
 
     Raises:
         ShapeError: the sizes K differ, the leading axes do not broadcast, or an operand is 0-d.

@@ -180,7 +180,7 @@ def unify(name: str, *args: Any) -> list[Tracer]:
 def floating(name: str, x: Any) -> Tracer:
     """Bring one operand to a float dtype: integers become the default float."""
     value = as_tracer(name, x)
-    if value.dtype.is_float:
+    if value.dtype.is_float and not value.dtype.is_storage:
         return value
     if value.dtype.is_bool or value.dtype.is_storage:
         need(name, value, "float", "a float")
@@ -188,7 +188,7 @@ def floating(name: str, x: Any) -> Tracer:
 
 
 _KINDS: dict[str, Callable[[DType], bool]] = {
-    "float": lambda d: d.is_float,
+    "float": lambda d: d.is_float and not d.is_storage,
     "int": lambda d: d.is_integer and not d.is_storage,
     "bool": lambda d: d.is_bool,
     "number": lambda d: not d.is_bool and not d.is_storage,

@@ -73,8 +73,7 @@ def _binary(public: str, mnemonic: str, kind: str, text: str, example: str = "")
 def _compare(public: str, predicate: str, text: str) -> Any:
     def fn(x1: Any, x2: Any, /) -> Tracer:
         a, b = unify(public, x1, x2)
-        if predicate not in ("eq", "ne"):
-            need(public, a, "number")
+        need(public, a, "any" if predicate in ("eq", "ne") else "number")
         return emit("compare", (a, b), a.shape, dtypes.bool_, {"predicate": predicate})
 
     return _document(

@@ -25,7 +25,7 @@ def dot_general(
         The batch dimensions, the free ones of lhs, the free ones of rhs, in ``dtype`` (that of lhs by default):
         integers multiply and wrap in it.
     """
-    dtype = np.dtype(dtype or lhs.dtype)
+    dtype = np.dtype(dtype or (np.float32 if lhs.dtype.name.startswith("float8") else lhs.dtype))
     lhs_free = [d for d in range(lhs.ndim) if d not in (*lhs_batch, *lhs_contract)]
     rhs_free = [d for d in range(rhs.ndim) if d not in (*rhs_batch, *rhs_contract)]
     batch = [lhs.shape[d] for d in lhs_batch]

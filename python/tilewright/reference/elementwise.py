@@ -97,6 +97,8 @@ def select(condition: Array, on_true: Array, on_false: Array) -> Array:
 def cast(x: Array, dtype: Any) -> Array:
     """Convert elements: integers wrap; floats to integers round to zero, are clamped, and NaN becomes 0."""
     target = np.dtype(dtype)
+    if x.dtype.name.startswith("float8"):
+        x = x.astype(np.float32)
     if target.kind == "b":
         return x != 0
     if x.dtype.kind == "f" and target.kind in "iu":

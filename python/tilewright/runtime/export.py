@@ -26,6 +26,8 @@ _C_TYPES = {
     "float32": "float",
     "float16": "uint16_t (float16)",
     "bfloat16": "uint16_t (bfloat16)",
+    "float8_e4m3fn": "uint8_t (float8_e4m3fn)",
+    "float8_e5m2": "uint8_t (float8_e5m2)",
     "bool": "uint8_t (0 or 1)",
 }
 

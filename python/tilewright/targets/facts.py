@@ -60,6 +60,7 @@ class OpFacts:
     """One linalg operation of a kernel.
 
     Attributes:
+        attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats.
         operations: scalar operations of an element, whatever they do.
         flops: those that compute: no conversions, comparisons or moves of bits.
         products: products that one trip of a contraction adds to its sum: several where one instruction does so.
@@ -227,11 +228,14 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
                 ranges[int(result[1:])] = size
     operations = flops = 0
     products = 1
+    names = _names(op)
     if op.name == "linalg.generic":
         inside = _walk(op, ir)
         operations = sum(1 for inner in inside if inner.name.startswith(("arith.", "math.")))
         flops = sum(_flops(inner) for inner in inside)
         products = max((_group(inner) for inner in inside if inner.name == "rt.group_dot"), default=1)
+        if any(inner.name == "arith.extf" and str(inner.operands[0].type) in _FLOAT8 for inner in inside):
+            names.append("float8")
     producers = tuple(positions[o] for o in operands if o in positions)
     return OpFacts(
         index,
@@ -239,7 +243,7 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         loops,
         tuple(ranges),
         tuple(accesses),
-        frozenset(_names(op)),
+        frozenset(names),
         operations,
         flops,
         producers,
@@ -247,6 +251,7 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
     )
 
 
+_FLOAT8 = ("f8E4M3FN", "f8E5M2")
 _COMPUTES = re.compile(r"math\.|arith\.(add|sub|mul|div|rem|neg|max|min|ceildiv|floordiv)")
 #: Elements that one operation of each of its operands' widths sums up: bytes by four, bfloat16 by two.
 _GROUP_PRODUCTS = {"i32": 4, "f32": 2}

@@ -43,3 +43,20 @@ func.func @constants() -> tensor<2xui8> {
   %0 = arith.constant dense<[1, 200]> : tensor<2xui8>
   return %0 : tensor<2xui8>
 }
+
+// 8-bit floats are bytes but where they are converted; between kinds by way of float32.
+// CHECK-LABEL: func.func @float8
+// CHECK-SAME:    (%{{.*}}: tensor<4xi8>) -> (tensor<4xi8>, tensor<4xbf16>, tensor<4xi8>, tensor<2xi8>)
+// CHECK:         %[[X:.*]] = arith.bitcast %{{.*}} : i8 to f8E4M3FN
+// CHECK-NEXT:    %[[WIDE:.*]] = arith.extf %[[X]] {{.*}}: f8E4M3FN to f32
+// CHECK-NEXT:    %[[Y:.*]] = arith.truncf %[[WIDE]] {{.*}}: f32 to f8E5M2
+// CHECK-NEXT:    arith.bitcast %[[Y]] : f8E5M2 to i8
+// CHECK:         arith.extf %{{.*}} : f8E4M3FN to bf16
+// CHECK:         arith.constant dense<[56, -72]> : tensor<2xi8>
+func.func @float8(%x: tensor<4xf8E4M3FN>) -> (tensor<4xf8E5M2>, tensor<4xbf16>, tensor<4xf8E4M3FN>, tensor<2xf8E4M3FN>) {
+  %0 = tw.cast %x : tensor<4xf8E4M3FN> to tensor<4xf8E5M2>
+  %1 = tw.cast %x : tensor<4xf8E4M3FN> to tensor<4xbf16>
+  %2 = tw.flip %x axes = [0] : tensor<4xf8E4M3FN>
+  %3 = arith.constant dense<[1.0, -1.0]> : tensor<2xf8E4M3FN>
+  return %0, %1, %2, %3 : tensor<4xf8E5M2>, tensor<4xbf16>, tensor<4xf8E4M3FN>, tensor<2xf8E4M3FN>
+}

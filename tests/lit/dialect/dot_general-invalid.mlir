@@ -37,3 +37,11 @@ func.func @dot_general_c5(%a: tensor<2x8xf32>, %b: tensor<8x4xf32>) {
   %0 = tw.dot_general %a, %b lhs_contract = [1] rhs_contract = [0] : tensor<2x8xf32>, tensor<8x4xf32> -> tensor<2x4xi32>
   return
 }
+
+// -----
+
+func.func @dot_general_c5_float8(%a: tensor<2x8xf8E5M2>, %b: tensor<8x4xbf16>) {
+  // expected-error @+1 {{(c5) element types}}
+  %0 = tw.dot_general %a, %b lhs_contract = [1] rhs_contract = [0] : tensor<2x8xf8E5M2>, tensor<8x4xbf16> -> tensor<2x4xf32>
+  return
+}

@@ -123,7 +123,10 @@ class WarpgroupTile:
 
     @property
     def shared_bytes(self) -> int:
-        """Memory of the ring of tiles, with elements of 16 bits, its barriers, and results on their way out."""
+        """Memory of the ring of tiles, with elements of 16 bits, its barriers, and results on their way out.
+
+        Elements of 8 bits are twice as many.
+        """
         return (self.rows + self.columns) * self.depth * 2 * self.stages + 32 * 1024 + 16 * self.stages
 
 
@@ -151,6 +154,7 @@ class _Results:
     columns: int
     known: bool
     plain: bool
+    bits: int
 
     def tiles(self, rows: int, columns: int) -> int:
         """How many tiles cover it."""
@@ -169,13 +173,15 @@ def _results(op: OpFacts) -> _Results:
     parts = (outer & in_left & in_right, outer & in_left - in_right, outer & in_right - in_left)
     batch, rows, columns = (_count(op, sorted(part)) for part in parts)
     # Whole arrays, one loop per dimension.
-    plain = all(a.bits == 16 and all(_PLAIN.fullmatch(result) for result in a.results) for a in op.inputs)
+    bits = 8 if "float8" in op.attributes else 16
+    plain = all(a.bits == bits and all(_PLAIN.fullmatch(result) for result in a.results) for a in op.inputs)
     return _Results(
         1 if batch is None else batch,
         UNKNOWN_SIZE if rows is None else rows,
         UNKNOWN_SIZE if columns is None else columns,
         None not in (batch, rows, columns),
         plain and len(op.inputs) == 2,
+        bits,
     )
 
 
@@ -214,7 +220,7 @@ def _warpgroups(results: _Results, machine: Machine) -> Config | None:
         "wgmma",
         f"warpgroups on tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; {count} tiles on "
         f"{machine.processors} multiprocessors: {how}{shared}",
-        (tile.rows, tile.columns, tile.depth, tile.stages, int(persistent), cluster),
+        (tile.rows, tile.columns, tile.depth * 16 // results.bits, tile.stages, int(persistent), cluster),
     )
 
 
@@ -244,7 +250,10 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
     # What a dequantised weight is made of is no factor of two bytes, or of one.
     kinds = {a.bits for a in op.inputs if a.results}
     results = _results(op)
-    if kinds & {16} or kinds == {8}:
+    is_float8 = "float8" in op.attributes
+    if is_float8 and (config := _warpgroups(results, machine)):
+        return config
+    if kinds & {16} or (kinds == {8} and not is_float8):
         if config := _warpgroups(results, machine):
             return config
         tile = _largest(TENSOR_TILES, results, machine)

@@ -40,6 +40,7 @@ _TARGET = (
 )
 
 _LLVM = (
+    Pass("gpu.module(func.func(tw-expand-float8))", "conversions of 8-bit floats become integer arithmetic"),
     Pass("gpu.module(func.func(arith-emulate-unsupported-floats{source-types=bf16,f16 target-type=f32}))",
          "half-precision arithmetic is float32 arithmetic, rounded, as on the CPU"),
     Pass("gpu.module(func.func(lower-affine,convert-scf-to-cf,canonicalize,cse))", "loops become branches"),

@@ -71,7 +71,8 @@ class CudaTarget:
     def attribute(self) -> str:
         return (
             f'#tw.target<kind = "cuda", cpu = "{self.arch}", features = "{self.features}", '
-            f"facts = {{capability = {self.machine.capability} : i64}}>"
+            f"facts = {{capability = {self.machine.capability} : i64"
+            f"{', float8_products = 1 : i64' if self.machine.has_warpgroups else ''}}}>"
         )
 
     def select(self, kernel: KernelFacts) -> list[select.Config]:

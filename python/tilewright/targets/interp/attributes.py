@@ -58,18 +58,19 @@ def constant(attribute: Any, ir: Any) -> Any:
         return ir.IntegerAttr(attribute).value
     kind = ir.RankedTensorType(attribute.type)
     dtype = element_dtype(kind)
-    if dtype is not dtypes.bfloat16:
+    if dtype is not dtypes.bfloat16 and not dtype.is_float8:
         return np.array(attribute).astype(dtype.numpy, copy=False)
-    # The bindings have no buffer for bfloat16: read the text, numbers or one string of bytes.
+    # The bindings have no buffer for these: read the text, numbers or one string of bytes.
+    code = np.uint8 if dtype.is_float8 else np.uint16
     text = str(attribute)
     body = text[text.index("<") + 1 : text.rindex("> :")]
     shape = shape_of(kind, [])
     if body.startswith('"0x'):
-        bits = np.frombuffer(bytes.fromhex(body[3:-1]), np.uint16)
+        bits = np.frombuffer(bytes.fromhex(body[3:-1]), code)
     else:
         words = _NUMBER.findall(body)
         values = np.array([0.0 if word.startswith("0x") else float(word) for word in words], np.float32)
-        bits = values.astype(dtype.numpy).view(np.uint16)
+        bits = values.astype(dtype.numpy).view(code)
         for position, word in enumerate(words):
             if word.startswith("0x"):  # infinities and NaN are written as bits
                 bits[position] = int(word, 16)
