@@ -24,29 +24,41 @@ void ProductEmitter::group(Value &row, Value &column, Value rows, Value columns)
   column = arith::DivUIOp::create(inside, loc, within, height);
 }
 
-/// Decides which tile a block computes.
-void ProductEmitter::place(int64_t rowTile, int64_t columnTile) {
+void ProductEmitter::measure() {
   batchRanges = nest.rangesOf(contraction.batch);
   rowRanges = nest.rangesOf(contraction.rows);
   columnRanges = nest.rangesOf(contraction.columns);
   innerRanges = nest.rangesOf(contraction.inner);
-  OpFoldResult rows = kernel.product(rowRanges), columns = kernel.product(columnRanges);
-  OpFoldResult rowTiles = kernel.ceilDiv(rows, rowTile), columnTiles = kernel.ceilDiv(columns, columnTile);
-  blocks = kernel.product({kernel.product(batchRanges), rowTiles, columnTiles});
-  rowCount = kernel.index(rows);
-  columnCount = kernel.index(columns);
+  rowCount = kernel.index(kernel.product(rowRanges));
+  columnCount = kernel.index(kernel.product(columnRanges));
   innerCount = kernel.index(kernel.product(innerRanges));
-  // The first part is the batch: its size is not needed to take the number apart.
-  SmallVector<Value> parts = kernel.delinearise(kernel.blockId(), {kernel.product(batchRanges), rowTiles, columnTiles});
   warp = divide(kernel.threadId(), kWarpLanes);
   lane = rest(kernel.threadId(), kWarpLanes);
+  point.resize(nest.op.getNumLoops());
+}
+
+/// Decides which tile a block computes.
+void ProductEmitter::place(int64_t rowTile, int64_t columnTile, OpFoldResult parts) {
+  measure();
+  OpFoldResult rowTiles = kernel.ceilDiv(kernel.product(rowRanges), rowTile);
+  OpFoldResult columnTiles = kernel.ceilDiv(kernel.product(columnRanges), columnTile);
+  blocks = kernel.product({kernel.product(batchRanges), rowTiles, columnTiles});
+  Value number = kernel.blockId();
+  if (parts) {
+    Value tiles = kernel.index(blocks);
+    part = arith::DivUIOp::create(inside, loc, number, tiles);
+    number = arith::RemUIOp::create(inside, loc, number, tiles);
+    blocks = kernel.product({blocks, parts});
+  }
+  // The first part is the batch: its size is not needed to take the number apart.
+  SmallVector<Value> places = kernel.delinearise(number, {kernel.product(batchRanges), rowTiles, columnTiles});
   auto rowsKnown = getConstantIntValue(rowTiles), columnsKnown = getConstantIntValue(columnTiles);
   if ((!rowsKnown || *rowsKnown > 1) && (!columnsKnown || *columnsKnown > 1))
-    group(parts[1], parts[2], kernel.index(rowTiles), kernel.index(columnTiles));
-  rowBase = times(parts[1], rowTile);
-  columnBase = times(parts[2], columnTile);
-  point.resize(nest.op.getNumLoops());
-  for (auto [loop, value] : llvm::zip_equal(contraction.batch, kernel.delinearise(parts[0], batchRanges)))
+    group(places[1], places[2], kernel.index(rowTiles), kernel.index(columnTiles));
+  batch = places[0];
+  rowBase = times(places[1], rowTile);
+  columnBase = times(places[2], columnTile);
+  for (auto [loop, value] : llvm::zip_equal(contraction.batch, kernel.delinearise(batch, batchRanges)))
     point[loop] = value;
 }
 

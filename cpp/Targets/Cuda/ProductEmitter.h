@@ -27,8 +27,10 @@ protected:
     return mlir::arith::CmpIOp::create(inside, loc, mlir::arith::CmpIPredicate::ult, a, b);
   }
 
-  /// Decides which tile of so many rows and columns a block computes.
-  void place(int64_t rowTile, int64_t columnTile);
+  /// Sizes of the result and of what is summed up.
+  void measure();
+  /// Decides which tile of so many rows and columns a block computes. With `parts`, so many blocks share each tile.
+  void place(int64_t rowTile, int64_t columnTile, mlir::OpFoldResult parts = {});
   /// One element of a factor, or of what it was widened from, at row (or column) `outer` and depth `k`.
   mlir::Value factor(mlir::Value wanted, bool isLhs, mlir::Value outer, mlir::Value k);
   /// The loops of the operation at row (or column) `outer` and depth `k`.
@@ -56,8 +58,9 @@ protected:
 
   llvm::SmallVector<mlir::OpFoldResult> batchRanges, rowRanges, columnRanges, innerRanges;
   mlir::Value rowCount, columnCount, innerCount; ///< inside
-  mlir::Value rowBase, columnBase;
-  mlir::Value warp, lane; ///< of this thread
+  mlir::Value rowBase, columnBase, batch;        ///< of this block; `batch` numbers all of them
+  mlir::Value part;                              ///< which of those that share a tile this block is
+  mlir::Value warp, lane;                        ///< of this thread
   llvm::SmallVector<mlir::Value> point;
   mlir::OpFoldResult blocks;
 
