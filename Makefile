@@ -106,7 +106,7 @@ bench: install $(VENV)/.models ## the suite against every installed peer (ARGS="
 bench-report: install ## docs/performance/results.* from build/bench.jsonl
 	$(PY) -m benchmarks.render build/bench.jsonl
 
-bench-gpu: ## programs for a GPU against torch, torch.compile, CuPy and JAX, in less than 8 minutes (ARGS="--only softmax")
+bench-gpu: ## programs for a GPU against torch, torch.compile, Triton, CuPy and JAX, in less than 8 minutes (ARGS="--only softmax")
 	TILEWRIGHT_CACHE=0 $(PY) -m benchmarks.gpu $(ARGS)
 
 bench-gate: install ## instruction counts of some kernels against the recorded ones (needs valgrind; ARGS=--update)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +18,15 @@ import numpy as np
 import tilewright as tw
 from tilewright.runtime import devices
 
-from . import cases, peers
+from . import cases, peers, table
+from .timing import OutOfTime, host_seconds, limited, seconds_per_call, seconds_per_step
 
-#: A peer stops being measured in a case after so many seconds; `make bench-gpu` ends within 8 minutes.
+#: A peer stops being measured in a case after so many seconds, compiling apart.
 LONGEST = 0.5
+#: A row ends after so many seconds, and no row begins after the last; `make bench-gpu` ends within 8 minutes.
+LONGEST_ROW = {"bytes": 30.0, "flops": 30.0, "calls": 30.0, "tokens": 100.0}
+DEADLINE = 420.0
 TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "float16": 1e-2}
-
-
-def seconds_per_call(call: Callable[[], Any], wait: Callable[[], None], longest: float) -> float:
-    """Return the least mean time of a call, of several rounds that each wait once; `longest` 0 is one call."""
-    wait()
-    started = time.perf_counter()
-    call()
-    wait()
-    once = max(time.perf_counter() - started, 1e-6)
-    if not longest:
-        return once
-    count = max(1, min(1000, int(longest / 5 / once)))
-    best = once
-    for _ in range(5):
-        started = time.perf_counter()
-        for _ in range(count):
-            call()
-        wait()
-        best = min(best, (time.perf_counter() - started) / count)
-    return best
-
-
-def host_seconds(call: Callable[[], Any], wait: Callable[[], None], rounds: int, count: int) -> float:
-    """Return the least mean time until a call returns, while the device still works."""
-    best = math.inf
-    for _ in range(rounds):
-        wait()
-        started = time.perf_counter()
-        for _ in range(count):
-            call()
-        best = min(best, (time.perf_counter() - started) / count)
-    wait()
-    return best
 
 
 def yardsticks(maker: Any, small: bool, longest: float) -> dict[str, float]:
@@ -83,6 +52,8 @@ def measure(
     case: cases.Case, peer: Any, sources: list[Any], expected: np.ndarray | None, longest: float, small: bool
 ) -> dict[str, Any]:
     """Measure one case with one peer."""
+    if case.unit == "tokens":
+        return measure_steps(case, peer, expected, longest, small)
     arrays = [peer.array(source) for source in sources]
     call = peer.compiled(case.functions, arrays)
     if call is None:
@@ -95,12 +66,8 @@ def measure(
     found = peer.numpy(
         result[:64] if getattr(result, "ndim", 0) and not isinstance(result, tw.Array) else result
     )
-    row["result"] = found
-    if expected is not None and found.shape == expected.shape:
-        scale = np.abs(expected).max() or 1.0
-        row["error"] = float(np.abs(found - expected).max() / scale)
-        if not row["error"] <= TOLERANCE[case.arguments[0][1]]:
-            return row
+    if not compare(row, found, expected, TOLERANCE[case.arguments[0][1]]):
+        return row
     if case.unit == "calls":
         row["seconds"] = host_seconds(lambda: call(*arrays), peer.wait, *((1, 1) if small else (5, 200)))
     else:
@@ -108,17 +75,77 @@ def measure(
     return row
 
 
-def shown(case: cases.Case, row: dict[str, Any], limits: dict[str, float]) -> str:
-    """Write one cell: a rate and its part of the yardstick."""
-    if "problem" in row:
-        return row["problem"][:18]
-    if "seconds" not in row:
-        return f"WRONG {row['error']:.0e}" if row else "-"
-    if case.unit == "calls":
-        return f"{1e6 * row['seconds']:.2f} us"
-    rate = case.amount / row["seconds"]
-    text = f"{rate / 1e12:.2f} T{'B' if case.unit == 'bytes' else 'FLOP'}/s"
-    return f"{text} {rate / limits[case.unit]:4.0%}" if case.unit in limits else text
+def measure_steps(
+    case: cases.Case, peer: Any, expected: np.ndarray | None, longest: float, small: bool
+) -> dict[str, Any]:
+    """Measure the steps of a language model with one peer; the first one's logits are compared."""
+    started = time.perf_counter()
+    step = peer.stepper(case.functions)
+    if step is None:
+        return {}
+    token = 3
+    found = step(token)
+    row: dict[str, Any] = {"first": time.perf_counter() - started}
+    if not compare(row, np.asarray(found, np.float64), expected, TOLERANCE["bfloat16"]):
+        return row
+
+    def next_step() -> None:
+        nonlocal token
+        token = int(step(token).argmax())
+
+    row["seconds"] = seconds_per_step(next_step, *((1, 1) if small else (10, 400)), 6 * longest)
+    return row
+
+
+def compare(row: dict[str, Any], found: np.ndarray, expected: np.ndarray | None, tolerance: float) -> bool:
+    """Note a result and how wrong it is; return whether it is good enough to have a rate."""
+    row["result"] = found
+    if expected is None or found.shape != expected.shape:
+        return True
+    row["error"] = float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
+    return row["error"] <= tolerance
+
+
+def row_of(
+    case: cases.Case, present: list[Any], maker: Any, longest: float, small: bool, budget: float
+) -> Any:
+    """Measure one case with everybody, torch first; who comes after the row's time is up is left out."""
+    results: dict[str, dict[str, Any]] = {}
+    expected: Any = None
+    ends = time.perf_counter() + budget
+    sources = [maker.random(shape, dtype) for shape, dtype in case.arguments]
+    order = {"torch": 0, "tilewright": 1}
+    for peer in sorted(present, key=lambda p: order.get(p.name, 2)):
+        try:
+            with limited(ends - time.perf_counter()):
+                row = measure(case, peer, sources, expected, longest, small)
+        except OutOfTime:
+            row = {"problem": "out of time"}
+        except Exception as problem:  # one library's trouble is a cell of the table
+            row = {"problem": f"{type(problem).__name__}", "text": str(problem)[:500]}
+            print(
+                f"  {peer.name}: {case.name}: {type(problem).__name__}: {str(problem)[:200]}", file=sys.stderr
+            )
+        if peer.name == "torch":
+            expected = row.get("result")
+        row.pop("result", None)
+        results[peer.name] = row
+    return results
+
+
+def printed(case: cases.Case, results: dict[str, Any], limits: dict[str, float]) -> str:
+    """Write one line of the table: a cell for each library, present or not, and the first calls."""
+    cells = "".join(
+        f"{table.cell(case.unit, case.amount, results.get(p.name), limits):>24}" for p in peers.COLUMNS
+    )
+    firsts = " ".join(
+        f"{results[p.name]['first']:.2f}" for p in peers.COLUMNS if "first" in results.get(p.name, {})
+    )
+    return f"{case.name:46}{cells}   {firsts}"
+
+
+def header() -> str:
+    return f"{'case':46}" + "".join(f"{p.name:>24}" for p in peers.COLUMNS) + "   first calls (s)"
 
 
 def run(small: bool, longest: float, deadline: float, wanted: list[str] | None, only: str) -> dict[str, Any]:
@@ -136,49 +163,40 @@ def run(small: bool, longest: float, deadline: float, wanted: list[str] | None, 
     limits = yardsticks(maker, small, longest)
     for unit, value in limits.items():
         print(f"yardstick: {value / 1e12:.3f} T{unit}/s")
-    print(f"{'case':44}" + "".join(f"{p.name:>26}" for p in present) + "   first calls (s)")
-    table: dict[str, Any] = {}
-    ratios: list[float] = []
+    print(header())
+    found: dict[str, Any] = {}
     for case in cases.everything(small):
         if only not in case.name:
             continue
-        if time.perf_counter() - started > deadline:
-            print(f"{case.name:44}  out of time")
+        left = deadline - (time.perf_counter() - started)
+        if left <= 0:
+            print(f"{case.name:46}  out of time")
             continue
-        sources = [maker.random(shape, dtype) for shape, dtype in case.arguments]
-        expected: Any = None
-        results: dict[str, dict[str, Any]] = {}
-        for peer in sorted(present, key=lambda p: p.name != "torch"):
-            try:
-                row = measure(case, peer, sources, expected, longest, small)
-            except Exception as problem:  # one library's trouble is a cell of the table
-                row = {"problem": f"{type(problem).__name__}", "text": str(problem)[:500]}
-                print(
-                    f"  {peer.name}: {case.name}: {type(problem).__name__}: {str(problem)[:200]}",
-                    file=sys.stderr,
-                )
-            if peer.name == "torch":
-                expected = row.get("result")
-            row.pop("result", None)
-            results[peer.name] = row
-        cells = "".join(f"{shown(case, results[p.name], limits):>26}" for p in present)
-        firsts = " ".join(f"{results[p.name]['first']:.2f}" for p in present if "first" in results[p.name])
-        print(f"{case.name:44}{cells}   {firsts}", flush=True)
-        table[case.name] = {"unit": case.unit, "amount": case.amount, "results": results}
-        ours, theirs = results["tilewright"].get("seconds"), results.get("torch", {}).get("seconds")
-        if case.name.startswith("product") and ours and theirs:
-            ratios.append(theirs / ours)
-    if ratios:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        print(f"products: {mean:.0%} of torch's rate (geometric mean of {len(ratios)})")
+        results = row_of(case, present, maker, longest, small, min(left, LONGEST_ROW[case.unit]))
+        print(printed(case, results, limits), flush=True)
+        found[case.name] = {"unit": case.unit, "amount": case.amount, "results": results}
+    for line in table.summary(found):
+        print(line)
     print(f"{time.perf_counter() - started:.0f} s")
-    return {"about": about, "yardsticks": limits, "cases": table}
+    return {"about": about, "yardsticks": limits, "cases": found}
+
+
+def listed(only: str) -> None:
+    """Print the table without a number in it: what would be measured."""
+    print(header())
+    for case in cases.everything(small=False):
+        if only in case.name:
+            print(printed(case, {}, {}))
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--dry-run", action="store_true", help="small sizes: shows that the script works")
-    parser.add_argument("--peers", help="comma-separated, of torch, torch.compile, cupy, jax; empty for none")
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="small sizes: shows that the script works; without a GPU, what it would measure",
+    )  # fmt: skip
+    names = ", ".join(column.name for column in peers.COLUMNS[1:])
+    parser.add_argument("--peers", help=f"comma-separated, of {names}; empty for none")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--output", type=Path, help="file for the numbers as JSON")
     options = parser.parse_args(arguments)
@@ -186,9 +204,11 @@ def main(arguments: list[str] | None = None) -> int:
         devices.describe(0)
     except tw.DeviceError as problem:
         print(f"bench-gpu: no GPU to measure on: {problem.message}", file=sys.stderr)
-        return 3
+        if options.dry_run:
+            listed(options.only)
+        return 0 if options.dry_run else 3
     wanted = None if options.peers is None else options.peers.split(",")
-    found = run(options.dry_run, 0.0 if options.dry_run else LONGEST, 420.0, wanted, options.only)
+    found = run(options.dry_run, 0.0 if options.dry_run else LONGEST, DEADLINE, wanted, options.only)
     if options.output:
         options.output.write_text(json.dumps(found, indent=1))
     return 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tilewright as tw
 
+from . import decode
+
 Shape = tuple[int, ...]
-SIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "int32": 4}
+SIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "int32": 4, "uint8": 1}
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,11 @@ class Case:
     Attributes:
         name: for people.
         arguments: shape and dtype of each argument.
-        functions: by library; each but ours gets its module first. `eager`: not for torch.compile.
-        amount: bytes read and written at least, or arithmetic operations.
-        unit: "bytes" (compared with a copy), "flops" (compared with a product of torch) or "calls" (time on the host).
+        functions: by library; each but ours gets its module first. `eager`: not for torch.compile. Of "tokens": each
+            makes a step.
+        amount: bytes read and written at least, or arithmetic operations; of a step, the bytes of the weights.
+        unit: "bytes" (compared with a copy), "flops" (compared with a product of torch), "calls" (time on the host)
+            or "tokens" (steps of a language model).
     """
 
     name: str
@@ -48,6 +53,7 @@ def pointwise(elements: int) -> Iterator[Case]:
                 "torch": lambda t, x, y: x * 2 + y,
                 "cupy": lambda c, x, y: x * 2 + y,
                 "jax": lambda j, x, y: x * 2 + y,
+                "triton": lambda k, x, y: k.scale_add(x, y),
             },
             _bytes(x, x, x),
         )
@@ -74,6 +80,7 @@ def rows(count: int, length: int) -> Iterator[Case]:
             "tilewright": tw.softmax,
             "torch": lambda t, x: t.softmax(x, -1),
             "jax": lambda j, x: j.nn.softmax(x),
+            "triton": lambda k, x: k.softmax(x),
         },
         _bytes(x, x),
     )
@@ -107,6 +114,7 @@ def products(shapes: list[tuple[int, int, int]]) -> Iterator[Case]:
                 "tilewright": lambda a, b: a @ b,
                 "torch": lambda t, a, b: a @ b,
                 "jax": lambda j, a, b: a @ b,
+                "triton": lambda k, a, b: k.product(a, b),
                 "eager": True,
             },
             2.0 * m * n * k,
@@ -132,6 +140,51 @@ def attention(batch: int, heads: int, lengths: list[int], width: int = 128) -> I
                 4.0 * batch * heads * length * length * width * (0.5 if causal else 1.0),
                 "flops",
             )
+
+
+def _unpacked(t: Any, x: Any, storage: Any, scales: Any) -> Any:
+    """In torch: the product of a vector with rows of 4-bit numbers, as a sum that torch.compile makes one kernel of."""
+    numbers = t.cat([storage & 15, storage >> 4], -1).to(x.dtype) - 8
+    terms = (numbers * scales[..., None]).flatten(1) * x
+    return terms.float().sum(-1)[None].to(x.dtype)
+
+
+def vectors(sizes: list[int]) -> Iterator[Case]:
+    """A vector times a matrix of 4-bit weights, groups of 32 with a scale each (q4_0): little but reading weights."""
+    for n in sizes:
+        x, scales = ((1, n), "float16"), ((n, n // 32), "float16")
+        storage = ((n, n // 32, 16), "uint8")
+        yield Case(
+            f"vector times {n}x{n} in 4 bits, float16",
+            (x, storage, scales),
+            {
+                "tilewright": lambda x, q, d: tw.linear(
+                    x, tw.QuantizedTensor({"storage": q, "scales": d}, format="q4_0")
+                ),
+                "torch": _unpacked,
+            },
+            _bytes(x, storage, scales, x),
+        )
+
+
+def language_models(config: Any, context: int) -> Iterator[Case]:
+    """Decoding, one token after another; the host chooses each."""
+    for format in ("float16", "q4_0"):
+        for graphs in (True, False):
+            functions: dict[str, Any] = {"tilewright": partial(decode.ours, config, format, context, graphs)}
+            if format == "float16" and graphs:
+                functions["torch"] = partial(_torch_steps, config, format, context)
+            yield Case(
+                f"decode, {config.layers} layers of {config.hidden}, {format}{'' if graphs else ', no graph'}",
+                (),
+                functions,
+                decode.bytes_per_step(config, format),
+                "tokens",
+            )
+
+
+def _torch_steps(config: Any, format: str, context: int, torch: Any, compiled: bool) -> decode.Step:
+    return decode.torchs(torch, config, format, context, compiled)
 
 
 def launches() -> Iterator[Case]:
@@ -193,6 +246,8 @@ def everything(small: bool) -> list[Case]:
             *rows(3, 40),
             *products([(20, 17, 9)]),
             *attention(1, 2, [16], 16),
+            *vectors([64]),
+            *language_models(decode.SMALL, 16),
             *launches(),
         ]
     return [
@@ -200,5 +255,7 @@ def everything(small: bool) -> list[Case]:
         *rows(1 << 16, 8192),
         *products(SWEEP),
         *attention(2, 16, [4096, 16384]),
+        *vectors([4096, 8192]),
+        *language_models(decode.SMOLLM2, 512),
         *launches(),
     ]

@@ -26,6 +26,10 @@ class Tilewright:
     def compiled(self, functions: dict[str, Any], arrays: list[Any]) -> Callable[..., Any] | None:
         return tw.jit(functions["tilewright"], target=self.target)
 
+    def stepper(self, functions: dict[str, Any]) -> Callable[[int], np.ndarray] | None:
+        """Return what takes a token and gives logits."""
+        return functions["tilewright"](target=self.target)
+
     def wait(self) -> None:
         _runtime.cuda_synchronize(0)
 
@@ -44,6 +48,9 @@ class Torch(Tilewright):
     def compiled(self, functions: dict[str, Any], arrays: list[Any]) -> Callable[..., Any] | None:
         return functions.get("torch") and (lambda *a: functions["torch"](self.torch, *a))
 
+    def stepper(self, functions: dict[str, Any]) -> Callable[[int], np.ndarray] | None:
+        return functions.get("torch") and functions["torch"](self.torch, isinstance(self, Inductor))
+
     def wait(self) -> None:
         self.torch.cuda.synchronize()
 
@@ -55,7 +62,7 @@ class Torch(Tilewright):
         kind = getattr(self.torch, dtype)
         if kind.is_floating_point:
             return self.torch.randn(shape, device="cuda", dtype=kind)
-        return self.torch.randint(0, 100, shape, device="cuda", dtype=kind)
+        return self.torch.randint(0, 256 if dtype == "uint8" else 100, shape, device="cuda", dtype=kind)
 
 
 class Inductor(Torch):
@@ -67,6 +74,22 @@ class Inductor(Torch):
         if "torch" not in functions or functions.get("eager"):
             return None
         return self.torch.compile(lambda *a: functions["torch"](self.torch, *a))
+
+
+class Triton(Torch):
+    """Kernels written by hand."""
+
+    name = "triton"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels = importlib.import_module("benchmarks.gpu.triton_kernels")
+
+    def compiled(self, functions: dict[str, Any], arrays: list[Any]) -> Callable[..., Any] | None:
+        return functions.get("triton") and (lambda *a: functions["triton"](self.kernels, *a))
+
+    def stepper(self, functions: dict[str, Any]) -> Callable[[int], np.ndarray] | None:
+        return None
 
 
 class Cupy(Tilewright):
@@ -87,7 +110,12 @@ class Cupy(Tilewright):
     def numpy(self, array: Any) -> np.ndarray:
         return self.cupy.asnumpy(array).astype(np.float64)
 
+    def stepper(self, functions: dict[str, Any]) -> Callable[[int], np.ndarray] | None:
+        return None
+
     def random(self, shape: tuple[int, ...], dtype: str) -> Any:
+        if np.issubdtype(np.dtype(dtype), np.integer):
+            return self.cupy.random.randint(0, 256 if dtype == "uint8" else 100, shape).astype(dtype)
         return self.cupy.random.standard_normal(shape, dtype=np.float32).astype(dtype)
 
 
@@ -110,6 +138,9 @@ class Jax(Tilewright):
             return None
         return self.jax.jit(lambda *a: functions["jax"](self.jax, *a))
 
+    def stepper(self, functions: dict[str, Any]) -> Callable[[int], np.ndarray] | None:
+        return None
+
     def wait(self) -> None:
         (self.jax.device_put(0.0) + 0).block_until_ready()
 
@@ -121,15 +152,26 @@ class Host:
     """Makes arrays where no library does: numbers of NumPy, put on the device."""
 
     def random(self, shape: tuple[int, ...], dtype: str) -> Any:
-        rng = np.random.default_rng(0)
-        array = rng.standard_normal(shape, dtype=np.float32).astype(tw.dtypes.by_name(dtype).numpy)
-        return tw.device_put(array)
+        rng, kind = np.random.default_rng(0), tw.dtypes.by_name(dtype)
+        if not kind.is_float:
+            return tw.device_put(
+                rng.integers(0, 256 if dtype == "uint8" else 100, shape, np.int32).astype(kind.numpy)
+            )
+        return tw.device_put(rng.standard_normal(shape, dtype=np.float32).astype(kind.numpy))
+
+
+#: Of each column the class, ours first.
+COLUMNS: tuple[type[Tilewright], ...] = (Tilewright, Torch, Inductor, Triton, Cupy, Jax)
 
 
 def present(wanted: list[str] | None = None) -> Iterator[Tilewright]:
-    """Yield the peers that this machine has, ours first."""
+    """Yield the peers that this machine has, ours first.
+
+    Args:
+        wanted: names; None for all.
+    """
     yield Tilewright()
-    for cls in (Torch, Inductor, Cupy, Jax):
+    for cls in COLUMNS[1:]:
         if wanted is None or cls.name in wanted:
             try:
                 yield cls()

@@ -24,7 +24,8 @@ ENTRIES = re.findall(r"X\(\w+, (cu\w+), ", (ROOT / "cpp/Runtime/Cuda/Api.h").rea
 HAS_ANOTHER_WAY = {
     "cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphExecUpdate_v2",
     "cuGraphDestroy", "cuGraphExecDestroy", "cuModuleUnload", "cuEventDestroy_v2",
-    "cuGetErrorName", "cuGetErrorString",
+    "cuGetErrorName", "cuGetErrorString", "cuFuncGetParamInfo", "cuStreamGetCaptureInfo_v2",
+    "cuGraphExecKernelNodeSetParams_v2",
 }  # fmt: skip
 #: The same, for some of their calls.
 MAY_HAVE_ANOTHER_WAY = {"cuLaunchKernel", "cuMemFreeAsync", "cuCtxGetCurrent", "cuCtxSetCurrent"}

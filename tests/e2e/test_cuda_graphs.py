@@ -12,15 +12,17 @@ from fake_cuda.arrays import Foreign, Stream
 from fake_cuda.libraries import installed
 from fake_cuda.programs import sums, sums_reference
 from tilewright import _runtime, errors
+from tilewright.models.language_model import LanguageModel
 from tilewright.runtime import devices
 from tilewright.runtime.device_array import DeviceArray
+from tiny_llama import TinyLlama, write
 
 
 def kinds(log: list[str]) -> list[str]:
     """What happened, without names and sizes."""
-    words = {"launch": "launch", "replay": "replay", "instantiate": "instantiate", "update": "update"}
+    words = {"launch", "replay", "instantiate", "update", "change"}
     found = [
-        ("recorded" if line.endswith("recorded") else words[line.split()[0]])
+        ("recorded" if line.endswith("recorded") else line.split()[0])
         for line in log
         if line.split()[0] in words
     ]
@@ -54,7 +56,47 @@ def test_same_addresses_are_replayed(cupy, rng, fake_gpu):
     assert seen[1] == ["recorded", "instantiate", "replay"]
     # The arena of the graph has taken the place of that of the first call, and so did the result.
     assert seen[3] == ["replay"]
-    assert seen[4] == ["recorded", "update", "replay"]
+    assert seen[4] == ["change", "replay"]
+
+
+def test_an_older_driver_records_again(cupy, rng, fake_gpu):
+    """One that does not tell how large parameters are: other addresses are recorded, and the graph is updated."""
+    module, _ = cupy
+    fn = tw.jit(sums, target="cuda:0")
+    with fake_gpu.failing("cuFuncGetParamInfo"):
+        arrays = [module.asarray(rng.standard_normal((5, 7)).astype(np.float32)) for _ in range(3)]
+        fn(arrays[0])
+    for turn, array in enumerate(arrays):
+        fake_gpu.log()
+        np.testing.assert_allclose(fn(array).numpy(), sums_reference(array.numpy()), rtol=1e-4, atol=1e-4)
+        found = kinds(fake_gpu.log())
+        assert found == (["recorded", "update", "replay"] if turn else ["recorded", "instantiate", "replay"])
+
+
+def test_growing_sizes_change_one_graph(cupy, rng, fake_gpu):
+    """Each size comes once: from the third on, a call is changes of nodes and one start."""
+    module, _ = cupy
+    fn = tw.jit(sums, target="cuda:0").compile(tw.spec((tw.Dim("n", max=64), 3))).executable
+    for n in range(1, 40):
+        x = rng.standard_normal((n, 3)).astype(np.float32)
+        array = module.asarray(x)
+        fake_gpu.log()
+        y = fn(array)
+        found = kinds(fake_gpu.log())
+        np.testing.assert_allclose(y.numpy(), sums_reference(x), rtol=1e-4, atol=1e-3)
+        if n > 2:
+            assert found == ["change", "replay"] or (found[-1] == "launch" and n & (n - 1) == 0), (n, found)
+    assert fake_gpu.fault is None
+
+
+def test_sizes_that_launch_nothing(cupy, rng, fake_gpu):
+    """Fewer launches than the graph has: none of them is left in it."""
+    module, _ = cupy
+    fn = tw.jit(sums, target="cuda:0").compile(tw.spec((tw.Dim("n", min=0, max=64), 3))).executable
+    for n in (3, 4, 0, 5, 0, 6, 7):
+        x = rng.standard_normal((n, 3)).astype(np.float32)
+        np.testing.assert_allclose(fn(module.asarray(x)).numpy(), sums_reference(x), rtol=1e-4, atol=1e-3)
+    assert fake_gpu.fault is None
 
 
 def test_few_launches_are_not_recorded(rng, fake_gpu):
@@ -163,3 +205,26 @@ def test_numpy_arguments_with_cupy(cupy, rng):
     assert tw.device_put(y).tolist() == [1, 2, 3]
     z = Foreign(np.ones((4, 4), np.float32), lambda a: a[1:, 1])
     assert devices.host_copy(z).tolist() == [1, 1, 1]
+
+
+def test_decode_steps_are_one_graph(monkeypatch, fake_gpu, tmp_path):
+    """Positions grow from step to step: one graph serves them, a few of its nodes change, one copy brings what is new."""
+    monkeypatch.setattr(devices, "_has_cupy", lambda: False)
+    size = TinyLlama(layers=1, hidden=32, heads=2, kv_heads=1, feed_forward=64, vocabulary=260, format="f16")
+    path = write(tmp_path / "tiny.gguf", size)
+    cpu, gpu = LanguageModel(path, target="cpu"), LanguageModel(path, target="cuda")
+    fresh = 0
+    for step, ids in enumerate([[3, 1, 4], *([n] for n in range(5, 13))]):
+        fake_gpu.log()
+        copies = fake_gpu.calls("cuMemcpyHtoDAsync_v2")
+        expected, found = cpu.feed(ids), gpu.feed(ids)
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+        log = fake_gpu.log()
+        if step > 2:
+            assert fake_gpu.calls("cuMemcpyHtoDAsync_v2") == copies + 1
+            fresh += kinds(log) != ["change", "replay"]
+            nodes = next(int(line.split()[1]) for line in log if line.startswith("replay"))
+            changed = sum(line.startswith("change") for line in log)
+            assert changed <= nodes // 2, (changed, nodes)
+    assert fresh <= 2, "memory for positions is set aside ahead"
+    assert fake_gpu.fault is None

@@ -23,10 +23,12 @@ using Stream = struct StreamTag *;
 using Event = struct EventTag *;
 using Graph = struct GraphTag *;
 using GraphExec = struct GraphExecTag *;
+using GraphNode = struct GraphNodeTag *;
 using Pool = struct PoolTag *;
 
 enum : Result {
   success = 0,
+  invalidValue = 1,
   outOfMemory = 2,
   notInitialised = 3,
   deinitialised = 4,
@@ -34,6 +36,7 @@ enum : Result {
   noBinary = 209,
   unsupportedPtx = 222,
   captureUnsupported = 900,
+  updateFailure = 910,
 };
 
 /// Values of CUdevice_attribute, CUfunction_attribute, CUjit_option, …
@@ -81,6 +84,16 @@ struct GraphUpdate { ///< CUgraphExecUpdateResultInfo
   void *errorNode, *errorFromNode;
 };
 
+struct KernelNode { ///< CUDA_KERNEL_NODE_PARAMS_v2
+  Function function;
+  unsigned gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes;
+  void **parameters;
+  void **extra = nullptr;
+  void *kernel = nullptr; ///< looked at where there is no function
+  Context context = nullptr;
+};
+static_assert(sizeof(KernelNode) == 72);
+
 /// CUtensorMap: opaque, passed by value.
 struct alignas(64) TensorMap {
   uint64_t words[16];
@@ -104,6 +117,7 @@ struct alignas(64) TensorMap {
   X(moduleUnload, cuModuleUnload, true, (Module))                                                                      \
   X(moduleFunction, cuModuleGetFunction, true, (Function *, Module, const char *))                                     \
   X(functionSet, cuFuncSetAttribute, true, (Function, int, int))                                                       \
+  X(functionParameter, cuFuncGetParamInfo, false, (Function, size_t, size_t *, size_t *))                              \
   X(launch, cuLaunchKernel, true,                                                                                      \
     (Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, void **, void **))        \
   X(launchEx, cuLaunchKernelEx, false, (const LaunchConfig *, Function, void **, void **))                             \
@@ -125,8 +139,10 @@ struct alignas(64) TensorMap {
   X(eventDestroy, cuEventDestroy_v2, true, (Event))                                                                    \
   X(beginCapture, cuStreamBeginCapture_v2, true, (Stream, int))                                                        \
   X(endCapture, cuStreamEndCapture, true, (Stream, Graph *))                                                           \
+  X(captureInfo, cuStreamGetCaptureInfo_v2, false, (Stream, int *, uint64_t *, Graph *, const GraphNode **, size_t *)) \
   X(graphInstantiate, cuGraphInstantiateWithFlags, false, (GraphExec *, Graph, unsigned long long))                    \
   X(graphUpdate, cuGraphExecUpdate_v2, false, (GraphExec, Graph, GraphUpdate *))                                       \
+  X(graphSetKernel, cuGraphExecKernelNodeSetParams_v2, false, (GraphExec, GraphNode, const KernelNode *))              \
   X(graphLaunch, cuGraphLaunch, false, (GraphExec, Stream))                                                            \
   X(graphDestroy, cuGraphDestroy, false, (Graph))                                                                      \
   X(graphExecDestroy, cuGraphExecDestroy, false, (GraphExec))                                                          \

@@ -27,6 +27,9 @@ constexpr unsigned leastLaunches = 4;
 /// Kernels read and write so many bytes at once, and tensor maps begin at such addresses.
 constexpr Pointer wideAccess = 16;
 
+/// Arrays of the CPU up to this size are copied together.
+constexpr int64_t smallArray = 64 << 10;
+
 bool isAligned(const View &view) { return view.data % wideAccess == 0; }
 
 py::object devicesModule() { return py::module_::import("tilewright.runtime.devices"); }
@@ -276,6 +279,9 @@ Outcome DeviceCall::run(PyObject **outputs) {
   Device::Use use(chosen);
   enter(chosen);
   state = stateOn(chosen);
+  int recording = 0;
+  device->driver.check(device->driver.api.streamIsCapturing(stream, &recording), "asking a stream whether it records");
+  captured = recording != 0;
   in.resize(code.arguments.size());
   for (size_t i = 0; i < in.size(); ++i)
     if (executable.bound[i]) {
@@ -292,7 +298,14 @@ Outcome DeviceCall::run(PyObject **outputs) {
       kept |= output.alias == static_cast<int>(index);
     if (kept && ((!argument.view.host && !argument.view.dense) || !argument.view.writable))
       return Outcome::NoMatch;
-    place(argument, i, kept && argument.object);
+    if (captured && argument.view.host)
+      throw Failure(Failure::Other, "argument " + std::to_string(i) +
+                                        " lies on the CPU, and the stream is being recorded: what is replayed "
+                                        "later needs it on the device (tilewright.device_put)");
+    if (!kept && argument.view.host && argument.view.bytes() <= smallArray)
+      pack(argument, index);
+    else
+      place(argument, i, kept && argument.object);
     in[index] = argumentOf(argument);
   }
   Outcome outcome = makeOutputs();
@@ -316,54 +329,113 @@ Outcome DeviceCall::report(const DeviceRt &rt, int32_t status) {
   return Outcome::Failed;
 }
 
+/// Small arrays of the CPU wait until it is known where all of them go.
+void DeviceCall::pack(Argument &argument, size_t index) {
+  size_t place = Stack::rounded(packedBytes.size());
+  packed.emplace_back(index, place);
+  packedBytes.resize(place);
+  auto *from = static_cast<const unsigned char *>(argument.view.host);
+  packedBytes.insert(packedBytes.end(), from, from + argument.view.bytes());
+}
+
+void DeviceCall::usePacked(Pointer memory) {
+  for (auto [index, place] : packed)
+    in[index].data = reinterpret_cast<void *>(memory + place);
+}
+
+/// The host function, with its memory in the order of GraphMemory.
+int32_t DeviceCall::runMain(const GraphMemory &bytes, Pointer memory, DeviceRt &rt) {
+  return code.main(rt.table(), in.data(), out.data(), reinterpret_cast<void *>(memory + bytes.stack + bytes.arguments));
+}
+
+/// Starts the entry's graph; false if it has none and gets none.
+bool DeviceCall::replay(State &state, Graphs::Entry &entry, size_t arenaBytes) {
+  // What sizes ask for may grow from call to call: twice as much as now lasts for a while.
+  auto enough = [&](size_t had, size_t wanted) {
+    if (had >= wanted || !entry.roving)
+      return std::max(had, wanted);
+    size_t size = Stack::alignment;
+    while (size < wanted)
+      size *= 2;
+    return size;
+  };
+  GraphMemory wanted{enough(entry.bytes.stack, entry.stackBytes),
+                     enough(entry.bytes.arguments, Stack::rounded(packedBytes.size())),
+                     enough(entry.bytes.arena, arenaBytes)};
+  if (!entry.bytes.covers(wanted)) {
+    Pointer address = 0;
+    py::object made = makeBytes(static_cast<int64_t>(wanted.total()), address);
+    if (!entry.bytes.covers(wanted)) { // no other thread was faster
+      entry.memory = made;
+      entry.address = address;
+      entry.bytes = wanted;
+    }
+  }
+  GraphMemory bytes = entry.bytes;
+  Pointer memory = entry.address;
+  temporaries.push_back(entry.memory); // should another thread want a larger one meanwhile
+  usePacked(memory + bytes.stack);
+  std::vector<uint64_t> facts{memory, bytes.stack, bytes.arguments};
+  for (const auto *list : {&in, &out})
+    for (const TwArg &argument : *list)
+      facts.push_back(reinterpret_cast<Pointer>(argument.data));
+  if (entry.roving)
+    for (Argument &argument : arguments)
+      facts.insert(facts.end(), argument.view.dims, argument.view.dims + argument.view.rank);
+  auto run = [&](LaunchSink &sink) {
+    DeviceRt rt(state.program, nullptr, {memory, bytes.stack}, /*recording=*/true, /*waiting=*/false, &sink);
+    bool ran = runMain(bytes, memory, rt) == TW_OK && !rt.failed() && rt.errorCode() == TW_OK;
+    return ran && rt.launches >= leastLaunches;
+  };
+  auto copyArguments = [&] {
+    if (!packedBytes.empty())
+      device->driver.check(
+          device->driver.api.copyIn(memory + bytes.stack, packedBytes.data(), packedBytes.size(), stream),
+          "copying arguments");
+  };
+  py::gil_scoped_release unlocked;
+  return state.graphs.replay(entry, std::move(facts), run, copyArguments);
+}
+
 Outcome DeviceCall::execute(State &state) {
-  int captured = 0;
-  device->driver.check(device->driver.api.streamIsCapturing(stream, &captured), "asking a stream whether it records");
   std::vector<int64_t> sizes;
   for (Argument &argument : arguments)
     sizes.insert(sizes.end(), argument.view.dims, argument.view.dims + argument.view.rank);
-  std::shared_ptr<Graphs::Entry> entry = state.graphs.find(sizes, stream);
-  // One piece of memory for all intermediates: the planned arena, and the stack behind it.
-  size_t arenaBytes = Stack::rounded(static_cast<size_t>(scratchBytes)), stackBytes = entry->stackBytes;
-  bool replays = entry->suitable && options().graphs && !options().waiting && !captured;
-  auto run = [&](Pointer arena, DeviceRt &rt) {
-    return code.main(rt.table(), in.data(), out.data(), reinterpret_cast<void *>(arena));
-  };
-  if (replays) {
-    if (!entry->arena && arenaBytes + stackBytes) {
-      Pointer memory = 0;
-      py::object arena = makeBytes(static_cast<int64_t>(arenaBytes + stackBytes), memory);
-      if (!entry->arena) { // no other thread was faster
-        entry->arena = arena;
-        entry->arenaMemory = memory;
-      }
-    }
-    Pointer arena = entry->arenaMemory;
-    std::vector<Pointer> addresses{arena};
-    for (const auto *list : {&in, &out})
-      for (const TwArg &argument : *list)
-        addresses.push_back(reinterpret_cast<Pointer>(argument.data));
-    auto record = [&](Stream recording) {
-      DeviceRt rt(state.program, recording, {arena + arenaBytes, stackBytes}, /*recording=*/true, /*waiting=*/false);
-      return run(arena, rt) == TW_OK && !rt.failed() && rt.errorCode() == TW_OK;
-    };
-    py::gil_scoped_release unlocked;
-    if (state.graphs.replay(*entry, std::move(addresses), record))
-      return Outcome::Done;
+  bool records = options().graphs && !options().waiting && !captured;
+  std::shared_ptr<Graphs::Entry> own = state.graphs.find(sizes, stream), roving = state.graphs.roving(stream);
+  // Sizes that come again get a graph of their own.
+  if (!own->suitable && own->calls && roving->suitable) {
+    own->suitable = true;
+    own->stackBytes = roving->stackBytes;
   }
-  Pointer arena = 0;
-  if (arenaBytes + stackBytes)
-    temporaries.push_back(makeBytes(static_cast<int64_t>(arenaBytes + stackBytes), arena));
-  DeviceRt rt(state.program, stream, {arena + arenaBytes, stackBytes}, captured != 0, options().waiting);
+  ++own->calls;
+  size_t arenaBytes = Stack::rounded(static_cast<size_t>(scratchBytes));
+  Graphs::Entry &used = own->suitable ? *own : *roving;
+  if (records && used.suitable && replay(state, used, arenaBytes))
+    return Outcome::Done;
+  // One piece of memory for the stack, small arguments, and the planned arena.
+  GraphMemory bytes{std::max(own->stackBytes, roving->stackBytes), Stack::rounded(packedBytes.size()), arenaBytes};
+  Pointer memory = 0;
+  if (bytes.total())
+    temporaries.push_back(makeBytes(static_cast<int64_t>(bytes.total()), memory));
+  usePacked(memory + bytes.stack);
+  // These are bytes of our own, in memory that the system may move: the driver has taken them when this returns.
+  if (!packedBytes.empty())
+    device->driver.check(
+        device->driver.api.copyIn(memory + bytes.stack, packedBytes.data(), packedBytes.size(), stream),
+        "copying arguments");
+  DeviceRt rt(state.program, stream, {memory, bytes.stack}, captured, options().waiting);
   int32_t status;
   {
     py::gil_scoped_release unlocked;
-    status = run(arena, rt);
+    status = runMain(bytes, memory, rt);
   }
   Outcome outcome = report(rt, status);
-  if (outcome == Outcome::Done && !entry->suitable) {
-    entry->stackBytes = std::max(entry->stackBytes, rt.stackPeak);
-    entry->suitable = rt.onlyLaunches && rt.launches >= leastLaunches;
+  if (outcome == Outcome::Done && !captured) {
+    own->stackBytes = std::max(own->stackBytes, rt.stackPeak);
+    own->suitable = rt.onlyLaunches && rt.launches >= leastLaunches;
+    roving->stackBytes = std::max(roving->stackBytes, rt.stackPeak);
+    roving->suitable = own->suitable;
   }
   return outcome;
 }

@@ -57,11 +57,15 @@ private:
   void bindWeights(State &state);
   TwArg argumentOf(Argument &argument);
   void place(Argument &argument, size_t index, bool kept);
+  void pack(Argument &argument, size_t index);
+  void usePacked(Pointer memory);
   pybind11::object makeArray(const Code::Slot &slot, const int64_t *dims, Pointer &pointer);
   pybind11::object makeBytes(int64_t bytes, Pointer &pointer);
   Outcome makeOutputs();
   Outcome separateOverlaps();
   Outcome execute(State &state);
+  bool replay(State &state, Graphs::Entry &entry, size_t arenaBytes);
+  int32_t runMain(const GraphMemory &bytes, Pointer memory, DeviceRt &rt);
   Outcome report(const DeviceRt &rt, int32_t status);
 
   Executable &executable;
@@ -79,6 +83,10 @@ private:
   std::vector<pybind11::object> results;
   std::vector<pybind11::object> temporaries;
   int64_t scratchBytes = 0;
+  bool captured = false; ///< the caller records the stream
+  /// Small arrays of the CPU, copied together: arguments with their places, and the bytes.
+  std::vector<std::pair<uint32_t, size_t>> packed;
+  std::vector<unsigned char> packedBytes;
 };
 
 } // namespace tilewright::cuda

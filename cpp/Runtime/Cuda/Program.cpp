@@ -33,6 +33,18 @@ int stepOf(int64_t bytes, int64_t first) {
   return step;
 }
 
+/// What the driver says of a kernel's parameters: asked for one after another, until there is none.
+std::optional<std::vector<size_t>> parametersOf(const Api &api, Function function) {
+  if (!api.functionParameter)
+    return std::nullopt;
+  std::vector<size_t> sizes;
+  size_t offset = 0, size = 0;
+  Result result;
+  while ((result = api.functionParameter(function, sizes.size(), &offset, &size)) == success)
+    sizes.push_back(size);
+  return result == invalidValue ? std::optional(std::move(sizes)) : std::nullopt;
+}
+
 } // namespace
 
 Program::Program(Device &device, const DeviceSpec &spec, const char *text, std::string_view image)
@@ -51,7 +63,7 @@ Program::Program(Device &device, const DeviceSpec &spec, const char *text, std::
       device.driver.api.moduleUnload(module);
       throw Failure(Failure::Load, "preparing the kernel failed (" + device.driver.describe(result) + ")", kernel.name);
     }
-    kernels.push_back({&kernel, function});
+    kernels.push_back({&kernel, function, parametersOf(device.driver.api, function)});
   }
 }
 
@@ -86,9 +98,9 @@ bool Program::load(const void *code, bool isText) {
   throw Failure(result == noBinary ? Failure::TooOld : Failure::Load, message);
 }
 
-DeviceRt::DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting)
+DeviceRt::DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting, LaunchSink *sink)
     : program(program), api(program.device.driver.api), stream(stream), stack(stack), recording(recording),
-      waiting(waiting) {
+      waiting(waiting), sink(sink) {
   rt.launch = [](const TwRt *rt, int32_t kernel, int64_t blocks, int32_t threads, void **arguments) {
     of(rt).launch(kernel, blocks, threads, arguments);
   };
@@ -150,7 +162,7 @@ void DeviceRt::launch(int32_t number, int64_t blocks, int32_t threads, void **ar
   if (failed() || blocks <= 0)
     return;
   if (number < 0 || static_cast<size_t>(number) >= program.kernels.size() || blocks > INT32_MAX)
-    return fail(1 /*CUDA_ERROR_INVALID_VALUE*/, "starting a kernel", -1);
+    return fail(invalidValue, "starting a kernel", -1);
   const Program::Kernel &kernel = program.kernels[number];
   ++launches;
   std::vector<void *> replaced;
@@ -160,14 +172,17 @@ void DeviceRt::launch(int32_t number, int64_t blocks, int32_t threads, void **ar
       return fail(result, "describing an array for the kernel", number);
     arguments = replaced.data();
   }
-  if (Result result = launchPlain(kernel, static_cast<unsigned>(blocks), static_cast<unsigned>(threads), arguments))
+  auto grid = static_cast<unsigned>(blocks), block = static_cast<unsigned>(threads);
+  if (Result result =
+          sink ? sink->launch(kernel, grid, block, arguments) : start(api, kernel, grid, block, stream, arguments))
     return fail(result, "starting the kernel", number);
   if (waiting && !recording)
     if (Result result = api.streamSynchronise(stream))
       fail(result, "running the kernel", number);
 }
 
-Result DeviceRt::launchPlain(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments) {
+Result cuda::start(const Api &api, const Program::Kernel &kernel, unsigned blocks, unsigned threads, Stream stream,
+                   void **arguments) {
   const DeviceKernelSpec &spec = *kernel.spec;
   auto shared = static_cast<unsigned>(spec.shared);
   if (spec.cluster.empty() && !spec.overlap)

@@ -7,6 +7,7 @@
 #include "Manifest.h"
 #include "Rt.h"
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,8 @@ public:
   struct Kernel {
     const DeviceKernelSpec *spec = nullptr;
     Function function = nullptr;
+    /// Bytes of each parameter; older drivers do not tell.
+    std::optional<std::vector<size_t>> parameters;
   };
 
   /// Loads `image`, machine code, if it is for this device, else lets the
@@ -38,6 +41,17 @@ private:
   Module module = nullptr;
 };
 
+/// Starts a kernel with all that its entry of the manifest wants.
+Result start(const Api &api, const Program::Kernel &kernel, unsigned blocks, unsigned threads, Stream stream,
+             void **arguments);
+
+/// Where launches go while a graph is made or changed.
+class LaunchSink {
+public:
+  virtual ~LaunchSink() = default;
+  virtual Result launch(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments) = 0;
+};
+
 /// Memory for the intermediates of kernels: pops mirror pushes, and launches follow one another, so that what was popped
 /// is free for the next.
 struct Stack {
@@ -51,7 +65,8 @@ struct Stack {
 /// The table that one call hands to the host function of a device program.
 class DeviceRt : public CallRt {
 public:
-  DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting);
+  /// Launches go to the stream, or to `sink`. Neither reads nor allocates where `recording`.
+  DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting, LaunchSink *sink = nullptr);
 
   ~DeviceRt();
 
@@ -68,7 +83,6 @@ public:
 private:
   static DeviceRt &of(const TwRt *rt);
   void launch(int32_t number, int64_t blocks, int32_t threads, void **arguments);
-  Result launchPlain(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments);
   Result encodeMaps(const DeviceKernelSpec &spec, void **arguments, std::vector<void *> &replaced,
                     std::vector<TensorMap> &maps);
   void read(void *to, const void *from, int64_t bytes);
@@ -84,6 +98,7 @@ private:
   std::vector<std::pair<Pointer, size_t>> pushed; ///< with the top before
   bool recording;                                 ///< the stream is being captured
   bool waiting;                                   ///< after each launch, so that what fails is known by name
+  LaunchSink *sink;
   Result failure = success;
   const char *failedAt = nullptr;
   int32_t failedKernel = -1;

@@ -30,6 +30,7 @@ struct View {
       count *= dims[i];
     return count;
   }
+  int64_t bytes() const { return count() * pybind11::reinterpret_borrow<pybind11::dtype>(descr).itemsize(); }
 };
 
 /// Fills in `view`. Returns false for what is no array. Throws what the

@@ -93,7 +93,7 @@ OpOperand *epilogueOf(linalg::LinalgOp op, ArrayRef<linalg::LinalgOp> others = {
   OpOperand *input = nullptr;
   for (OpOperand &use : buffer.getUses()) {
     if (use.getOwner() == op || isa<linalg::FillOp>(use.getOwner()) || isa<memref::DimOp>(use.getOwner()) ||
-        llvm::is_contained(others, use.getOwner()))
+        llvm::is_contained(others, dyn_cast<linalg::LinalgOp>(use.getOwner())))
       continue;
     if (input || use.getOwner() != next || !next.isDpsInput(&use))
       return nullptr;

@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore-eos", action="store_true", help="go on after the model's end token")
     parser.add_argument("--context", type=_positive, default=None, metavar="N", help="positions of the cache")
     parser.add_argument(
+        "--target", metavar="T", help="cpu, or a GPU: cuda, cuda:0 (what TILEWRIGHT_TARGET says, else cpu)"
+    )
+    parser.add_argument(
         "--activations", choices=("float32", "int8"), default="float32",
         help="int8 rounds what meets quantised weights, and measures the error of that on the prompt (float32)",
     )  # fmt: skip
@@ -68,7 +71,11 @@ def run(options: argparse.Namespace) -> int:
     if options.threads is not None:
         runtime.set_num_threads(options.threads)
     model = LanguageModel(
-        options.model, context=options.context, activations=options.activations, prepare=False
+        options.model,
+        context=options.context,
+        target=options.target,
+        activations=options.activations,
+        prepare=False,
     )
     # What can be wrong with the prompt is said before anything takes time.
     prompt = _prompt_ids(model, text, options)

@@ -75,9 +75,15 @@ def load_or_compile(
         for name, program in programs.items():
             sections[name + ".object"] = bytes(program.object)
             sections[name + ".manifest"] = program.manifest_json.encode()
+            if program.device_image is not None:
+                sections[name + ".image"] = program.device_image
         store.put(key, sections, components, label)
     return programs, False
 
 
 def _load(sections: Mapping[str, bytes], name: str) -> Any:
-    return runtime.Executable(sections[name + ".object"], bytes(sections[name + ".manifest"]).decode(), name)
+    manifest = bytes(sections[name + ".manifest"]).decode()
+    executable = runtime.Executable(sections[name + ".object"], manifest, name)
+    if name + ".image" in sections:
+        executable.set_device_image(bytes(sections[name + ".image"]))
+    return executable

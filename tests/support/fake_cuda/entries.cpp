@@ -18,6 +18,9 @@ namespace {
 
 constexpr size_t guard = 512, alignment = 256;
 
+/// Handles of nodes: never followed, never the same.
+uintptr_t lastNode = 0x1000;
+
 template <typename T> T *known(std::vector<std::unique_ptr<T>> &all, void *handle) {
   for (auto &one : all)
     if (one.get() == handle)
@@ -36,9 +39,9 @@ Result runLaunch(const Launch &launch) {
   return failed ? launchFailed : success;
 }
 
-Result launchOn(Driver &d, void *handle, Launch launch, void **parameters) {
-  Stream *stream = d.stream(handle);
-  if (!stream || !known(d.functions, launch.function) || !parameters)
+/// Checks a launch as the driver does, and takes its parameters.
+Result prepare(Driver &d, Launch &launch, void **parameters) {
+  if (!known(d.functions, launch.function) || !parameters)
     return invalidHandle;
   Function &function = *launch.function;
   uint64_t threads = uint64_t{launch.block[0]} * launch.block[1] * launch.block[2];
@@ -53,9 +56,20 @@ Result launchOn(Driver &d, void *handle, Launch launch, void **parameters) {
       return invalidValue;
     launch.parameters.insert(launch.parameters.end(), from, from + function.sizes[i]);
   }
-  d.note("launch " + function.name + " " + std::to_string(launch.grid[0]) + " " + std::to_string(threads) +
+  return success;
+}
+
+Result launchOn(Driver &d, void *handle, Launch launch, void **parameters) {
+  Stream *stream = d.stream(handle);
+  if (!stream)
+    return invalidHandle;
+  if (Result result = prepare(d, launch, parameters))
+    return result;
+  d.note("launch " + launch.function->name + " " + std::to_string(launch.grid[0]) + " " +
+         std::to_string(launch.block[0] * launch.block[1] * launch.block[2]) +
          (stream->recording ? " recorded" : " stream " + std::to_string(stream->number)));
   if (stream->recording) {
+    launch.node = reinterpret_cast<void *>(++lastNode);
     stream->recording->nodes.push_back(std::move(launch));
     return success;
   }
@@ -234,11 +248,23 @@ ENTRY int cuFuncSetAttribute(void *function, int attribute, int value) {
   return success;
 }
 
+ENTRY int cuFuncGetParamInfo(void *function, size_t index, size_t *offset, size_t *size) {
+  BEGIN(cuFuncGetParamInfo, true)
+  Function *owner = known(d.functions, function);
+  if (!owner || index >= owner->sizes.size())
+    return owner ? invalidValue : invalidHandle;
+  *offset = 0;
+  for (size_t i = 0; i < index; ++i)
+    *offset += static_cast<size_t>(owner->sizes[i]);
+  *size = static_cast<size_t>(owner->sizes[index]);
+  return success;
+}
+
 ENTRY int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                          unsigned shared, void *stream, void **parameters, void **) {
   BEGIN(cuLaunchKernel, true)
   return launchOn(d, stream,
-                  Launch{static_cast<Function *>(function), {gx, gy, gz}, {bx, by, bz}, shared, {1, 1, 1}, {}},
+                  Launch{static_cast<Function *>(function), {gx, gy, gz}, {bx, by, bz}, shared, {1, 1, 1}, {}, nullptr},
                   parameters);
 }
 
@@ -254,7 +280,7 @@ struct LaunchConfig {
 
 ENTRY int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **parameters, void **) {
   BEGIN(cuLaunchKernelEx, true)
-  Launch launch{static_cast<Function *>(function), {}, {}, config->shared, {1, 1, 1}, {}};
+  Launch launch{static_cast<Function *>(function), {}, {}, config->shared, {1, 1, 1}, {}, nullptr};
   std::copy(config->grid, config->grid + 3, launch.grid);
   std::copy(config->block, config->block + 3, launch.block);
   for (unsigned i = 0; i < config->count; ++i) {
@@ -466,12 +492,27 @@ ENTRY int cuStreamEndCapture(void *handle, void **graph) {
   return success;
 }
 
+ENTRY int cuStreamGetCaptureInfo_v2(void *handle, int *status, uint64_t *, void **, void *const **nodes,
+                                    size_t *count) {
+  BEGIN(cuStreamGetCaptureInfo_v2, true)
+  Stream *stream = d.stream(handle);
+  if (!stream)
+    return invalidHandle;
+  static void *last;
+  *status = stream->recording ? 1 : 0;
+  *count = stream->recording && !stream->recording->nodes.empty() ? 1 : 0;
+  last = *count ? stream->recording->nodes.back().node : nullptr;
+  *nodes = &last;
+  return success;
+}
+
 ENTRY int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long) {
   BEGIN(cuGraphInstantiateWithFlags, true)
   Graph *source = known(d.graphs, graph);
   if (!source)
     return invalidHandle;
   d.executables.push_back(std::make_unique<Graph>(*source));
+  d.executables.back()->source = source;
   *executable = d.executables.back().get();
   d.note("instantiate");
   return success;
@@ -487,9 +528,42 @@ ENTRY int cuGraphExecUpdate_v2(void *executable, void *graph, void *) {
   for (size_t i = 0; i < target->nodes.size(); ++i)
     if (target->nodes[i].function->module != source->nodes[i].function->module)
       return updateFailure;
-  target->nodes = source->nodes;
+  for (size_t i = 0; i < target->nodes.size(); ++i) {
+    void *node = target->nodes[i].node;
+    target->nodes[i] = source->nodes[i];
+    target->nodes[i].node = node;
+  }
   d.note("update");
   return success;
+}
+
+struct KernelNode {
+  void *function;
+  unsigned grid[3], block[3], shared;
+  void **parameters, **extra;
+  void *kernel, *context;
+};
+
+ENTRY int cuGraphExecKernelNodeSetParams_v2(void *executable, void *node, const KernelNode *changed) {
+  BEGIN(cuGraphExecKernelNodeSetParams_v2, true)
+  Graph *target = known(d.executables, executable);
+  // The node is one of the graph that it was made from, which must still be there.
+  if (!target || !known(d.graphs, target->source) || changed->extra)
+    return invalidHandle;
+  for (Launch &launch : target->nodes) {
+    if (launch.node != node)
+      continue;
+    Launch next{static_cast<Function *>(changed->function), {}, {}, changed->shared, {}, {}, node};
+    std::copy(changed->grid, changed->grid + 3, next.grid);
+    std::copy(changed->block, changed->block + 3, next.block);
+    std::copy(launch.cluster, launch.cluster + 3, next.cluster);
+    if (Result result = prepare(d, next, changed->parameters))
+      return result;
+    launch = std::move(next);
+    d.note("change " + launch.function->name);
+    return success;
+  }
+  return invalidValue;
 }
 
 ENTRY int cuGraphLaunch(void *executable, void *handle) {

@@ -76,11 +76,13 @@ struct Launch {
   Function *function;
   unsigned grid[3], block[3], shared, cluster[3] = {1, 1, 1};
   std::vector<unsigned char> parameters;
+  void *node = nullptr; ///< its handle, if it is part of a graph
 };
 
 struct Graph {
   std::vector<Launch> nodes;
   bool valid = true;
+  Graph *source = nullptr; ///< what an executable graph was made from
 };
 
 struct Stream {
