@@ -1,8 +1,8 @@
 """Attention: two products with a softmax between them, which blocks of threads do without scores in memory.
 
-On tensor cores a block has 64 rows. Without them (float32, or too few rows to fill a fragment) warps of a block differ by
-their rows where there are many, and by their keys where there are few; where few rows leave multiprocessors without a
-block, several blocks share the keys of a row, and a second kernel puts together what they found.
+On tensor cores a block has 64 rows. Without them (float32, or too few rows to fill a fragment) warps of a block differ
+by their rows where there are many, and by their keys where there are few. Where few rows leave multiprocessors without
+a block, several blocks share the keys of a row, and a second kernel puts together what they found.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ _LLVM = (
 
 _OWN = {"tiled": _TILED, "vector": _VECTOR, "target": _TARGET, "llvm": _LLVM}
 
-#: Scratch memory of kernels is the device's: none of it is a thread's stack. Blocks share the keys of attention in their own
-#: way (`attention.py`), which needs its softmax in one piece.
+#: Scratch memory of kernels is the device's: none of it is a thread's stack. Blocks share the keys of attention in
+#: their own way (`attention.py`), which needs its softmax in one piece.
 _OPTIONS = {
     "tw-plan-memory": "tw-plan-memory{stack-bytes=0 stack-total=0}",
     "func.func(tw-split-reductions)": "func.func(tw-split-reductions{between-products=false})",
