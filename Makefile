@@ -43,6 +43,19 @@ install: $(VENV)/.installed ## build the wheel and install it into .venv
 wheel: install ## build dist/tilewright-*.whl
 	@ls -l dist
 
+# What a machine with a GPU, another Python and no network is given (docs/tutorials/gpu.md).
+PYTHON_VERSION ?= 3.12
+OTHER := .venv-$(PYTHON_VERSION)
+.PHONY: wheel-for
+wheel-for: ## dist/ for a machine without network: wheel, tests and what they need, under 64 MB (PYTHON_VERSION=3.12)
+	python="$$(PYTHON= sh .ci/find-python $(PYTHON_VERSION))"; PYTHON="$$python" $(MAKE) VENV=$(OTHER) wheel
+	$(OTHER)/bin/python .ci/requires.py runtime device > $(OTHER)/device.txt
+	$(OTHER)/bin/python -m pip --disable-pip-version-check --no-input download --quiet --only-binary :all: \
+	  --dest dist -r $(OTHER)/device.txt
+	rm -f dist/numpy-*.whl # the largest; it is there: torch, CuPy and JAX all want it
+	git archive --format=tar.gz --prefix=tilewright/ --output dist/tilewright-repository.tar.gz HEAD
+	@bytes=$$(cat dist/* | wc -c); echo "$$bytes bytes in dist/, of 64000000"; test $$bytes -lt 64000000
+
 .PHONY: dev
 dev: $(VENV)/.requirements ## editable development build: edit Python freely, rerun `make dev` after C++ edits
 	$(PY) .ci/dev.py

@@ -233,6 +233,7 @@ void readDevice(Reader &reader, const json::Object &object, DeviceSpec &device) 
     kernel.shared = reader.integer(*fields, "shared", 0, 0);
     kernel.cluster = reader.integers(*fields, "cluster");
     kernel.overlap = reader.flag(*fields, "overlap");
+    kernel.persistent = reader.integer(*fields, "persistent", 0, 0);
     kernel.parameters = reader.integer(*fields, "parameters", 0, 0);
     if (!kernel.cluster.empty() && kernel.cluster.size() != 3)
       reader.fail("'cluster' has three sizes");

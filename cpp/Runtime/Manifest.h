@@ -57,7 +57,8 @@ struct DeviceKernelSpec {
   int64_t shared = 0;           ///< bytes of dynamic shared memory
   std::vector<int64_t> cluster; ///< blocks per cluster where the launch sets them, else empty
   bool overlap = false;         ///< may begin while the kernel before it ends (programmatic dependent launch)
-  int64_t parameters = 0;       ///< their number, where there are tensor maps
+  int64_t persistent = 0; ///< a multiple of so many blocks, no more than run at once, does all the work; 0: any grid
+  int64_t parameters = 0; ///< their number, where there are tensor maps
   std::vector<TensorMapSpec> maps;
 };
 

@@ -106,13 +106,16 @@ class Function(Dispatcher):
         """Return what was compiled for the calls so far."""
         return [program.compiled for family in self._families.values() for program in family.programs]
 
-    def _with_weights(self) -> list[Compiled]:
+    def programs_with_weights(self) -> list[tuple[Compiled, list[Compiled]]]:
+        """Return `programs()`, each with what became of it when weights were bound."""
         return [
-            c
+            (program.compiled, list(program.with_weights()))
             for family in self._families.values()
             for program in family.programs
-            for c in program.with_weights()
         ]
+
+    def _with_weights(self) -> list[Compiled]:
+        return [bound for _, programs in self.programs_with_weights() for bound in programs]
 
     def variants(self) -> list[VariantInfo]:
         """List the variants for certain sizes of all its programs, as `Compiled.variants` does."""

@@ -188,6 +188,19 @@ def test_explain_runs_a_script(tmp_path):
     assert 24e-6 <= float(bound) <= 24e-3
 
 
+def test_explain_under_the_roof_takes_the_sizes_of_most_calls(tmp_path):
+    script = tmp_path / "s.py"
+    script.write_text(
+        "import numpy as np, tilewright as tw\n"
+        "@tw.jit(dynamic=True)\ndef double(x):\n    return x + x\n"
+        "for n in (3, 5, 5):\n    double(np.ones(n, 'f'))\n"
+    )
+    result = run("explain", "--roof", script)
+    assert result.returncode == 0, result.stderr
+    assert "= 5: 1 kernels" in result.stdout and "40 bytes" in result.stdout
+    assert "dynamic sizes" not in result.stdout
+
+
 def test_explain_of_a_script_that_compiles_nothing(capsys, tmp_path):
     script = tmp_path / "s.py"
     script.write_text("print('hello')\n")

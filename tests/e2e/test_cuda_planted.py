@@ -48,7 +48,26 @@ WARPGROUP = {
     "nobody says that a stage was read": (r"mbarrier\.arrive\.shared::cta\.b64 _, \[[^]]*\];", ""),
     "too many arrivals expected": (r"(mbarrier\.init\.shared::cta\.b64 \[[^]]*\]), 8;", r"\1, 9;"),
     "a wrong layout": (r"(wgmma\.mma_async[^;]*), 0, 1;", r"\1, 0, 0;"),
-    "one barrier for sums too few": (r"bar\.sync 1, 256;", ""),
+    "results that the copying unit does not see": (r"fence\.proxy\.async\.shared::cta;", ""),
+    "results that leave before all are there": (
+        r"(?s)(fence\.proxy\.async\.shared::cta;.*?)bar\.sync [^;]*;",
+        r"\1",
+    ),
+    "memory that ends before results have left": (r"cp\.async\.bulk\.wait_group 0;", ""),
+}
+#: Of blocks that share a factor, and go from tile to tile.
+CLUSTER_MEETING = r"barrier\.cluster\.arrive\.release;\s*barrier\.cluster\.wait\.acquire;"
+CLUSTER = {
+    "results laid down before the last ones left": (r"cp\.async\.bulk\.wait_group\.read 1;", ""),
+    "a parity that stays": (r"xor\.b32(\s+)(%r\d+), \2, %r\d+;", r"xor.b32\1\2, \2, 0;"),
+    "copies before the other's barriers are there": (CLUSTER_MEETING, "bar.sync 0;"),
+    "a block that ends while the other reports to it": (rf"(?s)(.*){CLUSTER_MEETING}", r"\1"),
+    "a stage that only its own readers free": (
+        r"(mbarrier\.init\.shared::cta\.b64 \[[^]]*\]), 16;",
+        r"\1, 8;",
+    ),
+    "nobody tells the other block": (r"setp\.gt\.u64\s+(%p\d+), (%rd\d+), 1;", r"setp.gt.u64 \1, \2, 0;"),
+    "a factor that one block keeps to itself": (r"mov\.b16(\s+%rs\d+), 3;", r"mov.b16\1, 1;"),
 }
 
 
@@ -70,4 +89,15 @@ def test_products_by_warpgroups(name, monkeypatch):
     rng = fresh_rng()
     assert is_caught(
         program, WARPGROUP[name], [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
+    )
+
+
+@pytest.mark.parametrize("name", CLUSTER)
+def test_products_of_clusters(name, monkeypatch):
+    monkeypatch.setattr(select.Machine, "processors", property(lambda self: 1))
+    specs = [tw.spec((256, 192), "bfloat16"), tw.spec((192, 264), "bfloat16")]
+    program = DeviceProgram(tw.jit(lambda a, b: a @ b).trace(*specs).lower("cuda:sm_90a"))
+    rng = fresh_rng()
+    assert is_caught(
+        program, CLUSTER[name], [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
     )

@@ -25,6 +25,11 @@ PROGRAMS = {
         1,
     ),
     "product-huge": (lambda a, b: a @ b, [((4096, 256), "bfloat16"), ((256, 4096), "bfloat16")], 1),
+    "product-odd": (
+        lambda a, b: a @ tw.transpose(b),
+        [((4096, 256), "float16"), ((4095, 256), "float16")],
+        1,
+    ),
     "product-f32": (lambda a, b: a @ b, [((256, 128), "float32"), ((128, 192), "float32")], 1),
     "attention": (
         lambda q, k, v: tw.attention(q, k, v, causal=True),
@@ -56,8 +61,9 @@ INSTRUCTIONS = [
     ("softmax-long", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.BFLY", "FMNMX.NAN"]),
     ("rms-norm", "sm_90a", ["LDG.E.128", "STG.E.128", "SHFL.BFLY"]),
     ("product-large", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128"]),
-    ("product-large", "sm_90a", ["HGMMA.64x128x16.F32.BF16", "UTMALDG.2D", "SYNCS", "USETMAXREG", "STG.E.128"]),
-    ("product-huge", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "USETMAXREG"]),
+    ("product-large", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "UTMASTG.2D", "SYNCS", "USETMAXREG"]),
+    ("product-huge", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D.MULTICAST", "UTMASTG.2D", "UCGABAR_ARV", "USETMAXREG"]),
+    ("product-odd", "sm_90a", ["HGMMA.64x256x16.F32", "UTMALDG.2D", "STG.E.U16"]),
     ("attention", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128", "MUFU.EX2"]),
 ]  # fmt: skip
 

@@ -115,6 +115,20 @@ def test_attributes_of_a_launch(build, fake_gpu):
         assert [line for line in fake_gpu.log() if line.startswith("attribute")] == expected
 
 
+def test_blocks_that_run_at_once(build, fake_gpu):
+    """The device has three multiprocessors."""
+    maps = [{"parameter": 0, "dtype": "float32", "box": [8, 8]}]
+    x = np.arange(12 * 24, dtype=np.float32).reshape(12, 24)
+    host = HOST.replace("rt->launch(rt, 0, 1, 64", "rt->launch(rt, 0, 7, 64")
+    for together, blocks in ((0, 7), (1, 3), (2, 2), (4, 4)):
+        fake_gpu.log()
+        entry = {"name": "k", "parameters": 2, "maps": maps, "persistent": together}
+        np.testing.assert_array_equal(build(tile_kernel(), host, entry)(x).numpy(), x[2:10, 4:12])
+        assert [line.split()[:3] for line in fake_gpu.log() if "launch" in line] == [
+            ["launch", "k", str(blocks)]
+        ]
+
+
 def test_more_shared_memory_than_there_is(build):
     entry = {"name": "k", "shared": 300 << 10}
     with pytest.raises(errors.DeviceError, match="kernel k: preparing the kernel failed"):

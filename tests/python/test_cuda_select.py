@@ -108,6 +108,49 @@ def test_a_dependence_across_rows_is_no_run():
     assert [c.lowering for c in configs] == ["rows", "points"]
 
 
+def weights(rows, many, depth, bits=16) -> OpFacts:
+    """A product of rows with rows of weights."""
+    return OpFacts(
+        0, "linalg.generic", ("parallel", "parallel", "reduction"), (rows, many, depth),
+        (Access(("d0", "d2"), (rows, depth), 32, False, array=0),
+         Access(("d1", "d2"), (many, depth), bits, False, array=1),
+         Access(("d0", "d1"), (rows, many), 32, True)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+@pytest.mark.parametrize("depth", [512, 520, 1000, 4096, 8192, 14336, 100000])
+@pytest.mark.parametrize("many", [1, 100, 8192, None])
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+def test_numbers_of_dots(rows, many, depth, bits):
+    """Everything is computed, by whole warps, within registers and memory; all multiprocessors have work if there is any."""
+    found = config(weights(rows, many, depth, bits), "sm_90a")
+    few = min(rows, many or rows)
+    if found.lowering != "dots":
+        assert depth // (128 // bits) < 32
+        return
+    threads, sets, columns, groups, lanes, turns = found.tile
+    assert threads % 32 == 0 and 32 <= threads * sets <= 256
+    assert depth % lanes == 0 and lanes * bits <= 128 and lanes * turns <= 32 and lanes * turns * few <= 64
+    panels = -(-depth // (lanes * turns * threads))
+    assert panels == 1 or lanes * turns * few * 2 > 32
+    assert depth > lanes * turns * (threads - 32) * panels, "no more than a warp is idle in each turn"
+    assert (
+        sets * columns * groups * few * (threads // 32) + turns * threads * lanes * 9 // 8
+    ) * 4 <= 48 << 10
+    blocks = -(-max(many or 0, rows) // (sets * columns * groups)) if many else 1
+    assert groups == 1 or many is None or blocks >= 132
+
+
+def test_what_is_no_dots():
+    """Weights along the results, more rows, rows of unknown number or depth."""
+    assert lowering(weights(9, 4096, 4096)) == "mma"
+    assert lowering(weights(None, 4096, 4096)) == "mma"
+    assert lowering(weights(1, 4096, None)) != "dots"
+    assert lowering(weights(1, 4096, 128)) != "dots"
+    assert lowering(product(1, 4096, 4096, bits=16)) == "rows"
+
+
 def attention(columns, between=2, rows=64, keys=256, bits=16) -> KernelFacts:
     """A product, some sums of rows with what is computed of each element, a product."""
 
@@ -151,7 +194,7 @@ def attention(columns, between=2, rows=64, keys=256, bits=16) -> KernelFacts:
         (attention(64, between=1), {"mma", "rows"}),
         (attention(64, bits=32), {"plain_attention"}),
         (attention(12, bits=32), {"plain_attention"}),
-        (attention(6, bits=32), {"tiles", "rows"}),
+        (attention(10, bits=32), {"tiles", "rows"}),
         (attention(160, bits=32), {"tiles", "rows"}),
         (attention(64, rows=16), {"plain_attention"}),
         (attention(64, rows=17), {"attention"}),
@@ -186,18 +229,44 @@ def test_warps_and_blocks_share_attention(rows, columns, keys, bits):
 def test_tiles_on_tensor_cores(arch):
     for m, n in ((64, 64), (512, 512), (4096, 4096), (100, 8192), (8192, 64), (None, 4096)):
         found = config(product(m, n, 512, 16), arch)
-        rows, columns, depth, stages, warp_rows, warp_columns = found.tile
-        assert rows % warp_rows == 0 and columns % warp_columns == 0 and depth % 16 == 0 and stages >= 2
-        assert found.lowering == "mma" or arch == "sm_90a"
+        if found.lowering == "wgmma":
+            rows, columns, depth, stages, persistent, cluster = found.tile
+            assert arch == "sm_90a" and persistent in (0, 1) and cluster in (1, 2)
+        else:
+            rows, columns, depth, stages, warp_rows, warp_columns = found.tile
+            assert rows % warp_rows == 0 and columns % warp_columns == 0
+        assert depth % 16 == 0 and stages >= 2
     assert config(product(64, 64, 64, 16), arch).tile[:2] == (64, 64)
     large = config(product(8192, 8192, 64, 16), arch)
     assert large.tile[:2] == ((128, 256) if arch == "sm_90a" else (128, 128))
     assert (large.lowering == "wgmma") == (arch == "sm_90a")
 
 
+@pytest.mark.parametrize(
+    ("m", "n", "expected"),
+    [
+        (8192, 8192, (128, 256, 1, 2)),  # many tiles: persistent, in pairs
+        (2048, 2048, (128, 256, 0, 2)),  # 128 tiles: one each
+        (1024, 1536, (128, 128, 0, 2)),  # 48 wide tiles would leave most multiprocessors idle
+        (128, 65536, (128, 256, 1, 1)),  # one row of tiles: nobody to share with
+        (None, 65536, (128, 256, 1, 2)),
+        (512, 512, None),  # 16 tiles: smaller ones, of another kind
+    ],
+)
+def test_blocks_that_go_from_tile_to_tile(m, n, expected):
+    found = config(product(m, n, 512, 16), "sm_90a")
+    if expected is None:
+        assert found.lowering == "mma"
+        return
+    rows, columns, _, _, persistent, cluster = found.tile
+    assert (rows, columns, persistent, cluster) == expected
+    assert ("go from tile to tile" in found.why) == bool(persistent)
+    assert ("share the right factor" in found.why) == (cluster == 2)
+
+
 def test_tiles_fit_the_memory_of_a_block():
     assert all(tile.shared_bytes <= 48 * 1024 for tile in select.TENSOR_TILES)
-    assert all(tile.shared_bytes + 256 <= 227 * 1024 for tile in select.WARPGROUP_TILES)
+    assert all(tile.shared_bytes <= 227 * 1024 for tile in select.WARPGROUP_TILES)
 
 
 def test_factors_that_are_no_plain_arrays_are_not_copied_in_tiles():

@@ -3,11 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tilewright as tw
 from tilewright import errors
 from tilewright.cli import main
-from tilewright.roofline import ceilings, chart, kernels
+from tilewright.roofline import calls, ceilings, chart, kernels
 from tilewright.roofline.ceilings import Ceilings
 from tilewright.roofline.kernels import Measured
 
@@ -63,6 +64,29 @@ def test_dynamic_sizes_are_named_as_the_reason():
     assert kernel.hot_s is None and kernel.reason == "its sizes are known at run time only"
     assert kernel.share_of_roof(ROOFS) is None
     assert "run time only" in chart.table([kernel], ROOFS)
+
+
+def test_open_sizes_are_those_of_most_calls():
+    def run():
+        function = tw.jit(lambda x: tw.nn.softmax(x @ x.T), dynamic=True)
+        for rows in (3, 7, 7, 9):
+            function(np.ones((rows, 5), np.float32))
+        return [function]
+
+    functions = calls.counted(run)
+    ((title, lowered),) = calls.programs(functions)
+    assert "= 7" in title
+    assert functions[0].variants() == []
+    found = kernels.measure(lowered.program.module, "cpu")
+    assert found and all(k.hot_s and k.share_of_roof(ROOFS) and k.reason is None for k in found)
+
+
+def test_open_sizes_that_nobody_counted_stay_open():
+    function = tw.jit(lambda x: tw.exp(x), dynamic=True)
+    function(np.ones((3, 4), np.float32))
+    ((title, lowered),) = calls.programs([function])
+    (kernel,) = kernels.measure(lowered.program.module, "cpu")
+    assert "=" not in title and kernel.hot_s is None
 
 
 def test_narrow_products_have_a_roof_of_their_own():

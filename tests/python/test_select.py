@@ -234,6 +234,44 @@ def test_config_text_is_the_attribute(machine):
 
 
 @pytest.mark.parametrize(
+    ("rows", "columns", "together"),
+    [
+        (512, 576, 2),  # arrays near the processor: two rows of this length
+        (512, 64, 4),
+        (511, 64, 1),  # a row would be left over
+        (4096, 768, 1),  # far away: the next row comes while this one is computed
+        (4096, 256, 1),
+        (16384, 64, 4),
+        (512, 4096, 1),
+        (None, 576, 1),
+    ],
+)
+def test_rows_that_wait_for_their_sums_go_together(rows, columns, together):
+    config = select(row_norm(rows, columns), AVX512)[-1]
+    assert config.tile[0] == together
+    assert config.workgroup[0] % together == 0
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_running_totals_have_lanes_along_what_lies_side_by_side(axis):
+    kinds = ["parallel", "parallel"]
+    kinds[axis] = "reduction"
+    whole, total = access(["d0", "d1"], (4096, 768)), access([f"d{1 - axis}"], ((768, 4096)[axis],), True)
+    results = access(["d0", "d1"], (4096, 768), True)
+    op = OpFacts(
+        0,
+        "linalg.generic",
+        tuple(kinds),
+        (4096, 768),
+        (whole, results, total),
+        frozenset({"tw.lowering"}),
+        operations=1,
+    )
+    (config,) = select(KernelFacts("kernel_0", (op,), (1 - axis,)), AVX512)
+    assert (config.lowering, config.lane) == ("vector", 1)
+
+
+@pytest.mark.parametrize(
     ("m", "n", "packed"), [(128, 256, (1,)), (24, 256, ()), (1, 256, ()), (128, 64, ()), (None, 256, (1,))]
 )
 def test_an_operand_is_packed_where_many_tiles_read_rows_that_lie_apart(m, n, packed):

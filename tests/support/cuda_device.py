@@ -69,9 +69,10 @@ class DeviceProgram:
     Args:
         lowered: what `Traced.lower("cuda:...")` returns.
         adversarial: seed of the interpreter's unkind mode, or None.
+        processors: how many blocks of a persistent kernel there are at most.
     """
 
-    def __init__(self, lowered: Any, adversarial: int | None = None) -> None:
+    def __init__(self, lowered: Any, adversarial: int | None = None, processors: int = 3) -> None:
         self.executable, _ = executable_of(lowered.program, lowered.target)
         if lowered.program.constants:
             raise ValueError("programs with captured arrays are not run here")
@@ -79,6 +80,7 @@ class DeviceProgram:
         self.text = lowered.as_text("object")
         self.module = ptx.load(self.text)
         self.adversarial = adversarial
+        self.processors = processors
         self.launches: list[tuple[str, int, int]] = []
 
     def __call__(self, *arrays: Any) -> list[np.ndarray]:
@@ -156,6 +158,8 @@ class _Call:
         kernel = self.program.manifest["device"]["kernels"][number]
         kernel = kernel if isinstance(kernel, dict) else {"name": kernel}
         name = kernel["name"]
+        if together := kernel.get("persistent"):
+            blocks = min(blocks, max(self.program.processors // together, 1) * together)
         self.program.launches.append((name, blocks, threads))
         if blocks == 0 or not self.runs:
             return

@@ -41,6 +41,7 @@ enum : Result {
 
 /// Values of CUdevice_attribute, CUfunction_attribute, CUjit_option, …
 enum : int {
+  attributeMultiprocessors = 16,
   attributeCapabilityMajor = 75,
   attributeCapabilityMinor = 76,
   attributeMemoryPools = 115,

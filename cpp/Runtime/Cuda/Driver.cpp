@@ -112,6 +112,7 @@ Device::Device(Driver &driver, int ordinal) : driver(driver), ordinal(ordinal) {
   int major = 0, minor = 0, pools = 0;
   driver.check(api.deviceAttribute(&major, attributeCapabilityMajor, handle), "asking for a device's capability");
   driver.check(api.deviceAttribute(&minor, attributeCapabilityMinor, handle), "asking for a device's capability");
+  driver.check(api.deviceAttribute(&processors, attributeMultiprocessors, handle), "asking for a device's size");
   driver.check(api.deviceAttribute(&pools, attributeMemoryPools, handle), "asking for a device's memory pools");
   capability = 10 * major + minor;
   if (capability < oldestCapability)

@@ -40,6 +40,7 @@ public:
   const int ordinal;
   std::string name;
   int capability = 0; ///< 90 for compute capability 9.0
+  int processors = 1; ///< multiprocessors
   Context context = nullptr;
   /// Where launches are recorded for a graph; nothing ever runs on it.
   Stream captureStream();

@@ -165,6 +165,10 @@ void DeviceRt::launch(int32_t number, int64_t blocks, int32_t threads, void **ar
     return fail(invalidValue, "starting a kernel", -1);
   const Program::Kernel &kernel = program.kernels[number];
   ++launches;
+  if (int64_t together = kernel.spec->persistent) {
+    int64_t most = std::max<int64_t>(program.device.processors / together, 1) * together;
+    blocks = std::min(blocks, most);
+  }
   std::vector<void *> replaced;
   std::vector<TensorMap> maps;
   if (!kernel.spec->maps.empty()) {

@@ -123,8 +123,14 @@ struct Formula {
   }
   Value exp(Value x) {
     auto [n, r] = reduceExp(clamp(x, -105.0f, 89.0f));
-    Value value = fma(r, fma(r, expTail(r), f(1.0f)), f(1.0f));
-    return scale(value, n);
+    // A term less than expTail: 1.8 units in the last place for one of ten multiply-adds.
+    Value tail = poly(r, {4.999923149e-01f, 1.666711465e-01f, 4.189015749e-02f, 8.312520329e-03f});
+    return scale(fma(r, fma(r, tail, f(1.0f)), f(1.0f)), n);
+  }
+  /// exp where its result goes on into a formula: 0.86 units in the last place.
+  Value closeExp(Value x) {
+    auto [n, r] = reduceExp(clamp(x, -105.0f, 89.0f));
+    return scale(fma(r, fma(r, expTail(r), f(1.0f)), f(1.0f)), n);
   }
   /// 2^x = scale (1 + part): what is left of it after 1 is taken away keeps its relative precision.
   struct Power {
@@ -235,7 +241,7 @@ struct Formula {
   }
   /// sinh and cosh beyond the range of exp itself: e^(x/2) squared, halved in between.
   Value halfExp(Value magnitude) {
-    Value root = exp(mul(magnitude, f(0.5f)));
+    Value root = closeExp(mul(magnitude, f(0.5f)));
     return mul(mul(root, f(0.5f)), root);
   }
   Value sinh(Value x) {
@@ -244,7 +250,7 @@ struct Formula {
     return withSign(select(less(magnitude, f(80.0f)), near, halfExp(magnitude)), x);
   }
   Value cosh(Value x) {
-    Value magnitude = abs(x), e = exp(magnitude);
+    Value magnitude = abs(x), e = closeExp(magnitude);
     Value near = fma(f(0.5f), e, div(f(0.5f), e));
     return select(less(magnitude, f(80.0f)), near, halfExp(magnitude));
   }

@@ -17,7 +17,15 @@ void AttentionEmitter::begin(int64_t rows, OpFoldResult parts) {
   for (const Attention::Formula &formula : attention.formulas)
     formulas.push_back(std::make_unique<Nest>(kernel, formula.op));
   blockRows = rows;
-  place(rows, columns, parts);
+  measure(rows, columns);
+  Value number = kernel.blockId();
+  if (parts) {
+    Value tiles = kernel.index(blocks);
+    part = arith::DivUIOp::create(inside, loc, number, tiles);
+    number = arith::RemUIOp::create(inside, loc, number, tiles);
+    blocks = kernel.product({blocks, parts});
+  }
+  locate(number);
   keyCount = innerCount;
 }
 

@@ -66,6 +66,7 @@ protected:
   int64_t depth = 0, columns = 0; ///< of queries and keys, and of values
   int64_t blockRows = 0;
   mlir::Value keyCount;
+  mlir::Value part; ///< which of those that share keys this block is
 };
 
 /// Puts together what blocks found that share the keys of rows.

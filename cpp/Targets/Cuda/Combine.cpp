@@ -73,6 +73,32 @@ Value cuda::acrossLanes(DeviceKernel &kernel, const Combiner &combiner, Value va
   return value;
 }
 
+std::pair<Value, Value> cuda::acrossLanesEach(DeviceKernel &kernel, llvm::function_ref<Value(Value, Value)> combine,
+                                              ValueRange values) {
+  OpBuilder &inside = kernel.inside;
+  Location loc = kernel.loc;
+  SmallVector<Value> left(values);
+  left.resize(llvm::PowerOf2Ceil(left.size()), left.front());
+  Value lane = arith::RemUIOp::create(inside, loc, kernel.threadId(), kernel.index(kLanes));
+  Value number = arith::DivUIOp::create(inside, loc, lane, kernel.index(kLanes / left.size()));
+  int64_t mask = kLanes / 2;
+  // Half of the lanes go on with one half of the values, half with the other: each gives away what it does not keep.
+  for (; left.size() > 1; mask /= 2) {
+    Value bit = arith::AndIOp::create(inside, loc, lane, kernel.index(mask));
+    Value isUpper = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::ne, bit, kernel.index(int64_t{0}));
+    unsigned half = left.size() / 2;
+    for (unsigned i = 0; i < half; ++i) {
+      Value kept = arith::SelectOp::create(inside, loc, isUpper, left[i + half], left[i]);
+      Value given = arith::SelectOp::create(inside, loc, isUpper, left[i], left[i + half]);
+      left[i] = combine(kept, exchange(kernel, given, mask));
+    }
+    left.resize(half);
+  }
+  for (; mask > 0; mask /= 2)
+    left.front() = combine(left.front(), exchange(kernel, left.front(), mask));
+  return {left.front(), number};
+}
+
 Value cuda::acrossBlock(DeviceKernel &kernel, const Combiner &combiner, Value value, int64_t threads) {
   OpBuilder &inside = kernel.inside;
   Location loc = kernel.loc;

@@ -23,6 +23,12 @@ mlir::Value exchange(DeviceKernel &kernel, mlir::Value value, int64_t mask);
 /// Combines the values of `lanes` neighbouring lanes of a warp (a power of two); each of them gets the result.
 mlir::Value acrossLanes(DeviceKernel &kernel, const Combiner &combiner, mlir::Value value, int64_t lanes);
 
+/// Combines each of some values (at most 32) across a warp. Every lane gets one of them, and its number: that of the lane
+/// divided by how many lanes share one. Numbers beyond the last are of no value.
+std::pair<mlir::Value, mlir::Value> acrossLanesEach(DeviceKernel &kernel,
+                                                    llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine,
+                                                    mlir::ValueRange values);
+
 /// Combines the values of all `threads` threads of a block (whole warps, a power of two); each of them gets the result.
 mlir::Value acrossBlock(DeviceKernel &kernel, const Combiner &combiner, mlir::Value value, int64_t threads);
 

@@ -25,6 +25,7 @@ namespace cuda {
 inline constexpr llvm::StringLiteral kPoints = "points"; ///< a thread per result
 inline constexpr llvm::StringLiteral kRows = "rows";     ///< a group of threads per row, for several computations
 inline constexpr llvm::StringLiteral kTiles = "tiles";   ///< a block per tile of a product
+inline constexpr llvm::StringLiteral kDots = "dots";     ///< the same for few rows, which stay in registers
 inline constexpr llvm::StringLiteral kMma = "mma";       ///< the same on tensor cores
 inline constexpr llvm::StringLiteral kWgmma = "wgmma";   ///< the same by warpgroups, with copies by the TMA
 /// A block per some rows, for two products and the softmax between them: on tensor cores, or by fused multiply-adds.

@@ -12,7 +12,12 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
     has no config or must keep its order. `tw.tile` has the numbers that go with it, the config's `tile`:
 
     - `rows`: threads per row; elements that each keeps in registers, or 0 where a row is read again.
-    - `mma`, `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
+    - `dots`: threads that share a row of weights; sets of so many in a block; rows of weights that a thread has under way,
+      and how many groups of them come one after the other; stored elements that it reads at once; units of the depth whose
+      other factor it keeps in registers.
+    - `mma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
+    - `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; whether a block goes from tile to tile;
+      blocks that share what they read.
     - `plain_attention`: rows of a warp (a power of two up to 16); warps of a block that differ by their rows, and by their
       keys; blocks that share the keys of a row, and how many keys each of them has at least.
 
@@ -32,8 +37,9 @@ def CudaLaunchesPass : Pass<"tw-cuda-launches", "::mlir::ModuleOp"> {
     with the lowering `rows` that share their rows become one together: reductions along the rows, and what is computed of
     elements and of rows between them. What host code stores becomes a launch of one thread, what it loads an `rt.read`.
 
-    A kernel that wants more than arguments says so: `tw.shared` is the dynamic shared memory of a block in bytes, and the
-    argument attribute `tw.tensor_map` makes a parameter of an array that copies by the TMA go through.
+    A kernel that wants more than arguments says so: `tw.shared` is the dynamic shared memory of a block in bytes,
+    `tw.persistent` means that no more blocks are wanted than run at once (a multiple of its value), and the argument
+    attribute `tw.tensor_map` makes a parameter of an array that copies by the TMA go through.
 
     ```mlir
     linalg.generic {tw.lowering = "points"} ins(%x) outs(%y) { body }
@@ -46,6 +52,24 @@ def CudaLaunchesPass : Pass<"tw-cuda-launches", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect", "::tilewright::rt::TwRtDialect"];
+}
+
+def CudaSmallIntegersPass : Pass<"tw-cuda-small-integers", "::mlir::func::FuncOp"> {
+  let summary = "Makes floats of a few bits of a word without conversions";
+  let description = [{
+    An integer that is a few bits of a word, maybe with a constant added, becomes a float by putting its bits into the
+    significand of 2^23 and subtracting what that adds. Bits that lie higher count more there: the subtraction becomes a fused
+    multiply-add, which scales them. The result is the same, exactly.
+
+    ```mlir
+    %q = arith.andi (arith.shrui %word, 4), 15
+    %x = arith.sitofp (arith.subi %q, 8) : i32 to f32
+    // becomes
+    %bits = lop3 (%word & 240) ^ 0x4B000000
+    %x = llvm.intr.fma (arith.bitcast %bits : i32 to f32), 0.0625, -524296.0
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def CudaToNvvmPass : Pass<"tw-cuda-to-nvvm", "::mlir::ModuleOp"> {

@@ -59,6 +59,11 @@ public:
   mlir::OpFoldResult product(llvm::ArrayRef<mlir::OpFoldResult> sizes);
   mlir::OpFoldResult ceilDiv(mlir::OpFoldResult value, int64_t by);
 
+  /// A block that is done goes on with the work of the block as many numbers away as the grid has blocks: the launch
+  /// starts no more of them than run at once, one per multiprocessor, and a multiple of `together`.
+  void makePersistent(int64_t together) { function->setAttr("tw.persistent", host.getI64IntegerAttr(together)); }
+  /// So many blocks that follow each other run together and reach each other's shared memory.
+  void makeClusters(int64_t blocks) { function->setAttr("tw.cluster", host.getI64IntegerAttr(blocks)); }
   /// Ends the kernel and launches it.
   void launch(mlir::OpFoldResult blocks, int64_t threads);
 

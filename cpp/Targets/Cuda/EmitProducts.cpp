@@ -143,7 +143,7 @@ bool cuda::emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, Strin
     return false;
   TensorTile tile = tensorTileOf(nest.op);
   bool isWarpgroup = lowering == kWgmma;
-  if (isWarpgroup && contraction->narrow && emitWarpgroupProduct(nest, *contraction, epilogue, epilogueInput, tile))
+  if (isWarpgroup && contraction->narrow && emitWarpgroupProduct(nest, *contraction, epilogue, epilogueInput))
     return true;
   // Its tiles are too large for anything else.
   if (isWarpgroup)

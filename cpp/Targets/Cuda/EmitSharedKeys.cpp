@@ -38,9 +38,10 @@ SmallVector<Value> SharedKeysEmitter::alongParts(Value count, ValueRange start,
 }
 
 void SharedKeysEmitter::emit(const SharedKeys &parts) {
-  measure();
+  columns = *getConstantIntValue(kernel.product(nest.rangesOf(contraction.columns)));
+  measure(/*rowTile=*/1, columns);
   keyCount = innerCount;
-  columns = *getConstantIntValue(kernel.product(columnRanges));
+  point.resize(nest.op.getNumLoops());
   int64_t each = neighbours(), perRow = columns / each, size = columns + kRecordExtra;
   OpFoldResult rows = kernel.product(rowRanges), batches = kernel.product(batchRanges);
   OpFoldResult threadsOfRow = kernel.host.getIndexAttr(perRow), all = kernel.product({batches, rows});

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Targets/Cuda/Attention.h"
 #include "Targets/Cuda/Contraction.h"
+#include "Targets/Cuda/Dots.h"
 #include "Targets/Cuda/Nest.h"
 #include "Targets/Cuda/Rows.h"
 
@@ -33,7 +34,7 @@ StringRef loweringOf(Operation *op) {
 
 bool isProduct(linalg::LinalgOp op) {
   StringRef kind = loweringOf(op);
-  return (kind == kTiles || kind == kMma || kind == kWgmma) && contractionOf(op);
+  return (kind == kTiles || kind == kDots || kind == kMma || kind == kWgmma) && contractionOf(op);
 }
 
 /// The next computation of the block.
@@ -146,10 +147,15 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     for (auto [init, fill] : fills)
       nest.startFrom(init, fill.value());
     if (isProduct(op)) {
+      std::optional<Dots> dots = kind == kDots ? dotsOf(op, dotShapeOf(op)->lanes) : std::nullopt;
       std::unique_ptr<Nest> after;
       if (epilogue)
         after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
-      emitProduct(nest, after.get(), epilogue ? epilogue->getOperandNumber() : 0, kind);
+      unsigned input = epilogue ? epilogue->getOperandNumber() : 0;
+      if (kind == kDots)
+        emitDots(*dots, *dotShapeOf(op), nest, after.get(), input);
+      else
+        emitProduct(nest, after.get(), input, kind);
     } else {
       emitPoints(nest);
     }
@@ -308,6 +314,11 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
       bool isAttention = loweringOf(op) == kAttention || loweringOf(op) == kPlainAttention;
       if (isAttention && convertAttention(computations, number, function, gone))
         continue;
+      // Weights that lie otherwise than their subscripts told select.
+      if (loweringOf(op) == kDots && (!dotShapeOf(op) || !dotsOf(op, dotShapeOf(op)->lanes))) {
+        op->setAttr(kLowering, StringAttr::get(op->getContext(), kRows));
+        op->removeAttr("tw.tile");
+      }
       if (loweringOf(op) == kRows) {
         if (std::optional<RowGroup> group = rowsFrom(computations, number, gone)) {
           SmallVector<int64_t> tile = tileOf(op);

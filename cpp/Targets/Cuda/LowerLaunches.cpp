@@ -90,7 +90,7 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
     return words;
   }
 
-  /// What a launch of this kernel wants beyond arguments: dynamic shared memory, tensor maps.
+  /// What a launch of this kernel wants beyond arguments: dynamic shared memory, a limit of its blocks, tensor maps.
   DictionaryAttr extrasOf(FunctionOpInterface function) {
     Builder builder(&getContext());
     SmallVector<Attribute> maps;
@@ -103,6 +103,8 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
     SmallVector<NamedAttribute> found;
     if (Attribute shared = function->getAttr("tw.shared"))
       found.push_back(builder.getNamedAttr("shared", shared));
+    if (Attribute persistent = function->getAttr("tw.persistent"))
+      found.push_back(builder.getNamedAttr("persistent", persistent));
     if (!maps.empty()) {
       found.push_back(builder.getNamedAttr("maps", builder.getArrayAttr(maps)));
       found.push_back(builder.getNamedAttr("parameters", builder.getI64IntegerAttr(function.getNumArguments())));

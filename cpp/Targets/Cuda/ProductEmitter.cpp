@@ -24,40 +24,34 @@ void ProductEmitter::group(Value &row, Value &column, Value rows, Value columns)
   column = arith::DivUIOp::create(inside, loc, within, height);
 }
 
-void ProductEmitter::measure() {
+void ProductEmitter::measure(int64_t rows, int64_t columns) {
+  rowTile = rows;
+  columnTile = columns;
   batchRanges = nest.rangesOf(contraction.batch);
   rowRanges = nest.rangesOf(contraction.rows);
   columnRanges = nest.rangesOf(contraction.columns);
   innerRanges = nest.rangesOf(contraction.inner);
-  rowCount = kernel.index(kernel.product(rowRanges));
-  columnCount = kernel.index(kernel.product(columnRanges));
+  OpFoldResult allRows = kernel.product(rowRanges), allColumns = kernel.product(columnRanges);
+  rowTiles = kernel.ceilDiv(allRows, rowTile);
+  columnTiles = kernel.ceilDiv(allColumns, columnTile);
+  blocks = kernel.product({kernel.product(batchRanges), rowTiles, columnTiles});
+  rowCount = kernel.index(allRows);
+  columnCount = kernel.index(allColumns);
   innerCount = kernel.index(kernel.product(innerRanges));
   warp = divide(kernel.threadId(), kWarpLanes);
   lane = rest(kernel.threadId(), kWarpLanes);
-  point.resize(nest.op.getNumLoops());
 }
 
-/// Decides which tile a block computes.
-void ProductEmitter::place(int64_t rowTile, int64_t columnTile, OpFoldResult parts) {
-  measure();
-  OpFoldResult rowTiles = kernel.ceilDiv(kernel.product(rowRanges), rowTile);
-  OpFoldResult columnTiles = kernel.ceilDiv(kernel.product(columnRanges), columnTile);
-  blocks = kernel.product({kernel.product(batchRanges), rowTiles, columnTiles});
-  Value number = kernel.blockId();
-  if (parts) {
-    Value tiles = kernel.index(blocks);
-    part = arith::DivUIOp::create(inside, loc, number, tiles);
-    number = arith::RemUIOp::create(inside, loc, number, tiles);
-    blocks = kernel.product({blocks, parts});
-  }
+void ProductEmitter::locate(Value number) {
   // The first part is the batch: its size is not needed to take the number apart.
-  SmallVector<Value> places = kernel.delinearise(number, {kernel.product(batchRanges), rowTiles, columnTiles});
+  SmallVector<Value> parts = kernel.delinearise(number, {kernel.product(batchRanges), rowTiles, columnTiles});
   auto rowsKnown = getConstantIntValue(rowTiles), columnsKnown = getConstantIntValue(columnTiles);
   if ((!rowsKnown || *rowsKnown > 1) && (!columnsKnown || *columnsKnown > 1))
-    group(places[1], places[2], kernel.index(rowTiles), kernel.index(columnTiles));
-  batch = places[0];
-  rowBase = times(places[1], rowTile);
-  columnBase = times(places[2], columnTile);
+    group(parts[1], parts[2], kernel.index(rowTiles), kernel.index(columnTiles));
+  batch = parts[0];
+  rowBase = times(parts[1], rowTile);
+  columnBase = times(parts[2], columnTile);
+  point.assign(nest.op.getNumLoops(), Value());
   for (auto [loop, value] : llvm::zip_equal(contraction.batch, kernel.delinearise(batch, batchRanges)))
     point[loop] = value;
 }
@@ -111,12 +105,13 @@ ProductEmitter::Place ProductEmitter::placeOf(Value row, Value column) {
   return place;
 }
 
-/// The loop of the epilogue that runs along the innermost loop of columns, or nothing.
-static std::optional<unsigned> laneOf(Nest &nest, unsigned inner, Nest &epilogue, unsigned input) {
+std::optional<unsigned> ProductEmitter::loopOfLast(unsigned loop) {
+  if (!epilogue)
+    return loop;
   AffineMap written = nest.op.getMatchingIndexingMap(nest.op.getDpsInitOperand(0));
-  AffineMap read = epilogue.op.getMatchingIndexingMap(&epilogue.op->getOpOperand(input));
+  AffineMap read = epilogue->op.getMatchingIndexingMap(&epilogue->op->getOpOperand(epilogueInput));
   for (auto [w, r] : llvm::zip_equal(written.getResults(), read.getResults()))
-    if (w == getAffineDimExpr(inner, nest.op->getContext()))
+    if (w == getAffineDimExpr(loop, nest.op->getContext()))
       return cast<AffineDimExpr>(r).getPosition();
   return std::nullopt;
 }
@@ -125,12 +120,11 @@ int64_t ProductEmitter::neighbours() {
   constexpr int64_t most = 8;
   unsigned inner = contraction.columns.back();
   auto range = getConstantIntValue(nest.ranges[inner]);
-  Nest &last = epilogue ? *epilogue : nest;
-  std::optional<unsigned> lane = epilogue ? laneOf(nest, inner, *epilogue, epilogueInput) : inner;
+  std::optional<unsigned> lane = loopOfLast(inner);
   if (!range || !lane)
     return 1;
-  for (OpOperand &init : last.op.getDpsInitsMutable())
-    if (!last.isVectorAlong(init, *lane))
+  for (OpOperand &init : last().op.getDpsInitsMutable())
+    if (!last().isVectorAlong(init, *lane))
       return 1;
   // What a sum starts from is read in the same way.
   if (!nest.hasStart(0) && !nest.isVectorAlong(*nest.op.getDpsInitOperand(0), inner))
@@ -150,8 +144,15 @@ void ProductEmitter::finish(ValueRange sums, Value row, Value column) {
 }
 
 void ProductEmitter::finishPart(ValueRange sums, Value row, Value column) {
-  int64_t lanes = sums.size();
   Place place = placeOf(row, column);
+  unsigned inner = contraction.columns.back();
+  unsigned lane = epilogue ? (sums.size() > 1 ? *loopOfLast(inner) : 0) : inner;
+  for (auto [init, values] : llvm::enumerate(resultsAt(sums, place)))
+    last().writeLanes(values, init, epilogue ? place.epilogue : place.product, lane);
+}
+
+SmallVector<SmallVector<Value>> ProductEmitter::resultsAt(ValueRange sums, const Place &place) {
+  int64_t lanes = sums.size();
   unsigned inner = contraction.columns.back();
   using Values = SmallVector<Value>;
   auto at = [](const Values &values, int64_t lane) {
@@ -169,9 +170,9 @@ void ProductEmitter::finishPart(ValueRange sums, Value row, Value column) {
     results.push_back(inside.clone(*contraction.sum, map)->getResult(0));
   }
   if (!epilogue)
-    return nest.writeLanes(results, 0, place.product, inner);
+    return {results};
   linalg::LinalgOp op = epilogue->op;
-  unsigned lane = lanes > 1 ? *laneOf(nest, inner, *epilogue, epilogueInput) : 0;
+  unsigned lane = lanes > 1 ? *loopOfLast(inner) : 0;
   SmallVector<Values> operands;
   for (OpOperand &operand : op->getOpOperands()) {
     unsigned number = operand.getOperandNumber();
@@ -195,8 +196,7 @@ void ProductEmitter::finishPart(ValueRange sums, Value row, Value column) {
     for (auto [init, value] : llvm::enumerate(epilogue->compute(arguments, here)))
       written[init].push_back(value);
   }
-  for (auto [init, values] : llvm::enumerate(written))
-    epilogue->writeLanes(values, init, place.epilogue, lane);
+  return written;
 }
 
 /// Elements between rows of sums in shared memory, beyond their number: neighbouring rows start in other banks.
@@ -208,9 +208,13 @@ int64_t ProductEmitter::bytesOfSums(int64_t columns) { return kFragmentRows * (c
 
 /// Sixteen rows at a time, in memory that only this warp uses. A lane has two neighbours of rows number `group` and
 /// `group` + 8 of each fragment ("Matrix Fragments for mma.m16n8k16" of the PTX ISA).
-void ProductEmitter::writeSums(ArrayRef<Value> sums, Value memory, int64_t columns, Value rowStart, Value columnStart) {
-  int64_t columnTiles = columns / kFragmentColumns, pitch = columns + kPad, each = neighbours();
-  while (columns % each)
+void ProductEmitter::writeSums(ArrayRef<Value> sums, Value memory, int64_t columns, Value rowStart, Value columnStart,
+                               int64_t part) {
+  if (!part)
+    part = columns;
+  int64_t across = columns / kFragmentColumns, here = part / kFragmentColumns, pitch = part + kPad;
+  int64_t each = neighbours();
+  while (part % each)
     each /= 2;
   Type f32 = inside.getF32Type();
   Value own = times(warp, kFragmentRows * pitch);
@@ -222,33 +226,35 @@ void ProductEmitter::writeSums(ArrayRef<Value> sums, Value memory, int64_t colum
     NVVM::SyncWarpOp::create(inside, loc, all);
   };
   Value group = divide(lane, 4), pair = times(rest(lane, 4), 2);
-  for (int64_t i = 0; i < int64_t(sums.size()) / (4 * columnTiles); ++i) {
-    if (i)
+  // Fragments in the order of rows, then columns; a turn takes as many of one row as lie in memory.
+  for (int64_t first = 0, count = sums.size() / 4; first < count; first += here) {
+    if (first || part < columns)
       syncWarp();
-    for (int64_t j = 0; j < columnTiles; ++j)
+    for (int64_t j = 0; j < here; ++j)
       for (int64_t half = 0; half < 2; ++half) {
         Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, f32));
-        for (int64_t part = 0; part < 2; ++part)
-          two = vector::InsertOp::create(inside, loc, sums[(i * columnTiles + j) * 4 + half * 2 + part], two,
-                                         ArrayRef<int64_t>{part});
+        for (int64_t one = 0; one < 2; ++one)
+          two = vector::InsertOp::create(inside, loc, sums[(first + j) * 4 + half * 2 + one], two,
+                                         ArrayRef<int64_t>{one});
         LLVM::StoreOp::create(inside, loc, two, address(add(group, half * 8), add(pair, j * kFragmentColumns)), 8);
       }
     syncWarp();
-    int64_t perRow = columns / each;
+    int64_t perRow = part / each;
     auto turn = scf::ForOp::create(inside, loc, lane, kernel.index(kFragmentRows * perRow), kernel.index(kWarpLanes));
     OpBuilder::InsertionGuard guard(inside);
     inside.setInsertionPointToStart(turn.getBody());
     Value row = divide(turn.getInductionVar(), perRow), column = times(rest(turn.getInductionVar(), perRow), each);
     SmallVector<Value> values;
-    for (int64_t part = 0; part < each; part += 4) {
+    for (int64_t next = 0; next < each; next += 4) {
       int64_t lanes = std::min<int64_t>(4, each);
       Type type = lanes == 1 ? f32 : Type(VectorType::get({lanes}, f32));
-      Value loaded = LLVM::LoadOp::create(inside, loc, type, address(row, add(column, part)), 4 * lanes);
+      Value loaded = LLVM::LoadOp::create(inside, loc, type, address(row, add(column, next)), 4 * lanes);
       for (int64_t one = 0; one < lanes; ++one)
         values.push_back(
             lanes == 1 ? loaded : vector::ExtractOp::create(inside, loc, loaded, ArrayRef<int64_t>{one}).getResult());
     }
-    finish(values, add(rowStart, add(row, i * kFragmentRows)), add(columnStart, column));
+    finish(values, add(rowStart, add(row, first / across * kFragmentRows)),
+           add(columnStart, add(column, first % across * kFragmentColumns)));
   }
 }
 

@@ -27,10 +27,15 @@ protected:
     return mlir::arith::CmpIOp::create(inside, loc, mlir::arith::CmpIPredicate::ult, a, b);
   }
 
-  /// Sizes of the result and of what is summed up.
-  void measure();
-  /// Decides which tile of so many rows and columns a block computes. With `parts`, so many blocks share each tile.
-  void place(int64_t rowTile, int64_t columnTile, mlir::OpFoldResult parts = {});
+  /// Takes sizes in tiles of so many rows and columns: `blocks` is how many tiles there are.
+  void measure(int64_t rowTile, int64_t columnTile);
+  /// Goes to a tile: what is computed from here on belongs to it.
+  void locate(mlir::Value number);
+  /// Each block has one tile.
+  void place(int64_t rowTile, int64_t columnTile) {
+    measure(rowTile, columnTile);
+    locate(kernel.blockId());
+  }
   /// One element of a factor, or of what it was widened from, at row (or column) `outer` and depth `k`.
   mlir::Value factor(mlir::Value wanted, bool isLhs, mlir::Value outer, mlir::Value k);
   /// The loops of the operation at row (or column) `outer` and depth `k`.
@@ -41,12 +46,27 @@ protected:
   /// dropped.
   void finish(mlir::ValueRange sums, mlir::Value row, mlir::Value column);
   /// Writes the sums of a warp, in fragments of m16n8 (row by row of those), the first at `row` and `column`. They go
-  /// through shared memory, `bytesOfSums` for each warp, so that neighbours are written together.
+  /// through shared memory, `bytesOfSums` for each warp, so that neighbours are written together: all columns at once, or
+  /// `part` of them at a time.
   void writeSums(llvm::ArrayRef<mlir::Value> sums, mlir::Value memory, int64_t columns, mlir::Value row,
-                 mlir::Value column);
+                 mlir::Value column, int64_t part = 0);
   static int64_t bytesOfSums(int64_t columns);
   /// Results that `finish` takes at once: neighbours in all arrays that it touches.
   int64_t neighbours();
+  /// What becomes of the sums of neighbours of a row, per destination of the last operation: nothing is written.
+  llvm::SmallVector<llvm::SmallVector<mlir::Value>> resultsOf(mlir::ValueRange sums, mlir::Value row,
+                                                              mlir::Value column) {
+    return resultsAt(sums, placeOf(row, column));
+  }
+  /// The operation that writes results.
+  Nest &last() { return epilogue ? *epilogue : nest; }
+  /// Its loop that is this loop of the product, if there is one.
+  std::optional<unsigned> loopOfLast(unsigned loop);
+  /// The point of its loops at a row and a column of the product.
+  llvm::SmallVector<mlir::Value> pointOfLast(mlir::Value row, mlir::Value column) {
+    Place place = placeOf(row, column);
+    return epilogue ? place.epilogue : place.product;
+  }
 
   Nest &nest;
   DeviceKernel &kernel;
@@ -58,8 +78,7 @@ protected:
 
   llvm::SmallVector<mlir::OpFoldResult> batchRanges, rowRanges, columnRanges, innerRanges;
   mlir::Value rowCount, columnCount, innerCount; ///< inside
-  mlir::Value rowBase, columnBase, batch;        ///< of this block; `batch` numbers all of them
-  mlir::Value part;                              ///< which of those that share a tile this block is
+  mlir::Value rowBase, columnBase, batch;        ///< `batch` numbers all loops that both factors have
   mlir::Value warp, lane;                        ///< of this thread
   llvm::SmallVector<mlir::Value> point;
   mlir::OpFoldResult blocks;
@@ -69,8 +88,12 @@ private:
     llvm::SmallVector<mlir::Value> product, epilogue;
   };
   Place placeOf(mlir::Value row, mlir::Value column);
+  llvm::SmallVector<llvm::SmallVector<mlir::Value>> resultsAt(mlir::ValueRange sums, const Place &place);
   void group(mlir::Value &row, mlir::Value &column, mlir::Value rows, mlir::Value columns);
   void finishPart(mlir::ValueRange sums, mlir::Value row, mlir::Value column);
+
+  mlir::OpFoldResult rowTiles, columnTiles;
+  int64_t rowTile = 0, columnTile = 0;
 };
 
 /// Sizes of a product on tensor cores: of a block's tile, of the part that a warp computes, and how many tiles are copied
@@ -87,8 +110,7 @@ void emitTensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogu
                        const TensorTile &tile);
 
 /// The same by `wgmma`, for sm_90a: nothing is written, and the result is false, where factors are no plain dense arrays.
-bool emitWarpgroupProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
-                          const TensorTile &tile);
+bool emitWarpgroupProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput);
 
 } // namespace tilewright::cuda
 

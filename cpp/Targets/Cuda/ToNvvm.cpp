@@ -95,6 +95,10 @@ struct CudaToNvvmPass : tilewright::impl::CudaToNvvmPassBase<CudaToNvvmPass> {
       // With so much shared memory a multiprocessor has one block: its threads may have all registers.
       if (function->hasAttr("tw.shared"))
         function->setAttr("nvvm.minctasm", builder.getI32IntegerAttr(1));
+      if (auto cluster = function->getAttrOfType<IntegerAttr>("tw.cluster")) {
+        int32_t sizes[] = {static_cast<int32_t>(cluster.getInt()), 1, 1};
+        function->setAttr(NVVM::NVVMDialect::getClusterDimAttrName(), builder.getDenseI32ArrayAttr(sizes));
+      }
       for (unsigned i = 0; i < function.getNumArguments(); ++i) {
         if (!function.getArgAttr(i, "tw.tensor_map"))
           continue;

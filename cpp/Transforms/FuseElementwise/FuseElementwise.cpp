@@ -32,10 +32,6 @@ using namespace tilewright;
 
 namespace {
 
-/// Rows that may read a weight before it is cheaper to dequantise it once into
-/// a panel.
-constexpr int64_t kRowsDequantisedInPlace = 4;
-
 bool isParallel(linalg::LinalgOp op) { return op.getNumReductionLoops() == 0; }
 
 /// A generic that only moves elements.
@@ -75,7 +71,8 @@ bool dequantises(linalg::GenericOp op) { return op->hasAttr("tw.dequantize"); }
 
 bool isPinned(Operation *op) { return op->hasAttr("tw.lowering"); }
 
-bool shouldFuse(OpOperand *operand) {
+/// `fewRows`: so many may dequantise a weight each for itself.
+bool shouldFuse(OpOperand *operand, int64_t fewRows) {
   auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
   auto consumer = dyn_cast<linalg::GenericOp>(operand->getOwner());
   if (!producer || !consumer || isPinned(producer) || isPinned(consumer))
@@ -94,8 +91,8 @@ bool shouldFuse(OpOperand *operand) {
     return true;
   if (!dequantises(producer))
     return false;
-  int64_t rows = timesRead(consumer, *operand);
-  if (!ShapedType::isDynamic(rows) && rows <= kRowsDequantisedInPlace)
+  int64_t reads = timesRead(consumer, *operand);
+  if (!ShapedType::isDynamic(reads) && reads <= fewRows)
     return true;
   // Rows that were rounded to bytes meet the stored integers, which is cheaper than floats however many rows there are.
   return dequantisesBytes(producer) && readsRoundedBytes(consumer, operand) &&
@@ -181,6 +178,8 @@ bool duplicate(func::FuncOp function, llvm::function_ref<bool(linalg::GenericOp)
 }
 
 struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwise> {
+  using FuseElementwisePassBase::FuseElementwisePassBase;
+
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     duplicate(function, isCheaperThanStoring);
@@ -201,7 +200,8 @@ struct FuseElementwise : tilewright::impl::FuseElementwisePassBase<FuseElementwi
   LogicalResult fuse(func::FuncOp function) {
     MLIRContext *context = &getContext();
     RewritePatternSet patterns(context);
-    linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
+    linalg::populateElementwiseOpsFusionPatterns(
+        patterns, [fewRows = rows.getValue()](OpOperand *operand) { return shouldFuse(operand, fewRows); });
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, shouldMoveReshape);
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
     linalg::GenericOp::getCanonicalizationPatterns(patterns, context);

@@ -9,10 +9,14 @@ def FuseElementwisePass : Pass<"tw-fuse-elementwise", "::mlir::func::FuncOp"> {
   let description = [{
     Elementwise producers join elementwise and reducing consumers; broadcasts and transpositions become indexing maps.
     Nothing but copies and dequantisation joins the body of a contraction, where it would be computed once per tile:
-    dequantisation only where few rows read a weight (statically at most four), otherwise it is marked as the panel
+    dequantisation only where few rows read a weight (statically at most `rows`), otherwise it is marked as the panel
     producer of the contraction. What one instruction makes of one tensor is made again by each of its consumers instead of
     being stored. Reshapes move to where they cost nothing.
   }];
+  let options = [
+    Option<"rows", "rows", "int64_t", "4",
+           "Rows that may read a weight before it is cheaper to dequantise it once into a panel">
+  ];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::affine::AffineDialect"];
 }
 

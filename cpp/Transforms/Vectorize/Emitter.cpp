@@ -127,6 +127,8 @@ Values Emitter::emit() {
 
   Indices index(nest.sizes.size(), math.constant(0));
   auto inside = [&](const Indices &here, Values carried) {
+    if (nest.running && nest.laneIsReduction)
+      return runAlong(here, carried);
     return nest.laneIsReduction ? reduceLanes(here, carried) : lanes(here, carried);
   };
   return loopNest(loopedOuter, index, tensors, [&](const Indices &here, Values carried) -> Values {
@@ -287,6 +289,8 @@ Values Emitter::block(const Indices &index, ArrayRef<Slot> slots, Values tensors
     }
     return tensors;
   }
+  if (nest.running)
+    return runAcross(points, tensors);
   Values accumulators;
   for (const Point &point : points)
     for (unsigned o = 0; o < numOutputs; ++o)

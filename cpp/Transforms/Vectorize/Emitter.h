@@ -106,6 +106,16 @@ private:
   /// The product of scalars and vectors, scalars first; null for no factors.
   mlir::Value multiply(llvm::ArrayRef<mlir::Value> factors);
   Values reduceLanes(const Indices &index, Values tensors);
+
+  // Running totals.
+  /// The reduction is another loop than the lanes: one vector of totals for each point.
+  Values runAcross(llvm::ArrayRef<Point> points, Values tensors);
+  /// The reduction is the loop of the lanes.
+  Values runAlong(const Indices &index, Values tensors);
+  /// The totals of the lanes up to and including each: of x, x + x moved up by one lane, that moved up by two, ...
+  mlir::Value runLanes(mlir::Value terms);
+  mlir::Value addToTotal(mlir::Value total, mlir::Value term);
+  mlir::Value writeTotal(const Point &point, mlir::Value total, mlir::Value tensor);
   /// Adds the lanes of one step of the other reduction loops; `vectors` partial
   /// vectors are kept for each point and output.
   Values reduceLanesOnce(llvm::ArrayRef<Point> points, const Indices &index, Values partials, int64_t vectors);

@@ -241,7 +241,7 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
         return failure();
       }
       for (unsigned loop : nest.reductions)
-        if (map.isFunctionOfDim(loop)) {
+        if (!nest.running && map.isFunctionOfDim(loop)) {
           reason = "an output is indexed by a reduction loop";
           return failure();
         }
@@ -257,7 +257,51 @@ LogicalResult checkOperands(Nest &nest, std::string &reason) {
   return success();
 }
 
+/// Whether the total can be computed in vectors.
+bool checkRunning(const Nest &nest, std::string &reason) {
+  if (!nest.laneIsReduction)
+    return true;
+  if (isa<arith::MulFOp>(nest.running->combiner)) {
+    reason = "products of neighbours may overflow where the running product does not";
+    return false;
+  }
+  if (nest.scalarTail || !llvm::isPowerOf2_64(nest.lanes)) {
+    reason = "a running total strides along the lanes";
+    return false;
+  }
+  return true;
+}
+
 } // namespace
+
+std::optional<Running> vectorize::matchRunning(linalg::GenericOp op) {
+  SmallVector<unsigned> reductions;
+  op.getReductionDims(reductions);
+  if (reductions.size() != 1 || op.getNumDpsInits() != 2)
+    return std::nullopt;
+  auto dependsOnLoop = [&](unsigned output) {
+    return op.getMatchingIndexingMap(op.getDpsInitOperand(output)).isFunctionOfDim(reductions.front());
+  };
+  if (!dependsOnLoop(0) || dependsOnLoop(1))
+    return std::nullopt;
+  BlockArgument before = op.getRegionOutputArgs()[0], total = op.getRegionOutputArgs()[1];
+  Operation *terminator = op.getBody()->getTerminator();
+  Operation *combiner = terminator->getOperand(1).getDefiningOp();
+  if (!before.use_empty() || !total.hasOneUse() || !combiner || !arith::getNeutralElement(combiner) ||
+      !isa<arith::AddFOp, arith::AddIOp, arith::MulFOp, arith::MulIOp>(combiner) ||
+      !llvm::is_contained(combiner->getOperands(), total))
+    return std::nullopt;
+  Running running{combiner, combiner->getOperand(combiner->getOperand(0) == total ? 1 : 0), nullptr};
+  Operation *result = terminator->getOperand(0).getDefiningOp();
+  if (result == combiner)
+    return running;
+  bool narrows = result && result->getNumOperands() == 1 && result->getNumRegions() == 0 &&
+                 result->getOperand(0) == combiner->getResult(0) && OpTrait::hasElementwiseMappableTraits(result);
+  if (!narrows)
+    return std::nullopt;
+  running.narrow = result;
+  return running;
+}
 
 FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config, std::string &reason) {
   Nest nest;
@@ -280,8 +324,14 @@ FailureOr<Nest> vectorize::analyse(linalg::GenericOp op, tw::ConfigAttr config, 
     else
       (reduction ? nest.reductions : nest.outer).push_back(loop);
   }
+  nest.running = matchRunning(op);
   if (failed(findSizes(nest, reason)) || failed(checkOperands(nest, reason)) || failed(analyseBody(nest, reason)))
     return failure();
+  if (nest.running) {
+    if (!checkRunning(nest, reason))
+      return failure();
+    return nest;
+  }
   for (unsigned i = 0, e = op.getNumDpsInits(); i != e; ++i) {
     nest.combiners.push_back(matchCombiner(op, i));
     if (nest.laneIsReduction && !nest.combiners.back()) {

@@ -41,6 +41,13 @@ struct Factoring {
   int64_t group = 1;
 };
 
+/// A running sum or product: the first result holds the total so far at every trip of the reduction loop.
+struct Running {
+  mlir::Operation *combiner = nullptr; // yields the second result, the total
+  mlir::Value term;                    // what it adds
+  mlir::Operation *narrow = nullptr;   // turns the total into an element of the first result; null if it is one
+};
+
 /// Everything about one linalg.generic that the emitter needs; the op is not
 /// changed.
 struct Nest {
@@ -57,6 +64,7 @@ struct Nest {
   llvm::SmallVector<mlir::Operation *> combiners; // per output: its reduction's combiner, or null
 
   std::optional<Factoring> factoring; // of a sum of products with common factors
+  std::optional<Running> running;     // where totals on the way are results, too
 
   bool isStatic(unsigned loop) const { return !mlir::ShapedType::isDynamic(sizes[loop]); }
 };
@@ -77,6 +85,9 @@ bool isContiguousExtract(llvm::ArrayRef<Spread> indices);
 
 /// The factors that can be taken out of sums over the inner reduction loops, if there are any.
 std::optional<Factoring> factorGroups(const Nest &nest);
+
+/// The running total that `op` computes, if its results are nothing else.
+std::optional<Running> matchRunning(mlir::linalg::GenericOp op);
 
 /// Describes `op` for its configuration, or says in `reason` why it has to stay
 /// loops.

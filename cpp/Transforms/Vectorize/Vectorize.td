@@ -13,6 +13,9 @@ def VectorizePass : Pass<"tw-vectorize", "::mlir::func::FuncOp"> {
       tile, the others become `scf.for` over tensors;
     - accumulators of reductions are vector `iter_args`, read before and written after the reduction loops;
     - where the lane loop is itself a reduction, `unroll` partial vectors are kept and combined in a fixed tree at the end;
+    - where totals on the way are results (cumsum), lanes along the sum are added up in log2(`vector`) steps, lanes along
+      another loop one after the other; float products of neighbours are not made, since they may overflow where the
+      product in order does not;
     - remainders along the lanes are masked, or scalar where an operand is not contiguous along the lanes; main parts
       have no mask;
     - an elementwise consumer of the same register tile takes the accumulators from registers.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import runpy
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--roof",
         action="store_true",
-        help="measure the machine's ceilings, and say what each kernel takes at least",
+        help="measure the machine's ceilings, and say what each kernel takes at least, with the sizes of most calls",
     )
     parser.add_argument("script", metavar="SCRIPT.py", help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
@@ -24,14 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the script as `python SCRIPT.py` would, and print the explanations after its own output."""
     from .. import explain, runtime
-    from ..roofline import ceilings
+    from ..roofline import calls, ceilings
 
-    functions = run_script(options.script, options.arguments)
-    with contextlib.ExitStack() as stack:
-        if options.roof:
-            stack.enter_context(explain.under(ceilings.measure(runtime.num_threads())))
-        for function in functions:
+    if not options.roof:
+        for function in run_script(options.script, options.arguments):
             print(f"\n{function.explain()}")
+        return 0
+    functions = calls.counted(lambda: run_script(options.script, options.arguments))
+    with explain.under(ceilings.measure(runtime.num_threads())):
+        for title, lowered in calls.programs(functions):
+            print(f"\n{explain.explain(title, lowered.compile().manifest)}")
+    for function in functions:
+        for reason in function.cache_info().reasons:
+            print(f"\nrecompiled: {reason}")
     return 0
 
 

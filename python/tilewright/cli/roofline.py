@@ -1,7 +1,7 @@
 """Measure this machine's ceilings, and show how near the kernels of a program come to them.
 
-PROGRAM is a script that calls functions of tw.jit, a dumped module (.mlir), or a language model (.gguf), whose step of
-one token is measured. Without it, the ceilings alone are printed.
+PROGRAM is a script that calls functions of tw.jit (measured for the sizes that most of its calls have), a dumped module
+(.mlir), or a language model (.gguf), whose step of one token is measured. Without it, the ceilings alone are printed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def _programs(options: argparse.Namespace) -> list[tuple[str, Any]]:
         from . import modules
 
         return [(options.program, modules.read_module(options.program))]
+    from ..roofline import calls
     from .explain import run_script
 
-    functions = run_script(options.program, options.arguments)
-    return [(p.name, p.lowered.program.module) for function in functions for p in function.programs()]
+    functions = calls.counted(lambda: run_script(options.program, options.arguments))
+    return [(title, lowered.program.module) for title, lowered in calls.programs(functions)]

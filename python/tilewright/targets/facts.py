@@ -93,6 +93,14 @@ class OpFacts:
         last = self.outputs[0].results[-1:]
         return int(last[0][1:]) if last and re.fullmatch(r"d\d+", last[0]) else -1
 
+    def runs(self) -> bool:
+        """A running sum or product: the first result holds the total at every trip of the one reduction loop."""
+        reductions = self.reductions()
+        if "tw.lowering" not in self.attributes or len(reductions) != 1 or len(self.outputs) != 2:
+            return False
+        results, total = self.outputs
+        return reductions[0] in results.dims() and reductions[0] not in total.dims()
+
     def contracts(self) -> bool:
         """At least two inputs of a reduction each lack an output loop; the same as `contracts` in Contraction.h."""
         if not self.reductions():
@@ -122,6 +130,17 @@ class KernelFacts:
             if len(sizes) != len(op.ranges):
                 return None
             total += prod(sizes) * max(op.operations, 1)
+        return total
+
+    def bytes(self) -> int | None:
+        """Bytes of the arrays that the kernel reads and writes, if all sizes are known."""
+        arrays = [a for op in self.ops for a in op.inputs if a.producer is None and a.results]
+        total = 0
+        for a in [*arrays, *self.root.outputs]:
+            sizes = [s for s in a.shape if s is not None]
+            if len(sizes) != len(a.shape):
+                return None
+            total += prod(sizes) * max(a.bits, 8) // 8
         return total
 
     def root_loops(self) -> list[dict[int, int]]:

@@ -157,6 +157,66 @@ func.func private @kernel_0(%a: memref<64x32xf16>, %b: memref<32x64xf16>, %y: me
 
 // -----
 
+// Blocks in pairs that go from tile to tile: the right factor arrives in both at once, results leave by the copying unit
+// from memory of their own, and no block begins or ends without the other.
+// CHECK-LABEL: func private @kernel_0
+// CHECK:         rt.launch_kernel @kernel_0_0[%{{.*}}, 384]
+// CHECK:       gpu.module @device
+// CHECK:       func.func @kernel_0_0
+// CHECK-SAME:    tw.tensor_map = {box = array<i64: 64, 128>, swizzle = 128 : i64, type = f16}
+// CHECK-SAME:    tw.tensor_map = {box = array<i64: 64, 64>, swizzle = 128 : i64, type = f16}
+// CHECK-SAME:    tw.tensor_map = {box = array<i64: 32, 64>, swizzle = 128 : i64, type = f32}
+// CHECK-SAME:    tw.cluster = 2 : i64
+// CHECK-SAME:    tw.persistent = 2 : i64
+// CHECK-SAME:    tw.shared = 229472 : i64
+// CHECK:         barrier.cluster.arrive.release
+// CHECK:         nvvm.read.ptx.sreg.nctaid.x
+// CHECK:         scf.for
+// CHECK:           scf.for
+// CHECK:             wgmma.mma_async.sync.aligned.m64n128k16
+// CHECK:             mbarrier.arrive.shared::cluster
+// CHECK:           cp.async.bulk.wait_group.read 1
+// CHECK:           arith.negf
+// CHECK:           fence.proxy.async
+// CHECK:           cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group
+// CHECK:         scf.for
+// CHECK:           scf.for
+// CHECK:             cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [
+// CHECK:             cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster
+// CHECK-NOT:         cp.async.bulk.tensor
+// CHECK:         barrier.cluster.arrive.release
+#a = affine_map<(m, n, k) -> (m, k)>
+#b = affine_map<(m, n, k) -> (k, n)>
+#c = affine_map<(m, n, k) -> (m, n)>
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @kernel_0(%a: memref<512x128xf16>, %b: memref<128x256xf16>, %y: memref<512x256xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  %bytes = arith.constant 524288 : index
+  %memory = rt.scratch_push %bytes : memref<?xi8>
+  %sums = memref.view %memory[%c0][] : memref<?xi8> to memref<512x256xf32>
+  linalg.fill ins(%zero : f32) outs(%sums : memref<512x256xf32>)
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : memref<512x128xf16>, memref<128x256xf16>) outs(%sums : memref<512x256xf32>) attrs = {tw.lowering = "wgmma", tw.tile = array<i64: 128, 128, 64, 6, 1, 2>} {
+  ^bb0(%l: f16, %r: f16, %out: f32):
+    %lw = arith.extf %l : f16 to f32
+    %rw = arith.extf %r : f16 to f32
+    %p = arith.mulf %lw, %rw : f32
+    %s = arith.addf %out, %p : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%sums : memref<512x256xf32>) outs(%y : memref<512x256xf32>) attrs = {tw.lowering = "points"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.negf %in : f32
+    linalg.yield %s : f32
+  }
+  rt.scratch_pop %memory : memref<?xi8>
+  return
+}
+
+// -----
+
 // Host code touches no element itself: a store is a launch of one thread, a load waits for the device.
 // CHECK-LABEL: func @main
 // CHECK:         rt.launch_kernel @main_0[%{{.*}}, 1] (%{{.*}}
@@ -166,4 +226,70 @@ func.func @main(%x: memref<4xi64>, %i: index, %v: i64) -> i64 attributes {tw.hos
   memref.store %v, %x[%i] : memref<4xi64>
   %r = memref.load %x[%i] : memref<4xi64>
   return %r : i64
+}
+
+// -----
+
+// One row against weights of four bits: each thread keeps its part of the row, reads 16 bytes of each of two rows of weights at
+// once, and multiplies what a group sums up to by its scale. Rows that no block has whole are read as the last one.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 32]
+// CHECK-NOT:     rt.launch_kernel
+// CHECK:       gpu.module @device
+// CHECK-COUNT-2: llvm.load {{.*}} : !llvm.ptr<1> -> vector<4xi32>
+// CHECK:         llvm.store {{.*}} : vector<4xf32>, !llvm.ptr<3>
+// CHECK:         nvvm.barrier0
+// CHECK-COUNT-8: llvm.load {{.*}} : !llvm.ptr<3> -> vector<4xf32>
+// CHECK-NOT:     !llvm.ptr<3> -> vector<4xf32>
+// CHECK-COUNT-5: nvvm.shfl.sync bfly
+// CHECK-NOT:     nvvm.shfl.sync
+#few = affine_map<(d0, d1, d2, d3, d4) -> (d0, d2, d3, d4)>
+#storage = affine_map<(d0, d1, d2, d3, d4) -> (d1, d2, d4)>
+#scales = affine_map<(d0, d1, d2, d3, d4) -> (d1, d2)>
+#results = affine_map<(d0, d1, d2, d3, d4) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<1x32x2x16xf32>, %w: memref<63x32x16xi8>, %s: memref<63x32xf16>, %y: memref<1x63xf32>) attributes {tw.kernel} {
+  %four = arith.constant 4 : i32
+  %fifteen = arith.constant 15 : i32
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%y : memref<1x63xf32>)
+  linalg.generic {indexing_maps = [#few, #storage, #scales, #results], iterator_types = ["parallel", "parallel", "reduction", "reduction", "reduction"]}
+      ins(%x, %w, %s : memref<1x32x2x16xf32>, memref<63x32x16xi8>, memref<63x32xf16>) outs(%y : memref<1x63xf32>)
+      attrs = {tw.lowering = "dots", tw.tile = array<i64: 32, 1, 2, 1, 16, 1>} {
+  ^bb0(%in: f32, %byte: i8, %scale: f16, %out: f32):
+    %half = linalg.index 3 : index
+    %wide = arith.extui %byte : i8 to i32
+    %number = arith.index_cast %half : index to i32
+    %by = arith.muli %number, %four : i32
+    %shifted = arith.shrui %wide, %by : i32
+    %kept = arith.andi %shifted, %fifteen : i32
+    %float = arith.sitofp %kept : i32 to f32
+    %d = arith.extf %scale : f16 to f32
+    %weight = arith.mulf %d, %float : f32
+    %product = arith.mulf %in, %weight : f32
+    %sum = arith.addf %out, %product : f32
+    linalg.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+// Weights that lie along the results, whatever select said, are no rows to go along: every result has its threads.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel
+// CHECK:       gpu.module @device
+// CHECK-NOT:     vector<4xf32>, !llvm.ptr<3>
+#left = affine_map<(d0, d1, d2) -> (d0, d2)>
+#right = affine_map<(d0, d1, d2) -> (d2, d1)>
+#both = affine_map<(d0, d1, d2) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<1x128xf32>, %w: memref<128x64xf32>, %y: memref<1x64xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#left, #right, #both], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<1x128xf32>, memref<128x64xf32>) outs(%y : memref<1x64xf32>)
+      attrs = {tw.lowering = "dots", tw.tile = array<i64: 32, 8, 4, 1, 4, 1>} {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %product = arith.mulf %a, %b : f32
+    %sum = arith.addf %out, %product : f32
+    linalg.yield %sum : f32
+  }
+  return
 }

@@ -195,7 +195,10 @@ def test_faults(fault: str) -> None:
 def test_a_source_overwritten_too_early() -> None:
     text = BYTES.replace("cp.async.bulk.wait_group.read 0;", "")
     for seed in SEEDS:
-        assert run_bytes(text, adversarial=seed)[0] == 7
+        late = text[::-1].replace("ret;"[::-1], "cp.async.bulk.wait_group 0;\n  ret;"[::-1], 1)[::-1]
+        assert run_bytes(late, adversarial=seed)[0] == 7
+        with pytest.raises(ptx.InFlight, match="before this has read"):
+            run_bytes(text, adversarial=seed)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -279,3 +282,23 @@ WAIT:
     assert (memory.get(out) == np.arange(32) + 100 * (1 - np.arange(6) % 2)[:, None]).all()
     with pytest.raises(ptx.PtxError, match="no whole number of clusters"):
         ptx.load(text).launch("k", 5, 32, [source, out], memory=memory, cluster=2)
+
+
+def test_shared_memory_ends_with_its_block() -> None:
+    """The first block of the cluster reads memory of the second, which is gone by then."""
+    body = """
+  mov.u32 %r1, buffer;
+  mov.u32 %r2, %cluster_ctarank;
+  setp.ne.u32 %p1, %r2, 0;
+  @%p1 ret;
+  mov.u32 %r4, 0;
+LOOP:
+  add.u32 %r4, %r4, 1;
+  setp.lt.u32 %p2, %r4, 2000;
+  @%p2 bra LOOP;
+  mapa.shared::cluster.u32 %r3, %r1, 1;
+  ld.shared::cluster.u32 %r5, [%r3];
+  ret;"""
+    text = kernel(body, params="", declarations=".shared .align 128 .b8 buffer[128];")
+    with pytest.raises(ptx.OutOfBounds, match="has ended"):
+        ptx.load(text).launch("k", 2, 32, [], memory=ptx.Memory(), cluster=2, strict=False)

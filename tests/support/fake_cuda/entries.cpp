@@ -137,7 +137,7 @@ ENTRY int cuDeviceGetAttribute(int *value, int attribute, int device) {
   BEGIN(cuDeviceGetAttribute, false)
   if (device < 100)
     return invalidValue;
-  *value = attribute == 75 ? d.major : attribute == 76 ? d.minor : 1;
+  *value = attribute == 75 ? d.major : attribute == 76 ? d.minor : attribute == 16 ? 3 : 1; // three multiprocessors
   return success;
 }
 

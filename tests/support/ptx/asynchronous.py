@@ -55,6 +55,7 @@ class Transfer:
     lane: int = -1
     group: int = -1
     read: Callable[[], None] | None = None
+    unread: bool = False  # whether its source is shared memory that was not read yet
 
 
 class Asynchronous:
@@ -171,12 +172,18 @@ class Asynchronous:
         for transfer in [t for t in self.transfers if t.key is None and t.group < limit[t.lane]]:
             if reading and transfer.read is not None:
                 transfer.read()
+                transfer.unread = False
             else:
                 self.transfers.remove(transfer)
                 transfer.land()
 
     def finish(self) -> None:
-        """Land what is still under way when a kernel ends (stores to global memory complete without a wait)."""
+        """Land what is still under way when a kernel ends: stores to global memory, if their source was read before."""
         for transfer in [t for t in self.transfers if t.key is None]:
+            if transfer.unread:
+                lane = np.array([transfer.lane])
+                self.machine.fail(
+                    InFlight, transfer.ins, lane, 0, "the block ends before this has read its shared memory"
+                )
             self.transfers.remove(transfer)
             transfer.land()

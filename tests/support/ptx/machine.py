@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from ptx import syntax as ast
-from ptx.errors import BadOperand, InFlight, MissingFence, PtxFault, Uninitialised
+from ptx.errors import BadOperand, InFlight, MissingFence, OutOfBounds, PtxFault, Uninitialised
 from ptx.memory import GLOBAL_BASE, POISON, WINDOW_SHIFT, WINDOWS, Memory, Problem, Segment, check_alignment
 from ptx.types import STORAGE, Array
 
@@ -217,9 +217,18 @@ class Machine:
                     BadOperand, int(np.argmax(rank > cluster)), "no shared memory of any block of the cluster"
                 )
             block = np.where(rank > 0, block // cluster * cluster + rank - 1, block)
+            self.check_alive(block)
             address = address & np.uint64((1 << CLUSTER_SHIFT) - 1)
         self.shared_regions.check(address, size, write)
         return address.astype(np.int64) + block * self.shared_stride
+
+    def check_alive(self, blocks: Array) -> None:
+        """Raise `Problem` where shared memory is that of a block whose threads have all exited."""
+        ended = (self.status.reshape(-1, self.width) == EXITED).all(1)[blocks]
+        if ended.any():
+            raise Problem(
+                OutOfBounds, int(np.argmax(ended)), "the block of the cluster whose it is has ended"
+            )
 
     def split(self, address: Array, space: str) -> list[tuple[str, np.ndarray | None, Array]]:
         """Resolve generic addresses: (space, positions or None for all, addresses in that space)."""

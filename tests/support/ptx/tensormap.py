@@ -20,7 +20,7 @@ from ptx.asynchronous import Transfer
 from ptx.decode import Decoder, Source, instruction
 from ptx.errors import BadOperand, PtxError
 from ptx.machine import VISIBLE, Machine, Selection
-from ptx.memory import GLOBAL_BASE, WINDOW_SHIFT
+from ptx.memory import GLOBAL_BASE, WINDOW_SHIFT, Problem
 from ptx.program import Op
 from ptx.types import TYPES, Array, spread
 
@@ -270,6 +270,10 @@ class Bulk:
         for block in blocks:
             shift = (block - own) * m.shared_stride
             key = (at // m.shared_stride + (block - own if mask is not None else 0), at % m.shared_stride)
+            try:
+                m.check_alive(np.array([block]))
+            except Problem as problem:
+                m.fail(problem.kind, self.ins, lane, 0, problem.text)
             m.mbarriers.get(self.ins, lane, key)
             chunks = np.unique(tile.target // 16 * 16) + shift
             m.asynchronous.claim(self.ins, np.full(chunks.size, lane[0]), chunks, 16)
@@ -311,7 +315,7 @@ class Bulk:
             m.memory.segment.bytes[there] = content[0][tile.inside]
 
         group = int(m.asynchronous.bulk_committed[lane[0]])
-        m.asynchronous.transfers.append(Transfer(self.ins, None, land, int(lane[0]), group, read))
+        m.asynchronous.transfers.append(Transfer(self.ins, None, land, int(lane[0]), group, read, True))
 
 
 @instruction("cp.async.bulk")

@@ -92,7 +92,7 @@ def transposed_loops(op: OpFacts, machine: Machine) -> tuple[int, int]:
 
 
 def vectorised(op: OpFacts, machine: Machine, unroll: int, **sizes: Any) -> Config:
-    if "tw.lowering" in op.attributes:
+    if "tw.lowering" in op.attributes and not op.runs():
         return Config(
             why="sequential or strided by construction", **{k: v for k, v in sizes.items() if k != "tile"}
         )

@@ -24,6 +24,10 @@ from .lanes import lanes, pick_lane, transposed_loops, vectorised
 TASK_ELEMENTS = 16384
 #: Rows of the operand, which are columns of the result, that a task of a transposition takes.
 SQUARE_COLUMNS = 64
+#: Rows that are taken through all members of a kernel together: while one waits for its sum, the next adds up. At most
+#: so many elements; fewer where arrays are larger than some second-level caches, since all rows are waited for at once.
+SHARED_ELEMENTS = 2048
+NEAR_CACHES, SHARED_FAR_ELEMENTS = 4, 256
 #: Vectors of neighbouring results that a reduction across rows keeps in registers.
 COLUMN_VECTORS = 16
 
@@ -51,6 +55,23 @@ def _shared_row(kernel: KernelFacts) -> int:
     return best
 
 
+def _together(kernel: KernelFacts, row: int, length: int, machine: Machine) -> int:
+    """How many rows of `length` elements go through the members of a kernel together: a divisor of all rows."""
+    rows, moved = kernel.root.ranges[row], kernel.bytes()
+    near = moved is not None and moved <= NEAR_CACHES * machine.l2_bytes
+    most = SHARED_ELEMENTS if near else SHARED_FAR_ELEMENTS
+    together = 1
+    # Four vectors of sums for each row, in half of the registers.
+    while (
+        rows
+        and together < machine.registers // 8
+        and 2 * together * length <= most
+        and rows % (2 * together) == 0
+    ):
+        together *= 2
+    return together
+
+
 def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     root = kernel.root
     has_contraction = any(op.contracts() for op in kernel.ops)
@@ -66,6 +87,11 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     side_by_side = not has_contraction and row >= 0 and row == pick_lane(root, machine)[0]
     if side_by_side:
         rows = max(COLUMN_VECTORS * lanes(machine), TASK_ELEMENTS // max(length, 1))
+    alone = all(op is root or op.kind == "linalg.fill" for op in kernel.ops)
+    together = 1
+    if row >= 0 and not (alone or has_contraction or side_by_side) and all(r is not None for r in inner):
+        together = _together(kernel, row, length, machine)
+        rows = max(rows // together, 1) * together
     if row >= 0:
         known = root.ranges[row]
         if row == root.column_loop() and (panel := _panel_of(kernel)):
@@ -76,8 +102,9 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
         group = []
     tile: tuple[int, ...] = ()
     if not has_contraction and row >= 0:
-        tile = tuple(1 if d in kernel.parallel else 0 for d in range(len(root.loops)))
-    alone = all(op is root or op.kind == "linalg.fill" for op in kernel.ops)
+        tile = tuple(
+            together if d == row else 1 if d in kernel.parallel else 0 for d in range(len(root.loops))
+        )
     if side_by_side and tile:
         # What several members share has to stay in the cache; one member alone keeps its sums in registers.
         tile = (*tile[:row], 0 if alone else 4 * lanes(machine), *tile[row + 1 :])

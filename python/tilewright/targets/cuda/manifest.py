@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-_DTYPES = {"f16": "float16", "bf16": "bfloat16"}
+_DTYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32"}
 
 
 def kernels(module: Any) -> list[Any]:
     """Return the kernels of a module at stage `llvm` in the order of their numbers.
 
-    A name, or an object where a launch wants more than arguments: dynamic shared memory, tensor maps.
+    A name, or an object where a launch wants more: dynamic shared memory, tensor maps, a limit of blocks.
     """
     from ..._mlir import ir
 
@@ -25,7 +25,7 @@ def kernels(module: Any) -> list[Any]:
 
 def _kernel(name: str, extras: Any, ir: Any) -> dict[str, Any]:
     kernel: dict[str, Any] = {"name": name}
-    for number in ("shared", "parameters"):
+    for number in ("shared", "parameters", "persistent"):
         if number in extras:
             kernel[number] = ir.IntegerAttr(extras[number]).value
     if "maps" in extras:

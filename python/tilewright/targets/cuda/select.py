@@ -2,7 +2,9 @@
 
 - *tiles*, *mma*: a product of two operands. A block of threads computes a tile of the result from tiles in shared
   memory; `mma` multiplies f16 and bf16 on tensor cores.
-- *wgmma*: the same on sm_90a, in larger tiles which the copying unit brings.
+- *dots*: a product of few rows with many rows of weights. A group of threads has its parts of the few rows in registers
+  and goes along the weights (`dots.py`).
+- *wgmma*: the same as `mma` on sm_90a, in larger tiles which the copying unit brings.
 - *attention*, *plain_attention*: two products and the softmax between them, on tensor cores or by multiply-adds; warps
   and blocks share rows, or the keys of a row (`attention.py`).
 - *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..facts import KernelFacts, OpFacts
-from . import attention, rows
+from . import attention, dots, rows
 
 #: Elements below which a thread sums a row for itself.
 SHORT_ROW = 8
@@ -99,8 +101,31 @@ class Config:
         return {"tw.config": self.text()}
 
 
+@dataclass(frozen=True)
+class WarpgroupTile:
+    """Sizes of a product by warpgroups: what a block computes at a time, how deep, how many tiles of factors are in
+    shared memory, and how long it takes in proportion to its size.
+
+    Attributes:
+        cost: the time of one result in that of one of a tile of 128 by 256, which reads the least per product.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    stages: int
+    cost: float
+
+    @property
+    def shared_bytes(self) -> int:
+        """Memory of the ring of tiles, with elements of 16 bits, its barriers, and results on their way out."""
+        return (self.rows + self.columns) * self.depth * 2 * self.stages + 32 * 1024 + 16 * self.stages
+
+
+#: What a tile costs where two blocks share the right factor, of what it costs alone: they read a third less.
+SHARED_COST = 0.95
 #: For `wgmma`: two warpgroups with 64 rows each. Most of a multiprocessor's memory is theirs.
-WARPGROUP_TILES = (TensorTile(128, 256, 64, 4, 64, 256), TensorTile(128, 128, 64, 6, 64, 128))
+WARPGROUP_TILES = (WarpgroupTile(128, 256, 64, 4, 1.0), WarpgroupTile(128, 128, 64, 6, 1.15))
 
 
 def _count(op: OpFacts, loops: list[int]) -> int | None:
@@ -108,34 +133,102 @@ def _count(op: OpFacts, loops: list[int]) -> int | None:
     return None if None in sizes else prod(size for size in sizes if size is not None)
 
 
-def _tensor_tile(op: OpFacts, machine: Machine) -> tuple[str, TensorTile]:
-    """Choose the largest tile that leaves no multiprocessor without one; the smallest for few results.
+@dataclass(frozen=True)
+class _Results:
+    """Sizes of a product's result, and whether its factors are arrays that the copying unit can cut tiles out of.
 
-    Returns:
-        Lowering and tile.
+    Attributes:
+        known: whether all of them are; else some are what unknown sizes are taken for.
     """
+
+    batch: int
+    rows: int
+    columns: int
+    known: bool
+    plain: bool
+
+    def tiles(self, rows: int, columns: int) -> int:
+        """How many tiles cover it."""
+        return -(-self.rows // rows) * -(-self.columns // columns) * self.batch
+
+    def fills(self, rows: int, columns: int) -> bool:
+        """Whether more than half of a tile has results."""
+        return self.rows > rows // 2 and self.columns > columns // 2
+
+
+def _results(op: OpFacts) -> _Results:
     column = op.column_loop()
     right = [a.dims() for a in op.inputs if column in a.dims() and a.dims() & set(op.reductions())]
     left = [a.dims() for a in op.inputs if column not in a.dims() and a.dims() & set(op.reductions())]
     outer, in_right, in_left = set(op.parallel()), set().union(*right), set().union(*left)
-    sizes = [_count(op, sorted(part)) for part in (outer & in_left - in_right, outer & in_right - in_left)]
-    batch = _count(op, sorted(outer & in_left & in_right))
-    rows, columns = (size if size is not None else UNKNOWN_SIZE for size in sizes)
-    # Whole arrays, one loop per dimension: what the copying unit can cut tiles out of.
+    parts = (outer & in_left & in_right, outer & in_left - in_right, outer & in_right - in_left)
+    batch, rows, columns = (_count(op, sorted(part)) for part in parts)
+    # Whole arrays, one loop per dimension.
     plain = all(a.bits == 16 and all(_PLAIN.fullmatch(result) for result in a.results) for a in op.inputs)
-    wide = WARPGROUP_TILES if machine.has_warpgroups and plain and len(op.inputs) == 2 else ()
-    for lowering, tiles in (("wgmma", wide), ("mma", TENSOR_TILES)):
-        for tile in tiles:
-            count = -(-rows // tile.rows) * -(-columns // tile.columns) * (batch or 1)
-            if count >= machine.processors and rows > tile.rows // 2 and columns > tile.columns // 2:
-                return lowering, tile
-    return "mma", TENSOR_TILES[-1]
+    return _Results(
+        1 if batch is None else batch,
+        UNKNOWN_SIZE if rows is None else rows,
+        UNKNOWN_SIZE if columns is None else columns,
+        None not in (batch, rows, columns),
+        plain and len(op.inputs) == 2,
+    )
+
+
+def _warpgroups(results: _Results, machine: Machine) -> Config | None:
+    """Choose the tile, and how many blocks share factors, by which multiprocessors are done first.
+
+    Returns:
+        None where half of the multiprocessors would have nothing to do.
+    """
+    if not machine.has_warpgroups or not results.plain:
+        return None
+
+    def turns(tile: WarpgroupTile, cluster: int) -> int:
+        return -(-results.tiles(cluster * tile.rows, tile.columns) // max(machine.processors // cluster, 1))
+
+    def time(choice: tuple[WarpgroupTile, int]) -> float:
+        tile, cluster = choice
+        cost = tile.cost * (SHARED_COST if cluster > 1 else 1)
+        return turns(tile, cluster) * tile.rows * tile.columns * cost
+
+    fitting = [(tile, cluster) for tile in WARPGROUP_TILES for cluster in (1, 2)
+               if results.fills(tile.rows, tile.columns) and results.rows > (cluster - 1) * tile.rows
+               and 2 * results.tiles(tile.rows, tile.columns) >= machine.processors]  # fmt: skip
+    if not fitting:
+        return None
+    tile, cluster = min(fitting, key=time)
+    persistent = not results.known or turns(tile, cluster) > 1
+    count = results.tiles(tile.rows, tile.columns) if results.known else "unknown many"
+    how = (
+        "blocks go from tile to tile, results leave while the next factors arrive"
+        if persistent
+        else "one block each"
+    )
+    shared = "; two blocks share the right factor" if cluster > 1 else ""
+    return Config(
+        "wgmma",
+        f"warpgroups on tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; {count} tiles on "
+        f"{machine.processors} multiprocessors: {how}{shared}",
+        (tile.rows, tile.columns, tile.depth, tile.stages, int(persistent), cluster),
+    )
+
+
+def _tensor_tile(results: _Results, machine: Machine) -> TensorTile:
+    """Choose the largest tile that leaves no multiprocessor without one; the smallest for few results."""
+    for tile in TENSOR_TILES:
+        if results.tiles(tile.rows, tile.columns) >= machine.processors and results.fills(
+            tile.rows, tile.columns
+        ):
+            return tile
+    return TENSOR_TILES[-1]
 
 
 def _product(op: OpFacts, machine: Machine) -> Config | None:
     """How a product is tiled; nothing where it has too few rows for tiles."""
     if not op.contracts():
         return None
+    if split := dots.split(op, machine.processors):
+        return Config("dots", split.why(), split.tile)
     outer = set(op.parallel())
     # Loops of one side alone: its rows, or its columns.
     for access in op.inputs:
@@ -144,9 +237,12 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
         if access.dims() and size is not None and size <= FEW_ROWS and len(op.inputs) == 2:
             return None
     if any(a.bits == 16 and a.results for a in op.inputs):
-        lowering, tile = _tensor_tile(op, machine)
+        results = _results(op)
+        if config := _warpgroups(results, machine):
+            return config
+        tile = _tensor_tile(results, machine)
         return Config(
-            lowering,
+            "mma",
             f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; f16 and bf16 factors on tensor cores",
             (tile.rows, tile.columns, tile.depth, tile.stages, tile.warp_rows, tile.warp_columns),
         )

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ... import stages
 from ...stages import Pass, Stage
+from . import dots
 
 #: Shared passes whose decisions are the CPU's: panels of weights, factors of sums over vectors.
 LEFT_OUT = ("tw-choose-layouts", "func.func(tw-factor-sums)")
@@ -28,6 +29,10 @@ _TARGET = (
     Pass(
         "gpu.module(func.func(canonicalize,cse,loop-invariant-code-motion))",
         "one thread's code is plain code",
+    ),
+    Pass(
+        "gpu.module(func.func(tw-cuda-small-integers,canonicalize,cse))",
+        "it is known by now which bits of a word are wanted",
     ),
     Pass("tw-cpu-threads", "host functions take the table of the runtime"),
     Pass("tw-emit-entry", "types still say how arrays are shaped"),
@@ -52,11 +57,13 @@ _LLVM = (
 
 _OWN = {"tiled": _TILED, "vector": _VECTOR, "target": _TARGET, "llvm": _LLVM}
 
-#: Scratch memory of kernels is the device's: none of it is a thread's stack. Blocks share the keys of attention in
-#: their own way (`attention.py`), which needs its softmax in one piece.
 _OPTIONS = {
+    # Scratch memory of kernels is the device's: none of it is a thread's stack.
     "tw-plan-memory": "tw-plan-memory{stack-bytes=0 stack-total=0}",
+    # Blocks share the keys of attention in their own way (`attention.py`), which needs its softmax in one piece.
     "func.func(tw-split-reductions)": "func.func(tw-split-reductions{between-products=false})",
+    # A thread dequantises once for all of the few rows that it keeps in registers.
+    "func.func(tw-fuse-elementwise)": f"func.func(tw-fuse-elementwise{{rows={dots.MOST_ROWS}}})",
 }
 
 
