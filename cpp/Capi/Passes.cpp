@@ -17,6 +17,7 @@
 #include "Transforms/Peel/Peel.h"
 #include "Transforms/PinSizes/PinSizes.h"
 #include "Transforms/PlanMemory/PlanMemory.h"
+#include "Transforms/ScaleProducts/ScaleProducts.h"
 #include "Transforms/SplitReductions/SplitReductions.h"
 #include "Transforms/StoreBools/StoreBools.h"
 #include "Transforms/TileAndFuse/TileAndFuse.h"
@@ -38,6 +39,7 @@ void tilewright::registerTilewrightPasses() {
   registerPeelPass();
   registerPinSizesPass();
   registerPlanMemoryPass();
+  registerScaleProductsPass();
   registerSplitReductionsPass();
   registerStoreBoolsPass();
   registerTileAndFusePass();

@@ -17,6 +17,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -62,6 +63,7 @@ struct Code {
   const char *deviceText = nullptr;
   std::string deviceImage;
   std::map<cuda::Device *, std::unique_ptr<cuda::Program>> devicePrograms;
+  std::mutex deviceMutex; ///< of `devicePrograms`; who holds it does not hold the interpreter's lock
 
   Code();
 

@@ -206,6 +206,16 @@ void readTensorMap(Reader &reader, const json::Object &object, DeviceKernelSpec 
     reader.fail("a tensor map is no parameter of its kernel");
   if (map.box.empty() || map.box.size() > 5)
     reader.fail("the box of a tensor map has 1 to 5 sizes");
+  for (int64_t size : map.box)
+    if (size > 256)
+      reader.fail("a size of a tensor map's box is from 1 to 256");
+  auto isOneOf = [](int64_t value, std::initializer_list<int64_t> values) {
+    return std::find(values.begin(), values.end(), value) != values.end();
+  };
+  if (!isOneOf(map.swizzle, {0, 32, 64, 128}))
+    reader.fail("the swizzle of a tensor map is 0, 32, 64 or 128 bytes");
+  if (!isOneOf(map.promotion, {0, 64, 128, 256}))
+    reader.fail("the promotion of a tensor map is 0, 64, 128 or 256 bytes");
 }
 
 /// The kernels of the device code: a name, or an object for what wants more than a plain launch.

@@ -43,6 +43,7 @@ STAGES: tuple[Stage, ...] = (
             Pass("tw-normalize", "formulas become plain operations, which is all that lower stages know"),
             Pass(CANONICALIZE, "decomposition leaves identities behind"),
             Pass("func.func(cse)", "equal subexpressions of several composites are computed once"),
+            Pass("func.func(tw-scale-products)", "weights and their sums are seen to be the same after cse"),
         ),
     ),
     Stage(

@@ -131,7 +131,6 @@ def test_where_it_is_looked_for(tmp_path, monkeypatch):
     packaged = ptxas._find(None, tmp_path)
     assert packaged is None or "nvidia" in packaged.path
     assert ptxas._find("0", two.path.parent.parent) is None
-    assert ptxas._find(str(tmp_path / "none"), None) is None
     ptxas._find.cache_clear()
 
 
@@ -139,3 +138,15 @@ def test_report_of_an_assembler():
     text = "ptxas info : Used 40 registers\n    8 bytes stack frame, 12 bytes spill stores, 4 bytes spill loads\n"
     report = ptxas.Report(b"", text + "ptxas warning: 'setmaxnreg' ignored (C7508)\n")
     assert report.spilled == 16 and report.serious == ["ptxas warning: 'setmaxnreg' ignored (C7508)"]
+
+
+def test_an_assembler_that_is_not_there(tmp_path, loads):
+    """What was asked for is not left out in silence, nor replaced by another one."""
+    plain = tmp_path / "text"
+    plain.write_text("no program")
+    for named in (str(tmp_path / "nowhere" / "ptxas"), str(plain)):
+        with tw.config.override(ptxas=named, cache=False):
+            with pytest.raises(
+                tw.errors.ArgumentError, match=r"TILEWRIGHT_PTXAS: '.*' is no program that runs"
+            ):
+                loads()

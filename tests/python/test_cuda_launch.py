@@ -147,6 +147,16 @@ def test_kernel_that_is_not_in_the_code(build):
         ({"name": "k", "cluster": [2]}, "three sizes"),
         ({"name": "k", "parameters": 1, "maps": [{"parameter": 1, "dtype": "float32", "box": [8]}]}, "no parameter"),
         ({"name": "k", "parameters": 1, "maps": [{"parameter": 0, "dtype": "float32", "box": []}]}, "1 to 5 sizes"),
+        ({"name": "k", "parameters": 1, "maps": [{"parameter": 0, "dtype": "float32", "box": [8, 257]}]}, "1 to 256"),
+        ({"name": "k", "parameters": 1, "maps": [{"parameter": 0, "dtype": "float32", "box": [0]}]}, "at least 1"),
+        (
+            {"name": "k", "parameters": 1, "maps": [{"parameter": 0, "dtype": "float32", "box": [8], "swizzle": 48}]},
+            "swizzle of a tensor map",
+        ),
+        (
+            {"name": "k", "parameters": 1, "maps": [{"parameter": 0, "dtype": "float32", "box": [8], "promotion": 32}]},
+            "promotion of a tensor map",
+        ),
         ({"shared": 5}, "'name' is missing"),
     ],
 )  # fmt: skip

@@ -316,3 +316,13 @@ def test_one_query_leaves_the_heads_together():
 def test_few_tasks_are_shared_equally(columns, depth, task):
     config = select(matmul(1, columns, depth, panel=32), AVX512)[0]
     assert config.workgroup[1] == task
+
+
+def test_tasks_count_every_product_of_an_instruction():
+    """Four products that one instruction sums up are as much of the weights as four that take an instruction each."""
+    plain = matmul(1, 192, 576, panel=32)
+    grouped = matmul(1, 192, 144, panel=32)
+    grouped = replace(grouped, ops=(replace(grouped.ops[0], products=4),))
+    columns = select(plain, AVX512)[0].workgroup[1]
+    assert select(grouped, AVX512)[0].workgroup[1] == columns
+    assert 192 % (2 * columns) == 0  # two threads get equal shares

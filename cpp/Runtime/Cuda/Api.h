@@ -35,6 +35,7 @@ enum : Result {
   noDevice = 100,
   noBinary = 209,
   unsupportedPtx = 222,
+  notReady = 600,
   captureUnsupported = 900,
   updateFailure = 910,
 };
@@ -137,6 +138,7 @@ struct alignas(64) TensorMap {
   X(streamIsCapturing, cuStreamIsCapturing, true, (Stream, int *))                                                     \
   X(eventCreate, cuEventCreate, true, (Event *, unsigned))                                                             \
   X(eventRecord, cuEventRecord, true, (Event, Stream))                                                                 \
+  X(eventQuery, cuEventQuery, true, (Event))                                                                           \
   X(eventDestroy, cuEventDestroy_v2, true, (Event))                                                                    \
   X(beginCapture, cuStreamBeginCapture_v2, true, (Stream, int))                                                        \
   X(endCapture, cuStreamEndCapture, true, (Stream, Graph *))                                                           \

@@ -8,6 +8,7 @@
 
 #include "Cuda/Call.h"
 
+#include "Cuda/Keep.h"
 #include "Objects.h"
 #include "Slots.h"
 
@@ -78,6 +79,12 @@ Device &DeviceCall::chooseDevice() {
   }
   if (ordinal < 0 && executable.deviceState)
     return executable.deviceState->device;
+  // Before the first call, weights that lie on a device already say which.
+  for (size_t i = 0; ordinal < 0 && i < executable.bound.size(); ++i) {
+    View view;
+    if (executable.bound[i] && !isArray(executable.bound[i]) && readView(executable.bound[i], view))
+      ordinal = view.device;
+  }
   return Driver::current().device(ordinal < 0 ? 0 : ordinal);
 }
 
@@ -87,16 +94,23 @@ void DeviceCall::enter(Device &chosen) {
   stream = reinterpret_cast<Stream>(provider.attr("stream")(device->ordinal).cast<uintptr_t>());
 }
 
+/// The kernels on a device. The driver may compile for seconds, while other threads run Python.
+Program &DeviceCall::programOn(Device &chosen) {
+  py::gil_scoped_release unlocked;
+  std::lock_guard<std::mutex> lock(code.deviceMutex);
+  std::unique_ptr<Program> &program = code.devicePrograms[&chosen];
+  if (!program)
+    program = std::make_unique<Program>(chosen, *code.manifest.device, code.deviceText, code.deviceImage);
+  return *program;
+}
+
 std::shared_ptr<State> DeviceCall::stateOn(Device &chosen) {
   auto isThere = [&] { return executable.deviceState && &executable.deviceState->device == &chosen; };
   if (isThere())
     return executable.deviceState;
-  std::unique_ptr<Program> &program = code.devicePrograms[&chosen];
-  if (!program)
-    program = std::make_unique<Program>(chosen, *code.manifest.device, code.deviceText, code.deviceImage);
-  auto made = std::make_shared<State>(chosen, *program);
+  auto made = std::make_shared<State>(chosen, programOn(chosen));
   bindWeights(*made);
-  if (!isThere()) // copying weights lets other threads run
+  if (!isThere()) // loading code and copying weights lets other threads run
     executable.deviceState = made;
   return executable.deviceState;
 }
@@ -162,25 +176,31 @@ py::object DeviceCall::makeBytes(int64_t bytes, Pointer &pointer) {
   return made[0];
 }
 
+/// Lets the call's stream wait for the one on which an argument is being computed.
+void DeviceCall::waitFor(const View &view) {
+  bool waits = (view.hasStream && view.stream != stream) || (view.memory && view.memory->needsWait(stream));
+  if (waits && captured)
+    throw Failure(Failure::Other, "an argument was last used on another stream than the one that is being recorded, "
+                                  "and a recording cannot wait for it: wait for the device before");
+  if (view.hasStream)
+    device->order(view.stream, stream);
+  if (view.memory)
+    view.memory->moveTo(stream);
+}
+
 /// Brings one argument to where kernels can read it: dense, aligned, on the device, done before what comes on the
 /// stream.
 /// What is `kept` becomes an output, an array of its own.
 void DeviceCall::place(Argument &argument, size_t index, bool kept) {
   View &view = argument.view;
   if (!view.host) {
-    if (view.hasStream)
-      device->order(view.stream, stream);
-    if (view.memory)
-      view.memory->moveTo(stream);
+    waitFor(view);
     if (!view.dense) {
       py::object dense = devicesModule().attr("dense")(py::handle(passed[index]), device->ordinal,
                                                        reinterpret_cast<uintptr_t>(stream));
       view = View();
       readView(dense.ptr(), view);
-      if (view.hasStream)
-        device->order(view.stream, stream);
-      if (view.memory)
-        view.memory->moveTo(stream);
+      waitFor(view);
       temporaries.push_back(dense);
     }
     if (isAligned(view))
@@ -205,8 +225,10 @@ void DeviceCall::place(Argument &argument, size_t index, bool kept) {
                                    : api.copyOver(memory, view.data, size, stream),
                          "copying an argument");
   // Of memory that the system may not move, the copy is still under way: the caller may write there as soon as this returns.
-  if (bytes && view.host)
+  if (bytes && view.host) {
+    py::gil_scoped_release unlocked;
     device->driver.check(api.streamSynchronise(stream), "copying an argument");
+  }
   view.data = memory;
 }
 
@@ -286,8 +308,11 @@ Outcome DeviceCall::run(PyObject **outputs) {
   for (size_t i = 0; i < in.size(); ++i)
     if (executable.bound[i]) {
       View &view = state->bound[i];
-      if (view.memory)
-        view.memory->moveTo(stream);
+      if (view.memory) {
+        if (captured && view.memory->needsWait(stream))
+          waitFor(view); // says what is wrong
+        view.memory->readOn(stream);
+      }
       in[i] = {reinterpret_cast<void *>(view.data), view.dims, state->strides[i].data()};
     }
   for (size_t i = 0; i < count; ++i) {
@@ -313,10 +338,31 @@ Outcome DeviceCall::run(PyObject **outputs) {
     outcome = separateOverlaps();
   if (outcome == Outcome::Done)
     outcome = execute(*state);
-  if (outcome == Outcome::Done)
+  if (outcome == Outcome::Done) {
+    if (!captured)
+      keepForeign();
     for (size_t i = 0; i < results.size(); ++i)
       outputs[i] = results[i].release().ptr();
+  }
   return outcome;
+}
+
+/// Arrays whose memory is not given back in the order of this call's stream. Of a recording, they are the caller's matter.
+void DeviceCall::keepForeign() {
+  letGo();
+  constexpr uint32_t sides = 1u << kindTorch | 1u << kindCupy | 1u << kindDeviceArray;
+  std::vector<py::object> objects;
+  for (size_t i = 0; i < count; ++i) {
+    View &view = arguments[i].view;
+    bool ownSide = (view.kind == kindTorch || view.kind == kindCupy) && (kinds & sides) == 1u << view.kind;
+    if (view.host || view.memory || ownSide)
+      continue;
+    objects.push_back(py::reinterpret_borrow<py::object>(passed[i]));
+    if (view.owner)
+      objects.push_back(std::move(view.owner));
+  }
+  if (!objects.empty())
+    keep(*device, stream, std::move(objects));
 }
 
 Outcome DeviceCall::report(const DeviceRt &rt, int32_t status) {
@@ -454,9 +500,7 @@ py::object DeviceCall::load(size_t index) {
   Device &chosen = chooseDevice();
   Device::Use use(chosen);
   enter(chosen);
-  std::unique_ptr<Program> &program = code.devicePrograms[&chosen];
-  if (!program)
-    program = std::make_unique<Program>(chosen, *code.manifest.device, code.deviceText, code.deviceImage);
+  Program &program = programOn(chosen);
   for (size_t i = 0; i < count; ++i) {
     place(arguments[i], i, false);
     in.push_back(argumentOf(arguments[i]));
@@ -473,7 +517,7 @@ py::object DeviceCall::load(size_t index) {
   outStrides.assign(slot.rank + 1, 0);
   denseStrides(outDims.data(), slot.rank, outStrides.data());
   TwArg result{reinterpret_cast<void *>(pointer), outDims.data(), outStrides.data()};
-  DeviceRt rt(*program, stream, Stack(), false, options().waiting);
+  DeviceRt rt(program, stream, Stack(), false, options().waiting);
   int32_t status;
   Result waited;
   {
@@ -485,6 +529,7 @@ py::object DeviceCall::load(size_t index) {
   if (report(rt, status) != Outcome::Done)
     throw py::error_already_set();
   device->driver.check(waited, "packing a weight");
+  packed.attr("_memory").attr("settle")();
   return packed;
 }
 

@@ -53,11 +53,14 @@ private:
   bool readArguments(const std::vector<Code::Slot> &slots, const uint32_t *places, bool checked);
   Device &chooseDevice();
   void enter(Device &chosen);
+  Program &programOn(Device &device);
   std::shared_ptr<State> stateOn(Device &device);
   void bindWeights(State &state);
   TwArg argumentOf(Argument &argument);
   void place(Argument &argument, size_t index, bool kept);
+  void waitFor(const View &view);
   void pack(Argument &argument, size_t index);
+  void keepForeign();
   void usePacked(Pointer memory);
   pybind11::object makeArray(const Code::Slot &slot, const int64_t *dims, Pointer &pointer);
   pybind11::object makeBytes(int64_t bytes, Pointer &pointer);

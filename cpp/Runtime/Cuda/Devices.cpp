@@ -1,6 +1,7 @@
 //===- Devices.cpp - What Python is told of devices and their memory ------===//
 
 #include "Cuda/Call.h"
+#include "Cuda/Keep.h"
 #include "Dlpack.h"
 
 #include <pybind11/stl.h>
@@ -61,8 +62,11 @@ void copyOut(int ordinal, py::buffer to, Pointer from, uintptr_t stream) {
 void synchronise(int ordinal) {
   Device &device = Driver::current().device(ordinal);
   Device::Use use(device);
-  py::gil_scoped_release unlocked;
-  device.driver.check(device.driver.api.synchronise(), "waiting for the device");
+  {
+    py::gil_scoped_release unlocked;
+    device.driver.check(device.driver.api.synchronise(), "waiting for the device");
+  }
+  letGo();
 }
 
 int deviceOf(Pointer pointer) {
@@ -91,6 +95,7 @@ void cuda::addDevices(py::module_ &module) {
              self.moveTo(streamOf(stream));
            })
       .def("lend", &Memory::lend)
+      .def("settle", &Memory::settle)
       .def_property_readonly("pointer", [](const Memory &self) { return self.pointer; })
       .def_property_readonly("nbytes", [](const Memory &self) { return self.bytes; })
       .def_property_readonly("device", [](const Memory &self) { return self.device.ordinal; })

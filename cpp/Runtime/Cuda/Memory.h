@@ -27,9 +27,26 @@ public:
 
   /// What is put on `next` from now on may use the memory. Throws Failure.
   void moveTo(Stream next) {
-    device.order(stream, next);
+    if (needsWait(next))
+      device.order(stream, next);
     stream = next;
+    settled = false;
   }
+
+  /// What is put on `reader` from now on reads the memory, in which nobody writes any more: a weight. Throws Failure.
+  void readOn(Stream reader) {
+    if (reader == stream)
+      return;
+    if (needsWait(reader))
+      device.order(stream, reader);
+    lent = true; // `stream` does not say when the last one has read
+  }
+
+  /// Whether there may be work on a stream that `next` has to wait for.
+  bool needsWait(Stream next) const { return !settled && next != stream; }
+
+  /// The host has waited: nothing that uses the memory is under way.
+  void settle() { settled = true; }
 
   /// Another library got the address, and uses it on streams that we don't know.
   void lend() { lent = true; }
@@ -43,6 +60,7 @@ public:
 private:
   Stream stream;
   bool lent = false;
+  bool settled = false;
 };
 
 /// Adds the class and the functions on devices to `_runtime`.

@@ -17,10 +17,12 @@
 #include "Transforms/ChooseLayouts/ChooseLayouts.h"
 #include "Transforms/ChooseLayouts/GroupedDot.h"
 #include "Transforms/ChooseLayouts/PackedWeights.h"
+#include "Transforms/ChooseLayouts/ReadWords.h"
 #include "Transforms/ChooseLayouts/StoredDot.h"
 
 #include "Analysis/Contraction.h"
 
+#include "Tw/TwDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -64,12 +66,21 @@ AffineMap packedMap(AffineMap map, unsigned position, int64_t panel) {
   return AffineMap::get(map.getNumDims(), 0, results, map.getContext());
 }
 
+/// Whether a vector register holds a float for each value of four bits. Then numbers are looked up by an instruction that
+/// wants them in the lowest bits of 32-bit lanes and nothing else; otherwise bytes that are widened one by one take fewer
+/// masks and shifts.
+bool looksUpFloats(ModuleOp module) {
+  auto target = module->getAttrOfType<tw::TargetAttr>("tw.target");
+  auto bits = target ? target.getFacts().getAs<IntegerAttr>("vector_bits") : IntegerAttr();
+  return bits && bits.getInt() >= 16 * 32;
+}
+
 /// Rewrites the contractions of one module.
 class Packer {
 public:
   Packer(ModuleOp module, func::FuncOp main, int64_t panel, int64_t minRows)
-      : main(main), rewriter(module.getContext()), panel(panel), minRows(minRows), instructions(module),
-        weights(module, main, rewriter, panel) {}
+      : main(main), rewriter(module.getContext()), panel(panel), minRows(minRows), looksUp(looksUpFloats(module)),
+        instructions(module), weights(module, main, rewriter, panel) {}
 
   void run() {
     SmallVector<linalg::GenericOp> contractions;
@@ -89,6 +100,7 @@ private:
     if (packGroups(op, column))
       return;
     op = packStored(op, column);
+    op = packNumbers(op, column);
     for (OpOperand *input : op.getDpsInputOperands()) {
       AffineMap map = op.getMatchingIndexingMap(input);
       std::optional<unsigned> position = positionOf(map, column);
@@ -143,6 +155,28 @@ private:
     return emitStoredDot(rewriter, op, *dot, words, packedMap(map, panels.column, panel));
   }
 
+  /// The words of a weight whose bytes hold several numbers each.
+  std::optional<Panels> wordsOf(linalg::GenericOp op, const StoredNumbers &numbers, unsigned column) {
+    AffineMap map = op.getMatchingIndexingMap(numbers.storage);
+    std::optional<unsigned> position = positionOf(map, column);
+    if (!looksUp || !position || column == numbers.loop)
+      return std::nullopt;
+    Panels panels{*position, map.getNumResults() - 1};
+    return weights.canPack(numbers.storage->get(), panels) ? std::optional(panels) : std::nullopt;
+  }
+
+  /// Reads such a weight in words; returns what is left to pack.
+  linalg::GenericOp packNumbers(linalg::GenericOp op, unsigned column) {
+    std::optional<StoredNumbers> numbers = matchStoredNumbers(op);
+    bool isSummed = numbers && op.getIteratorTypesArray()[numbers->loop] == utils::IteratorType::reduction;
+    std::optional<Panels> panels = isSummed ? wordsOf(op, *numbers, column) : std::nullopt;
+    if (!panels)
+      return op;
+    AffineMap map = op.getMatchingIndexingMap(numbers->storage);
+    Value words = weights.pack(numbers->storage->get(), *panels);
+    return emitSplitLoop(rewriter, op, *numbers, words, packedMap(map, panels->column, panel));
+  }
+
   bool isReadOften(linalg::GenericOp op, OpOperand &input) {
     int64_t rows = timesRead(op, input);
     return ShapedType::isDynamic(rows) || rows >= minRows;
@@ -186,11 +220,18 @@ private:
     // else as it was, the column last.
     MLIRContext *context = op.getContext();
     AffineExpr outerLoop = getAffineDimExpr(n, context), lane = getAffineDimExpr(loops, context);
+    std::optional<StoredNumbers> numbers = matchStoredNumbers(producer);
+    std::optional<Panels> words = numbers ? wordsOf(producer, *numbers, n) : std::nullopt;
     SmallVector<AffineMap> maps;
     SmallVector<Value> inputs;
     for (OpOperand *operand : producer.getDpsInputOperands()) {
       AffineMap map = producer.getMatchingIndexingMap(operand);
-      if (std::optional<unsigned> at = positionOf(map, n)) {
+      if (words && operand == numbers->storage) {
+        inputs.push_back(weights.pack(operand->get(), *words));
+        AffineExpr byte = getAffineDimExpr(numbers->loop, context);
+        map = map.replace(byte, byte.floorDiv(kWordBytes), loops, 0);
+        maps.push_back(panelMap(map, words->column, outerLoop, lane, loops + 1));
+      } else if (std::optional<unsigned> at = positionOf(map, n)) {
         inputs.push_back(weights.pack(operand->get(), {*at, std::nullopt}));
         maps.push_back(panelMap(map, *at, outerLoop, lane, loops + 1));
       } else {
@@ -211,6 +252,9 @@ private:
     SmallVector<utils::IteratorType> kinds(loops + 1, utils::IteratorType::parallel);
     auto panelOp = linalg::GenericOp::create(rewriter, producer.getLoc(), empty.getType(), inputs, empty, maps, kinds);
     panelOp.getRegion().takeBody(producer.getRegion());
+    if (words)
+      emitBytesOfWords(rewriter, panelOp, panelOp.getBody()->getArgument(numbers->storage->getOperandNumber()),
+                       numbers->widened, numbers->loop);
     panelOp->setAttr("tw.panel", rewriter.getUnitAttr());
     panelOp->setAttr("tw.dequantize", rewriter.getUnitAttr());
     replaceInput(op, input, panelOp.getResult(0), position);
@@ -229,6 +273,7 @@ private:
   func::FuncOp main;
   IRRewriter rewriter;
   int64_t panel, minRows;
+  bool looksUp;
   DotInstructions instructions;
   PackedWeights weights;
 };

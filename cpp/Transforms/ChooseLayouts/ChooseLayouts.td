@@ -15,6 +15,8 @@ def ChooseLayoutsPass : Pass<"tw-choose-layouts", "::mlir::ModuleOp"> {
     number (an embedding) picks them from the panels, so that a tied table is bound once. Other operands are packed on the fly where many rows share them and they are not laid out well already.
     Products of bfloat16, or of signed bytes, become `rt.group_dot` where `#tw.target` says that the processor has it
     (`group_bf16`, `group_i8`): panels then hold 32-bit words of two or four neighbours along the summed dimension.
+    Weights whose bytes hold several numbers each are packed in such words, too, where a register holds a float for each value of
+    four bits (`vector_bits`): a word that is shifted needs no widening.
     A choice depends on the weight and the panel width only, so that all programs of a model agree on one layout.
   }];
   let options = [

@@ -167,16 +167,18 @@ Value tilewright::emitWord(OpBuilder &builder, Location loc, ValueRange group, b
   return arith::XOrIOp::create(builder, loc, word, flip);
 }
 
-Value tilewright::emitElement(OpBuilder &builder, Location loc, Value word, Value at, Type element) {
-  unsigned bits = element.getIntOrFloatBitWidth();
+Value tilewright::emitShifted(OpBuilder &builder, Location loc, Value word, Value at, Type element) {
   if (isa<IntegerType>(element)) {
     Value flip = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(kFlipBytes));
     word = arith::XOrIOp::create(builder, loc, word, flip);
   }
   Value number = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), at);
-  Value width = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(bits));
-  Value shift = arith::MulIOp::create(builder, loc, number, width);
-  Value part = arith::ShRUIOp::create(builder, loc, word, shift);
-  part = arith::TruncIOp::create(builder, loc, builder.getIntegerType(bits), part);
+  Value width = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(element.getIntOrFloatBitWidth()));
+  return arith::ShRUIOp::create(builder, loc, word, arith::MulIOp::create(builder, loc, number, width));
+}
+
+Value tilewright::emitElement(OpBuilder &builder, Location loc, Value word, Value at, Type element) {
+  Type bits = builder.getIntegerType(element.getIntOrFloatBitWidth());
+  Value part = arith::TruncIOp::create(builder, loc, bits, emitShifted(builder, loc, word, at, element));
   return isa<FloatType>(element) ? arith::BitcastOp::create(builder, loc, element, part).getResult() : part;
 }

@@ -61,6 +61,11 @@ mlir::Value padToMultiple(mlir::RewriterBase &rewriter, mlir::Location loc, mlir
 /// Emits the word of a group of scalars, the first in the lowest bits. In an unsigned word bytes are offset by 128.
 mlir::Value emitWord(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange group, bool isUnsigned);
 
+/// Moves the bits of element number `at`, an index, of the group in an unsigned word to the lowest place; above them lie those
+/// of its neighbours.
+mlir::Value emitShifted(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value word, mlir::Value at,
+                        mlir::Type element);
+
 /// Emits the element number `at`, an index, of the group in an unsigned word: the inverse of `emitWord`.
 mlir::Value emitElement(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value word, mlir::Value at,
                         mlir::Type element);

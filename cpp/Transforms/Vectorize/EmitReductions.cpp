@@ -20,8 +20,10 @@ static constexpr int64_t kMaxSets = 4;
 static constexpr int64_t kGroupSets = 2, kLoneGroupSets = 4;
 /// Vectors of so many lanes (512 bits) come with instructions that read one element and repeat it.
 static constexpr int64_t kRepeatingLanes = 16;
-/// Elements of a group that one step of its loop takes: whole cache lines of what is stored are asked for at once.
-static constexpr int64_t kGroupSteps = 4;
+/// Elements of a group that one step of its loop takes: whole cache lines of what is stored are asked for at once. Where
+/// they hold several numbers each, so many products are enough: in straight code for the whole group vectors of columns
+/// would share the row's elements again.
+static constexpr int64_t kGroupSteps = 4, kGroupProducts = 8;
 
 Value Emitter::combine(unsigned output, Value lhs, Value rhs) {
   Operation *combiner = nest.combiners[output];
@@ -229,7 +231,7 @@ Values Emitter::accumulateOver(ArrayRef<unsigned> loops, ArrayRef<Point> points,
   int64_t step = 1;
   if (whole && !rolled.empty()) {
     int64_t most = sets < wanted ? std::max<int64_t>(1, wanted / sets) : 1;
-    step = std::max(most, minSteps);
+    step = std::max(most, std::min<int64_t>(minSteps, kGroupProducts / copies.size()));
     if (nest.isStatic(rolled.back()))
       while (nest.sizes[rolled.back()] % step != 0)
         --step;

@@ -42,6 +42,7 @@ class DeviceArray(Array):
         raw = np.ascontiguousarray(array)
         found = cls.empty(array.shape, array.dtype, device, stream)
         _runtime.cuda_copy_in(device, found.pointer, raw.reshape(-1).view(np.uint8), stream)
+        found.memory.settle()
         return found
 
     @property

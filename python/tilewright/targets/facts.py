@@ -62,6 +62,7 @@ class OpFacts:
     Attributes:
         operations: scalar operations of an element, whatever they do.
         flops: those that compute: no conversions, comparisons or moves of bits.
+        products: products that one trip of a contraction adds to its sum: several where one instruction does so.
     """
 
     index: int
@@ -73,6 +74,7 @@ class OpFacts:
     operations: int = 0
     flops: int = 0
     producers: tuple[int, ...] = ()
+    products: int = 1
 
     @property
     def outputs(self) -> tuple[Access, ...]:
@@ -224,10 +226,12 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
             if re.fullmatch(r"d\d+", result) and size is not None:
                 ranges[int(result[1:])] = size
     operations = flops = 0
+    products = 1
     if op.name == "linalg.generic":
         inside = _walk(op, ir)
         operations = sum(1 for inner in inside if inner.name.startswith(("arith.", "math.")))
         flops = sum(_flops(inner) for inner in inside)
+        products = max((_group(inner) for inner in inside if inner.name == "rt.group_dot"), default=1)
     producers = tuple(positions[o] for o in operands if o in positions)
     return OpFacts(
         index,
@@ -239,6 +243,7 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         operations,
         flops,
         producers,
+        products,
     )
 
 
@@ -247,10 +252,15 @@ _COMPUTES = re.compile(r"math\.|arith\.(add|sub|mul|div|rem|neg|max|min|ceildiv|
 _GROUP_PRODUCTS = {"i32": 4, "f32": 2}
 
 
+def _group(op: Any) -> int:
+    """Return how many products a `rt.group_dot` sums up."""
+    return _GROUP_PRODUCTS[str(op.results[0].type)]
+
+
 def _flops(op: Any) -> int:
     """Scalar operations that compute; those of a group's products and their sum."""
     if op.name == "rt.group_dot":
-        return 2 * _GROUP_PRODUCTS[str(op.results[0].type)] - 1
+        return 2 * _group(op) - 1
     return 1 if _COMPUTES.match(op.name) else 0
 
 

@@ -139,7 +139,7 @@ class FakeDriver:
         atexit.register(self.native.fake_end)  # no interpreter is left for what is still to be done
 
     def reset(self) -> None:
-        """Make it one healthy GPU of capability 8.0 again."""
+        """Make it two healthy GPUs of capability 8.0 again."""
         self.native.fake_recover()
         self.native.fake_fail(b"", 0, 0)
         self.native.fake_last_first(0)
@@ -148,7 +148,7 @@ class FakeDriver:
         self.log()
 
     def configure(
-        self, devices: int = 1, capability: tuple[int, int] = (8, 0), memory: int = 256 << 20
+        self, devices: int = 2, capability: tuple[int, int] = (8, 0), memory: int = 256 << 20
     ) -> None:
         """Be another machine, for what asks from now on."""
         self.native.fake_configure(devices, *capability, ctypes.c_size_t(memory))

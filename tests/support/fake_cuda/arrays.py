@@ -16,13 +16,16 @@ class Foreign:
         base: the elements of the whole allocation, copied there.
         view: makes the view from an array like `base`; its strides and its place are taken over.
         stream: what the interface says of the stream; None says nothing.
+        device: the GPU.
     """
 
-    def __init__(self, base: np.ndarray, view: Any = lambda x: x, stream: int | None = None) -> None:
-        self.memory = _runtime.DeviceMemory(0, max(base.nbytes, 1))
+    def __init__(
+        self, base: np.ndarray, view: Any = lambda x: x, stream: int | None = None, device: int = 0
+    ) -> None:
+        self.memory = _runtime.DeviceMemory(device, max(base.nbytes, 1))
         if base.nbytes:
             _runtime.cuda_copy_in(
-                0, self.memory.pointer, np.ascontiguousarray(base).reshape(-1).view(np.uint8)
+                device, self.memory.pointer, np.ascontiguousarray(base).reshape(-1).view(np.uint8)
             )
         like = view(base)
         self.dtype, self.shape = like.dtype, like.shape

@@ -21,6 +21,14 @@ constexpr size_t guard = 512, alignment = 256;
 /// Handles of nodes: never followed, never the same.
 uintptr_t lastNode = 0x1000;
 
+/// Asks Python: whoever has its lock may want the driver's meanwhile.
+template <typename Function> int asking(Driver &d, Function function) {
+  d.mutex.unlock();
+  int result = function();
+  d.mutex.lock();
+  return result;
+}
+
 template <typename T> T *known(std::vector<std::unique_ptr<T>> &all, void *handle) {
   for (auto &one : all)
     if (one.get() == handle)
@@ -202,7 +210,7 @@ ENTRY int cuModuleLoadDataEx(void **module, const void *image, unsigned count, i
     if (wanted > 10 * d.major + d.minor)
       return noBinary;
   }
-  int number = d.callbacks.load(text.c_str(), log, bytes);
+  int number = asking(d, [&] { return d.callbacks.load(text.c_str(), log, bytes); });
   if (number < 0)
     return invalidPtx;
   d.modules.push_back(std::make_unique<Module>(Module{number}));
@@ -231,7 +239,8 @@ ENTRY int cuModuleGetFunction(void **function, void *module, const char *name) {
   if (!owner)
     return invalidHandle;
   int sizes[1024];
-  int count = d.callbacks.parameters(owner->number, name, sizes, 1024);
+  int module_ = owner->number;
+  int count = asking(d, [&] { return d.callbacks.parameters(module_, name, sizes, 1024); });
   if (count < 0)
     return notFound;
   d.functions.push_back(std::make_unique<Function>(Function{owner, name, {sizes, sizes + count}}));
@@ -301,8 +310,10 @@ ENTRY int cuTensorMapEncodeTiled(unsigned char *map, int dtype, unsigned rank, v
   bool plain = interleave == 0 && fill == 0 && reinterpret_cast<uintptr_t>(map) % 64 == 0;
   for (unsigned i = 0; i < rank; ++i)
     plain &= steps[i] == 1;
-  int failed = d.callbacks.encode(dtype, static_cast<int>(rank), reinterpret_cast<uint64_t>(address), sizes, strides,
-                                  box, swizzle ? 16 << swizzle : 0, map);
+  int failed = asking(d, [&] {
+    return d.callbacks.encode(dtype, static_cast<int>(rank), reinterpret_cast<uint64_t>(address), sizes, strides, box,
+                              swizzle ? 16 << swizzle : 0, map);
+  });
   return plain && !failed ? success : invalidValue;
 }
 
@@ -319,7 +330,7 @@ ENTRY int cuMemAllocAsync(uint64_t *pointer, size_t bytes, void *handle) {
   std::memset(d.contents() + (*pointer - base), 0xff, bytes); // NaN, so that what is never written shows
   d.used += size;
   d.liveBytes += bytes;
-  d.allocations[*pointer] = {bytes};
+  d.allocations[*pointer] = {bytes, current->device};
   return success;
 }
 
@@ -401,7 +412,7 @@ ENTRY int cuPointerGetAttribute(void *value, int attribute, uint64_t pointer) {
   BEGIN(cuPointerGetAttribute, false)
   if (attribute != 9 || !d.at(pointer, 1))
     return invalidValue;
-  *static_cast<int *>(value) = 0;
+  *static_cast<int *>(value) = std::prev(d.allocations.upper_bound(pointer))->second.device;
   return success;
 }
 
@@ -441,6 +452,8 @@ ENTRY int cuStreamWaitEvent(void *handle, void *event, unsigned) {
   Event *known_ = known(d.events, event);
   if (!stream || !known_)
     return invalidHandle;
+  if (isRecording(stream)) // for work outside of the recording
+    return captureIsolation;
   return d.enqueue(stream, nullptr, known_->op ? std::vector<OpPtr>{known_->op} : std::vector<OpPtr>{});
 }
 
@@ -460,6 +473,14 @@ ENTRY int cuEventRecord(void *event, void *handle) {
   d.enqueue(stream, nullptr);
   known_->op = stream->last;
   return success;
+}
+
+ENTRY int cuEventQuery(void *event) {
+  BEGIN(cuEventQuery, true)
+  Event *known_ = known(d.events, event);
+  if (!known_)
+    return invalidHandle;
+  return !known_->op || known_->op->done ? success : notReady;
 }
 
 ENTRY int cuEventDestroy_v2(void *event) {

@@ -11,6 +11,7 @@
 #ifndef FAKE_CUDA_FAKE_H
 #define FAKE_CUDA_FAKE_H
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -18,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace fake {
@@ -34,9 +36,11 @@ enum Result : int {
   invalidPtx = 218,
   invalidHandle = 400,
   notFound = 500,
+  notReady = 600,
   launchFailed = 719,
   captureUnsupported = 900,
   captureInvalidated = 901,
+  captureIsolation = 905,
   updateFailure = 910,
 };
 
@@ -98,6 +102,7 @@ struct Event {
 
 struct Allocation {
   size_t bytes;
+  int device = 0;
   bool live = true;
 };
 
@@ -113,9 +118,11 @@ constexpr size_t variables = size_t{1} << 20;
 
 struct Driver {
   std::recursive_mutex mutex;
+  std::condition_variable_any idle; ///< nothing is running
+  std::thread::id runner;           ///< the thread that runs something
   Callbacks callbacks{};
   bool initialised = false;
-  int devices = 1, major = 8, minor = 0, version = 13000;
+  int devices = 2, major = 8, minor = 0, version = 13000;
   size_t memoryLimit = size_t{256} << 20;
   size_t used = variables, liveBytes = 0;
   std::map<uint64_t, Allocation> allocations;

@@ -75,10 +75,12 @@ Result Driver::enqueue(Stream *stream, std::function<Result()> run, const std::v
 }
 
 /// Does what an operation waits for, and then itself. While the interpreter runs, Python may collect garbage and so
-/// call the driver again: what is under way ends first.
+/// call the driver again: what is under way ends first. Other threads wait for their turn; they may call whatever does not
+/// wait, since the interpreter wants Python's lock, which they may hold.
 Result Driver::complete(const OpPtr &op) {
-  if (running)
+  if (running && runner == std::this_thread::get_id())
     return sticky;
+  idle.wait(mutex, [&] { return !running; });
   std::vector<OpPtr> stack{op};
   while (!stack.empty()) {
     OpPtr top = stack.back();
@@ -100,9 +102,15 @@ Result Driver::complete(const OpPtr &op) {
     if (sticky != success || !top->run)
       continue;
     running = true;
+    runner = std::this_thread::get_id();
+    mutex.unlock();
     Result result = top->run();
+    mutex.lock();
     running = false;
     sticky = result;
+    idle.notify_all();
+    // Another thread may have taken the turn meanwhile.
+    idle.wait(mutex, [&] { return !running; });
   }
   return sticky;
 }

@@ -65,7 +65,7 @@ def _larger_half(size: int, task: int) -> int:
     return max(first, size - first)
 
 
-def _task_columns(size: int | None, columns: int, depth: int, rows: int | None) -> int:
+def _task_columns(size: int | None, columns: int, products: int, rows: int | None) -> int:
     """Choose how many columns of a contraction one task takes: whole panels of `columns`, and enough work.
 
     Of a few tasks in odd number one thread of two gets one more: where smaller tasks share better, they are smaller.
@@ -74,7 +74,7 @@ def _task_columns(size: int | None, columns: int, depth: int, rows: int | None) 
     taken = columns
     if rows is None:
         return taken
-    while taken * depth * rows < TASK_FMAS and taken < MOST_COLUMNS:
+    while taken * products * rows < TASK_FMAS and taken < MOST_COLUMNS:
         taken *= 2
     if size is None or taken == columns or not 1 < -(-size // taken) < TASKS:
         return taken
@@ -126,7 +126,9 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
     known_rows = root.ranges[row] if row >= 0 else 1
     tiles = row_tiles(known_rows, per_row, min(budget, 6) if per_row > 2 else budget)
     rows = tiles[0].rows
-    depth = sum(prod(op.ranges[d] or 256 for d in op.reductions()) for op in mains)
+    depths = [prod(op.ranges[d] or 256 for d in op.reductions()) for op in mains]
+    depth = sum(depths)
+    products = sum(op.products * trips for op, trips in zip(mains, depths, strict=True))
 
     tile = [0] * len(root.loops)
     group = [0] * len(root.loops)
@@ -136,7 +138,7 @@ def contraction(kernel: KernelFacts, mains: list[OpFacts], machine: Machine) -> 
     if row >= 0:
         tile[row] = max(rows, 1)
     tile[column] = columns
-    column_tasks = _task_columns(root.ranges[column], columns, depth, known_rows)
+    column_tasks = _task_columns(root.ranges[column], columns, products, known_rows)
     if column in kernel.parallel:
         group[column] = column_tasks
     packed = {op.index: _to_pack(op, columns) for op in mains}

@@ -85,7 +85,11 @@ class Assembler:
 
 
 def find() -> Assembler | None:
-    """Return the assembler: the configured one, or that of PATH, CUDA_HOME or the package `nvidia-cuda-nvcc`."""
+    """Return the assembler: the configured one, or that of PATH, CUDA_HOME or the package `nvidia-cuda-nvcc`.
+
+    Raises:
+        ArgumentError: the configured one is not there, or does not run.
+    """
     settings = config.current()
     return _find(settings.ptxas, settings.cuda_home)
 
@@ -95,7 +99,9 @@ def _find(named: str | None, home: Path | None) -> Assembler | None:
     if named == "0":
         return None
     candidates = (
-        [named] if named else [shutil.which("ptxas"), home and str(home / "bin" / "ptxas"), *_packaged()]
+        [shutil.which(named)]
+        if named
+        else [shutil.which("ptxas"), home and str(home / "bin" / "ptxas"), *_packaged()]
     )
     for path in candidates:
         if path and Path(path).exists():
@@ -107,6 +113,12 @@ def _find(named: str | None, home: Path | None) -> Assembler | None:
                 continue
             release = re.search(r"V(\d+\.\d+\.\d+)", said.stdout)
             return Assembler(path, release[1] if release else said.stdout.strip()[-40:])
+    if named:
+        errors.fail(
+            errors.ArgumentError,
+            f"TILEWRIGHT_PTXAS: {named!r} is no program that runs",
+            help="name NVIDIA's assembler, or 0 to leave PTX to the driver; unset, it is searched for.",
+        )
     return None
 
 

@@ -12,8 +12,9 @@ from ... import stages
 from ...stages import Pass, Stage
 from . import dots
 
-#: Shared passes whose decisions are the CPU's: panels of weights, factors of sums over vectors.
-LEFT_OUT = ("tw-choose-layouts", "func.func(tw-factor-sums)")
+#: Shared passes whose decisions are the CPU's: panels of weights, factors of sums over vectors, where a softmax that a
+#: product follows is normalised (a kernel of attention does so itself).
+LEFT_OUT = ("tw-choose-layouts", "func.func(tw-factor-sums)", "func.func(tw-scale-products)")
 
 _TILED = (
     Pass("func.func(canonicalize)", "nothing is tiled before threads are known; sizes fold"),
