@@ -23,6 +23,9 @@ __all__ = ["Compiled", "load"]
 #: Structures of calls that are answered without Python. A program has one; numbers in place of arrays make more.
 _NATIVE_STRUCTURES = 8
 
+#: Why there are no variants; docs/tutorials/variants.md says more.
+_NOT_ON_A_GPU = "a program for a GPU serves all sizes itself: graphs and weights belong to one program"
+
 
 _SIGNATURE = inspect.signature(lambda *args, **kwargs: None)
 
@@ -186,6 +189,8 @@ class Compiled(Dispatcher):
 
     def explain_variants(self) -> list[str]:
         """Say which variants there are, and why others are not."""
+        if self._after and "device" in self.manifest:
+            return [f"no variants: {_NOT_ON_A_GPU}"]
         return [] if self._specializer is None else self._specializer.explain()
 
     def _variants(self) -> Specializer:
@@ -194,7 +199,11 @@ class Compiled(Dispatcher):
         if self._specializer is None:
             self._need_code("specialize")
             if "device" in self.manifest:
-                errors.fail(errors.UnsupportedOpError, "specialize: programs for a GPU have no variants yet")
+                errors.fail(
+                    errors.UnsupportedOpError,
+                    f"specialize: {_NOT_ON_A_GPU}",
+                    help="compile another program for these sizes: tw.spec with numbers instead of names.",
+                )
             self._specializer = Specializer(self)
         return self._specializer
 

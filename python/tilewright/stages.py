@@ -145,6 +145,7 @@ STAGES: tuple[Stage, ...] = (
                 "func.func(tw-cpu-prefetch{distance=8192})",
                 "loops are final, and their reads still have indices",
             ),
+            Pass("func.func(tw-cpu-stream)", "tasks are functions, and a fence ends each"),
             Pass("tw-emit-entry", "types still say how arrays are shaped"),
         ),
     ),

@@ -227,3 +227,20 @@ def test_arguments_that_do_not_fit():
 def test_no_export(tmp_path):
     with pytest.raises(errors.UnsupportedOpError, match="export: programs for a GPU"):
         tw.jit(lambda x: x + 1, target="cuda").compile(tw.spec((4,))).export(tmp_path)
+
+
+def test_no_variants():
+    """Asked for one, the program says so; asked for them in general, it goes without, and explains why."""
+    n = tw.Dim("n", max=64)
+    fixed = tw.jit(lambda x: x + 1, target="cuda").compile(tw.spec((n,)))
+    with pytest.raises(
+        errors.UnsupportedOpError, match=r"specialize: a program for a GPU(?s:.*)help: compile another"
+    ):
+        fixed.specialize(n=7)
+    assert fixed.variants() == [] and "no variants" not in fixed.explain()
+    observed = tw.jit(lambda x: x + 1, target="cuda", specialize=2, dynamic=True)
+    for _ in range(4):
+        assert observed(np.ones(7, np.float32)).tolist() == [2.0] * 7
+    assert observed.variants() == []
+    assert "no variants: a program for a GPU" in observed.explain(np.ones(7, np.float32))
+    observed.despecialize()

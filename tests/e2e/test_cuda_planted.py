@@ -59,7 +59,7 @@ WARPGROUP = {
 CLUSTER_MEETING = r"barrier\.cluster\.arrive\.release;\s*barrier\.cluster\.wait\.acquire;"
 CLUSTER = {
     "results laid down before the last ones left": (r"cp\.async\.bulk\.wait_group\.read 1;", ""),
-    "a parity that stays": (r"xor\.b32(\s+)(%r\d+), \2, %r\d+;", r"xor.b32\1\2, \2, 0;"),
+    "a parity that stays": (r"xor\.b32(\s+)(%r\d+), (%r\d+), %r\d+;", r"xor.b32\1\2, \3, 0;"),
     "copies before the other's barriers are there": (CLUSTER_MEETING, "bar.sync 0;"),
     "a block that ends while the other reports to it": (rf"(?s)(.*){CLUSTER_MEETING}", r"\1"),
     "a stage that only its own readers free": (

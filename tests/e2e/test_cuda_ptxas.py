@@ -30,6 +30,12 @@ PROGRAMS = {
         [((4096, 256), "float16"), ((4095, 256), "float16")],
         1,
     ),
+    "product-int8": (
+        lambda a, b: tw.dot_general(a, b, lhs_contract=(1,), rhs_contract=(1,), dtype="int32"),
+        [((2048, 256), "int8")] * 2,
+        1,
+    ),
+    "product-f32-large": (lambda a, b: a @ b, [((2048, 256), "float32"), ((256, 2048), "float32")], 1),
     "product-f32": (lambda a, b: a @ b, [((256, 128), "float32"), ((128, 192), "float32")], 1),
     "attention": (
         lambda q, k, v: tw.attention(q, k, v, causal=True),
@@ -64,6 +70,8 @@ INSTRUCTIONS = [
     ("product-large", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "UTMASTG.2D", "SYNCS", "USETMAXREG"]),
     ("product-huge", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D.MULTICAST", "UTMASTG.2D", "UCGABAR_ARV", "USETMAXREG"]),
     ("product-odd", "sm_90a", ["HGMMA.64x256x16.F32", "UTMALDG.2D", "STG.E.U16"]),
+    ("product-int8", "sm_80", ["IMMA.16832.S8.S8", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128"]),
+    ("product-f32-large", "sm_80", ["FFMA", "LDS.128", "LDGSTS.E.BYPASS.128", "STG.E.128"]),
     ("attention", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128", "MUFU.EX2"]),
 ]  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import ptx
 import pytest
 import tilewright as tw
 from cuda_device import DeviceProgram
@@ -67,6 +70,81 @@ def test_one_launch(name):
         )
         assert len(program.launches) == 1, (name, rows, length)
         assert np.array_equal(found, program(*inputs)[0]), "the same bits in any order of warps"
+
+
+CHOICES = {
+    "argmax": (lambda x: tw.argmax(x, axis=1), lambda x: x.argmax(axis=1)),
+    "argmin": (lambda x: tw.argmin(x, axis=1), lambda x: x.argmin(axis=1)),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("dtype", ["float32", "int8", "float16"])
+def test_the_first_of_the_best(name, dtype):
+    """Among equals the first, among NaNs the first of those; whole and broken turns, rows that are read again."""
+    fn, reference = CHOICES[name]
+    rng = fresh_rng()
+    for rows, length in ((3, 64), (9, 33), (2, 1001), (1, 5000), (2, 40001)):
+        x = rng.integers(-20, 20, (rows, length)).astype(tw.dtypes.by_name(dtype).numpy)
+        if dtype == "float32":
+            x[0, rng.integers(0, length, 3)] = np.nan
+        program = DeviceProgram(
+            tw.jit(fn).trace(tw.spec(x.shape, dtype)).lower(ARCH),
+            adversarial=int(rng.integers(1 << 30)) if length < 2000 else None,
+        )
+        assert np.array_equal(program(x)[0], reference(x)), (rows, length)
+        assert len(program.launches) == 1 and "shfl.sync" in program.text
+    program = DeviceProgram(tw.jit(fn).trace(tw.spec(("m", "n"), dtype)).lower(ARCH))
+    x = np.full((2, 700), -np.inf if dtype != "int8" else -128).astype(tw.dtypes.by_name(dtype).numpy)
+    assert np.array_equal(program(x)[0], [0, 0]), "nothing is better than what it starts from"
+
+
+@pytest.mark.parametrize("name", ["any", "all"])
+@pytest.mark.parametrize("dtype", ["bool", "float32", "int32"])
+def test_bools_along_a_row(name, dtype):
+    """Shared by threads; whatever is not zero is true, NaN as well."""
+    rng = fresh_rng()
+    for rows, length in ((5, 40), (3, 1001), (4, 4096)):
+        x = np.full((rows, length), name == "all").astype(tw.dtypes.by_name(dtype).numpy)
+        x[1, int(rng.integers(length))] = name == "any"
+        if dtype == "float32":
+            x[2, -1] = np.nan
+        fn = tw.any if name == "any" else tw.all
+        program = DeviceProgram(
+            tw.jit(lambda x: fn(x, axis=1)).trace(tw.spec(x.shape, dtype)).lower(ARCH),
+            adversarial=int(rng.integers(1 << 30)),
+        )
+        assert np.array_equal(program(x)[0], getattr(np, name)(x, axis=1)), (rows, length)
+        assert len(program.launches) == 1 and "shfl.sync" in program.text
+
+
+FAULTS = {
+    "no barrier between warps": ("argmax", r"bar\.sync\s+0;", ""),
+    "lanes meet the wrong lanes": ("argmax", r"shfl\.sync\.bfly\.b32\s+([^;]*), 16, 31, -1;", r"shfl.sync.bfly.b32 \1, 8, 31, -1;"),
+    "no barrier between bools": ("any", r"bar\.sync\s+0;", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_planted_faults(name):
+    """Each ends in an error of the interpreter or in other results."""
+    kind, pattern, instead = FAULTS[name]
+    fn = (lambda x: tw.argmax(x, axis=1)) if kind == "argmax" else (lambda x: tw.any(x < -9, axis=1))
+    x = np.zeros((32, 1000), np.float32)
+    x[np.arange(32), np.arange(32) * 31] = 1 if kind == "argmax" else -10
+    program = DeviceProgram(tw.jit(fn).trace(tw.spec(x.shape)).lower(ARCH))
+    good = program(x)[0]
+    changed, count = re.subn(pattern, instead, program.text, count=1)
+    assert count == 1, pattern
+    for seed in range(3):
+        program.adversarial = seed
+        try:
+            program.module = ptx.load(changed)
+            if not np.array_equal(program(x)[0], good):
+                return
+        except ptx.PtxFault:
+            return
+    pytest.fail("was not caught")
 
 
 def test_long_and_unknown_rows_are_walked_again():

@@ -252,6 +252,17 @@ def test_rows_that_wait_for_their_sums_go_together(rows, columns, together):
     assert config.workgroup[0] % together == 0
 
 
+def test_results_that_the_last_cache_cannot_hold_go_past_it():
+    machine = Machine(l3_bytes=32 << 20)
+    assert not select(elementwise(1 << 20), machine)[-1].stream
+    (config,) = select(elementwise(1 << 24), machine)
+    assert config.stream and "128 MB do not fit 32" in config.why
+    assert config.attributes()["tw.stream"] == "unit"
+    assert select(row_norm(1 << 15, 768), machine)[-1].stream
+    assert not select(elementwise(None), machine)[-1].stream
+    assert not select(elementwise(1 << 24), Machine())[-1].stream
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_running_totals_have_lanes_along_what_lies_side_by_side(axis):
     kinds = ["parallel", "parallel"]

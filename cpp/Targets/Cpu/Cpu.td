@@ -33,6 +33,18 @@ def CpuPrefetchPass : Pass<"tw-cpu-prefetch"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
 }
 
+def CpuStreamPass : Pass<"tw-cpu-stream", "::mlir::func::FuncOp"> {
+  let summary = "Writes large results past the cache";
+  let description = [{
+    In functions marked `tw.stream`, loops that fill whole cache lines (or their halves) of an argument that they only write
+    get a second form: with non-temporal stores and a fence after them, taken where the argument begins at a cache line.
+    Where nothing proves that all offsets are multiples of a vector, and on machines without such stores, nothing changes.
+  }];
+  let statistics = [Statistic<"numStores", "stores", "stores that became non-temporal">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
 def EmitEntryPass : Pass<"tw-emit-entry", "::mlir::ModuleOp"> {
   let summary = "Builds the entry points of the ABI";
   let description = [{

@@ -107,8 +107,9 @@ void outline(scf::ForallOp loop, func::FuncOp kernel, unsigned number) {
                                    builder.getFunctionType(types, {}));
   body.setPrivate();
   body->setAttr("tw.body", builder.getUnitAttr());
-  if (Attribute target = kernel->getAttr("tw.target"))
-    body->setAttr("tw.target", target);
+  for (StringRef name : {"tw.target", "tw.stream"})
+    if (Attribute fact = kernel->getAttr(name))
+      body->setAttr(name, fact);
   Block *entry = body.addEntryBlock();
   OpBuilder inner = OpBuilder::atBlockBegin(entry);
   IRMapping map;

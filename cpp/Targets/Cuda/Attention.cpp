@@ -170,7 +170,7 @@ bool Matcher::multiplies(const std::optional<Contraction> &product) {
   if (!product || !startsFrom(product->op, [](const APFloat &x) { return x.isZero(); }))
     return false;
   return onTensorCores
-             ? bool(product->narrow)
+             ? isa_and_nonnull<FloatType>(product->narrow)
              : product->multiply->getResult(0).getType().isF32() && product->sum->getResult(0).getType().isF32();
 }
 

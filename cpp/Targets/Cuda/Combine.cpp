@@ -6,6 +6,7 @@
 #include "Targets/Cuda/Combine.h"
 
 #include "mlir/Analysis/SliceAnalysis.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
@@ -15,17 +16,46 @@ using namespace tilewright::cuda;
 static constexpr int64_t kLanes = 32;
 
 Value Combiner::combine(OpBuilder &builder, Location loc, Value a, Value b) const {
+  if (widen) {
+    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(a.getType()));
+    a = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, a, zero);
+    b = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, b, zero);
+  }
   IRMapping map;
   map.map(op->getOperand(0), a);
   map.map(op->getOperand(1), b);
   Operation *copy = builder.clone(*op, map);
   copy->setLoc(loc);
-  return copy->getResult(0);
+  if (!widen)
+    return copy->getResult(0);
+  return arith::ExtUIOp::create(builder, loc, widen->getResult(0).getType(), copy->getResult(0));
+}
+
+/// Whether all of some bools are set, or any of them, as a byte.
+static std::optional<Combiner> boolsOf(linalg::LinalgOp op) {
+  auto widen = op.getBlock()->getTerminator()->getOperand(0).getDefiningOp<arith::ExtUIOp>();
+  Operation *both = widen ? widen.getIn().getDefiningOp() : nullptr;
+  if (!isa_and_nonnull<arith::OrIOp, arith::AndIOp>(both) || !both->getResult(0).getType().isInteger(1))
+    return std::nullopt;
+  BlockArgument accumulator = op.getRegionOutputArgs().front();
+  auto isSet = [&](Value value) {
+    auto compared = value.getDefiningOp<arith::CmpIOp>();
+    return compared && compared.getPredicate() == arith::CmpIPredicate::ne && compared.getLhs() == accumulator &&
+           isConstantIntValue(compared.getRhs(), 0) && compared->hasOneUse();
+  };
+  if (!accumulator.hasOneUse() || llvm::none_of(both->getOperands(), isSet))
+    return std::nullopt;
+  TypedAttr neutral = IntegerAttr::get(widen.getType(), isa<arith::AndIOp>(both));
+  return Combiner{both, neutral, widen};
 }
 
 std::optional<Combiner> cuda::combinerOf(linalg::LinalgOp op) {
   SmallVector<Operation *> found;
-  if (op.getNumDpsInits() != 1 || !matchReduction(op.getRegionOutputArgs(), 0, found) || found.size() != 1)
+  if (op.getNumDpsInits() != 1)
+    return std::nullopt;
+  if (std::optional<Combiner> bools = boolsOf(op))
+    return bools;
+  if (!matchReduction(op.getRegionOutputArgs(), 0, found) || found.size() != 1)
     return std::nullopt;
   std::optional<TypedAttr> neutral = arith::getNeutralElement(found.front());
   if (!neutral || found.front()->getNumOperands() != 2)
@@ -35,6 +65,39 @@ std::optional<Combiner> cuda::combinerOf(linalg::LinalgOp op) {
   if (!accumulator.hasOneUse())
     return std::nullopt;
   return Combiner{found.front(), *neutral};
+}
+
+std::optional<SmallVector<Value>> cuda::choiceOf(linalg::LinalgOp op) {
+  Block *body = op.getBlock();
+  auto accumulators = op.getRegionOutputArgs();
+  if (op.getNumDpsInits() < 2)
+    return std::nullopt;
+  SmallVector<Value> elements;
+  Value condition;
+  for (auto [yielded, accumulator] : llvm::zip_equal(body->getTerminator()->getOperands(), accumulators)) {
+    auto select = yielded.getDefiningOp<arith::SelectOp>();
+    if (!select || select.getFalseValue() != accumulator || (condition && select.getCondition() != condition))
+      return std::nullopt;
+    condition = select.getCondition();
+    elements.push_back(select.getTrueValue());
+  }
+  // The choice looks at the two and at nothing else, and compares alone: then the order of elements does not matter.
+  SmallVector<Value> rest{condition};
+  while (!rest.empty()) {
+    Value value = rest.pop_back_val();
+    if (llvm::is_contained(elements, value) || llvm::is_contained(accumulators, value))
+      continue;
+    Operation *def = value.getDefiningOp();
+    if (!def ||
+        (def->getBlock() == body &&
+         !isa<arith::CmpFOp, arith::CmpIOp, arith::AndIOp, arith::OrIOp, arith::XOrIOp, arith::ConstantOp>(def)))
+      return std::nullopt;
+    if (def->getBlock() == body)
+      llvm::append_range(rest, def->getOperands());
+    else if (!def->hasTrait<OpTrait::ConstantLike>())
+      return std::nullopt;
+  }
+  return elements;
 }
 
 Value cuda::exchange(DeviceKernel &kernel, Value value, int64_t mask) {
@@ -67,10 +130,20 @@ Value cuda::exchange(DeviceKernel &kernel, Value value, int64_t mask) {
   return type == integer ? raw : arith::BitcastOp::create(inside, loc, type, raw).getResult();
 }
 
+SmallVector<Value> cuda::acrossLanes(DeviceKernel &kernel, CombineAll combine, ValueRange values, int64_t lanes) {
+  SmallVector<Value> found(values);
+  for (int64_t mask = lanes / 2; mask > 0; mask /= 2) {
+    SmallVector<Value> others = llvm::map_to_vector(found, [&](Value each) { return exchange(kernel, each, mask); });
+    found = combine(found, others);
+  }
+  return found;
+}
+
 Value cuda::acrossLanes(DeviceKernel &kernel, const Combiner &combiner, Value value, int64_t lanes) {
-  for (int64_t mask = lanes / 2; mask > 0; mask /= 2)
-    value = combiner.combine(kernel.inside, kernel.loc, value, exchange(kernel, value, mask));
-  return value;
+  auto combine = [&](ValueRange a, ValueRange b) -> SmallVector<Value> {
+    return {combiner.combine(kernel.inside, kernel.loc, a[0], b[0])};
+  };
+  return acrossLanes(kernel, combine, ValueRange{value}, lanes).front();
 }
 
 std::pair<Value, Value> cuda::acrossLanesEach(DeviceKernel &kernel, llvm::function_ref<Value(Value, Value)> combine,
@@ -99,19 +172,20 @@ std::pair<Value, Value> cuda::acrossLanesEach(DeviceKernel &kernel, llvm::functi
   return {left.front(), number};
 }
 
-Value cuda::acrossBlock(DeviceKernel &kernel, const Combiner &combiner, Value value, int64_t threads) {
+SmallVector<Value> cuda::acrossBlock(DeviceKernel &kernel, CombineAll combine, ValueRange values, int64_t threads) {
   OpBuilder &inside = kernel.inside;
   Location loc = kernel.loc;
   int64_t warps = threads / kLanes;
-  value = acrossLanes(kernel, combiner, value, kLanes);
+  SmallVector<Value> found = acrossLanes(kernel, combine, values, kLanes);
   if (warps == 1)
-    return value;
-  Type stored = value.getType();
+    return found;
   // A bool has no place of its own in memory.
-  if (stored.isInteger(1))
-    stored = inside.getI8Type();
+  auto storedType = [&](Value value) -> Type {
+    return value.getType().isInteger(1) ? Type(inside.getI8Type()) : value.getType();
+  };
   // Memory of its own for each combination: the one before may still be read.
-  Value memory = kernel.shared(stored, warps);
+  SmallVector<Value> memory =
+      llvm::map_to_vector(found, [&](Value value) { return kernel.shared(storedType(value), warps); });
   Value warp = arith::DivUIOp::create(inside, loc, kernel.threadId(), kernel.index(kLanes));
   Value lane = arith::RemUIOp::create(inside, loc, kernel.threadId(), kernel.index(kLanes));
   Value first = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, lane, kernel.index(int64_t{0}));
@@ -119,14 +193,26 @@ Value cuda::acrossBlock(DeviceKernel &kernel, const Combiner &combiner, Value va
   {
     OpBuilder::InsertionGuard guard(inside);
     inside.setInsertionPointToStart(guarded.thenBlock());
-    Value kept = stored == value.getType() ? value : arith::ExtUIOp::create(inside, loc, stored, value).getResult();
-    LLVM::StoreOp::create(inside, loc, kept, kernel.sharedAddress(memory, stored, warp));
+    for (auto [value, place] : llvm::zip_equal(found, memory)) {
+      Type stored = storedType(value);
+      Value kept = stored == value.getType() ? value : arith::ExtUIOp::create(inside, loc, stored, value).getResult();
+      LLVM::StoreOp::create(inside, loc, kept, kernel.sharedAddress(place, stored, warp));
+    }
   }
   kernel.barrier();
   // Every warp combines the same values in the same order: no second barrier is needed to hand the result around.
-  Value place = arith::RemUIOp::create(inside, loc, lane, kernel.index(warps));
-  Value loaded = LLVM::LoadOp::create(inside, loc, stored, kernel.sharedAddress(memory, stored, place));
-  if (stored != value.getType())
-    loaded = arith::TruncIOp::create(inside, loc, value.getType(), loaded);
-  return acrossLanes(kernel, combiner, loaded, warps);
+  Value other = arith::RemUIOp::create(inside, loc, lane, kernel.index(warps));
+  for (auto [value, place] : llvm::zip_equal(found, memory)) {
+    Type stored = storedType(value), type = value.getType();
+    Value loaded = LLVM::LoadOp::create(inside, loc, stored, kernel.sharedAddress(place, stored, other));
+    value = stored == type ? loaded : arith::TruncIOp::create(inside, loc, type, loaded).getResult();
+  }
+  return acrossLanes(kernel, combine, found, warps);
+}
+
+Value cuda::acrossBlock(DeviceKernel &kernel, const Combiner &combiner, Value value, int64_t threads) {
+  auto combine = [&](ValueRange a, ValueRange b) -> SmallVector<Value> {
+    return {combiner.combine(kernel.inside, kernel.loc, a[0], b[0])};
+  };
+  return acrossBlock(kernel, combine, ValueRange{value}, threads).front();
 }

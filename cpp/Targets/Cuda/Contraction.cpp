@@ -46,8 +46,10 @@ Dependence dependenceOf(linalg::LinalgOp op, Value value) {
   return found;
 }
 
-/// The float type below 32 bits that a value was widened from, exactly.
+/// The type that tensor cores multiply which a value was widened from, exactly.
 Type narrowType(Value value) {
+  if (auto widened = value.getDefiningOp<arith::ExtSIOp>(); widened && widened.getType().isInteger(32))
+    return widened.getIn().getType().isInteger(8) ? widened.getIn().getType() : Type();
   auto widened = value.getDefiningOp<arith::ExtFOp>();
   if (!widened || !widened.getType().isF32())
     return {};
@@ -98,8 +100,8 @@ std::optional<Contraction> cuda::contractionOf(linalg::LinalgOp op) {
   if (found.rows.empty() || found.columns.empty() || lhs.arguments.test(accumulator.getArgNumber()) ||
       rhs.arguments.test(accumulator.getArgNumber()))
     return std::nullopt;
-  Type left = narrowType(found.lhs), right = narrowType(found.rhs);
-  if (left && left == right && sum->getResult(0).getType().isF32())
+  Type left = narrowType(found.lhs), right = narrowType(found.rhs), type = sum->getResult(0).getType();
+  if (left && left == right && (left.isInteger() ? type.isInteger(32) : type.isF32()))
     found.narrow = left;
   return found;
 }

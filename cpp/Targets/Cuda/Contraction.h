@@ -13,7 +13,7 @@ struct Contraction {
   /// The factors, values of the body: one varies along rows, the other along columns of the result.
   mlir::Value lhs, rhs;
   llvm::SmallVector<unsigned> batch, rows, columns, inner;
-  /// f16 or bf16 where both factors were widened from it, so that tensor cores compute the same products.
+  /// f16, bf16 or int8 where both factors were widened from it, so that tensor cores compute the same products.
   mlir::Type narrow;
 };
 

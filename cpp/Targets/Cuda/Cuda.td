@@ -15,7 +15,8 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
     - `dots`: threads that share a row of weights; sets of so many in a block; rows of weights that a thread has under way,
       and how many groups of them come one after the other; stored elements that it reads at once; units of the depth whose
       other factor it keeps in registers.
-    - `mma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a warp.
+    - `tiles`, `mma`: rows, columns and depth of a block's tile; tiles in shared memory; rows and columns of a thread, or of a
+      warp.
     - `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; whether a block goes from tile to tile;
       blocks that share what they read.
     - `plain_attention`: rows of a warp (a power of two up to 16); warps of a block that differ by their rows, and by their

@@ -1,8 +1,9 @@
 //===- EmitProducts.cpp - A block of threads per tile of a product ----------===//
 //
-// A block copies tiles of both factors into shared memory, where every element is read many times; what prologues compute
-// (dequantisation, casts) is computed once per tile on the way. Each thread keeps its part of the result in registers, and
-// applies the epilogue to it there. Tiles that reach beyond the arrays are filled with zeros, results beyond are dropped.
+// A block brings tiles of both factors into a ring in shared memory, some tiles ahead of the one that it multiplies
+// (`cp.async`); what prologues compute (dequantisation, casts) is computed once per tile and stored there. Each thread keeps
+// its part of the result in registers, and applies the epilogue to it there. Tiles that reach beyond the arrays are filled
+// with zeros, results beyond are dropped.
 //
 // Here: fused multiply-adds, for any type. Tensor cores: EmitTensorProducts.cpp.
 //===----------------------------------------------------------------------===//
@@ -16,123 +17,203 @@ using namespace tilewright::cuda;
 
 namespace {
 
-/// Sizes of one kernel.
-struct Shape {
-  int64_t rows, columns, depth, threads;
-  int64_t pitch; ///< elements from one row of a tile in shared memory to the next
-};
-
-constexpr Shape kPlain{64, 64, 16, 256, 64 + 4};
+/// Where select has not chosen one.
+constexpr TensorTile kPlainTile{64, 64, 16, 4, 0, 0};
+/// Threads of a block form a square; each has rows and columns in groups of neighbours, which it reads at once.
+constexpr int64_t kSide = 16, kGroup = 4;
 
 class PlainProduct : public ProductEmitter {
 public:
-  using ProductEmitter::ProductEmitter;
+  PlainProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
+               const TensorTile &tile)
+      : ProductEmitter(nest, contraction, epilogue, epilogueInput), tile(tile) {}
   void emit();
 
 private:
-  void fill(Value memory, bool isLhs, Value outerBase, Value outerSize, Value kBase, bool outerFastest);
-  SmallVector<Value> zeros(unsigned count);
-  SmallVector<Value> steps(unsigned sums, llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body);
+  /// One factor: how it comes, and where its tiles lie in a stage. They lie with neighbouring rows, or columns, next to each
+  /// other, whatever lies so in memory.
+  struct Factor {
+    bool isLhs;
+    Value wanted;
+    OpOperand *direct; ///< copied as it is, or null: computed
+    int64_t unit;      ///< neighbouring rows, or columns, that are copied at once
+    bool outerFastest; ///< which way neighbouring threads read
+    int64_t outerTile, offset;
+    Value outerBase, outerCount;
+    int64_t pitch() const { return outerTile + kGroup; }
+  };
 
-  Shape shape = kPlain;
+  Factor factorOf(bool isLhs);
+  void fill(const Factor &factor, Value stage, Value kBase);
+  void fillBoth(Value stage, Value kBase);
+  SmallVector<Value> take(const Factor &factor, Value stage, Value lane, int64_t k);
+  SmallVector<Value> multiply(Value stage, ValueRange sums);
+
+  TensorTile tile;
   Type factorType = contraction.multiply->getResult(0).getType(), sumType = contraction.sum->getResult(0).getType();
-  Value lhsMemory, rhsMemory;
+  int64_t bytes = std::max<int64_t>(1, factorType.getIntOrFloatBitWidth() / 8);
+  Factor lhs{}, rhs{};
+  Value memory, x, y;
 };
 
-/// Copies a tile of one factor: all threads, in turns. `outerFastest` says which way neighbouring threads read.
-void PlainProduct::fill(Value memory, bool isLhs, Value outerBase, Value outerSize, Value kBase, bool outerFastest) {
-  Value wanted = isLhs ? contraction.lhs : contraction.rhs;
-  int64_t outerTile = isLhs ? shape.rows : shape.columns;
-  auto turn = scf::ForOp::create(inside, loc, kernel.threadId(), kernel.index(outerTile * shape.depth),
-                                 kernel.index(shape.threads));
-  OpBuilder::InsertionGuard guard(inside);
-  inside.setInsertionPointToStart(turn.getBody());
-  Value fastest = kernel.index(outerFastest ? outerTile : shape.depth);
-  Value low = arith::RemUIOp::create(inside, loc, turn.getInductionVar(), fastest);
-  Value high = arith::DivUIOp::create(inside, loc, turn.getInductionVar(), fastest);
-  Value outerHere = outerFastest ? low : high, depthHere = outerFastest ? high : low;
-  Value outer = add(outerBase, outerHere), k = add(kBase, depthHere);
-  auto value = scf::IfOp::create(inside, loc, TypeRange{factorType},
-                                 both(below(outer, outerSize), below(k, innerCount)), /*withElse=*/true);
-  {
-    OpBuilder::InsertionGuard inner(inside);
-    inside.setInsertionPointToStart(value.thenBlock());
-    scf::YieldOp::create(inside, loc, factor(wanted, isLhs, outer, k));
-    inside.setInsertionPointToStart(value.elseBlock());
-    Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(factorType));
-    scf::YieldOp::create(inside, loc, zero);
-  }
-  Value position = add(times(depthHere, shape.pitch), outerHere);
-  LLVM::StoreOp::create(inside, loc, value.getResult(0), kernel.sharedAddress(memory, factorType, position));
+PlainProduct::Factor PlainProduct::factorOf(bool isLhs) {
+  Factor found{isLhs,
+               isLhs ? contraction.lhs : contraction.rhs,
+               nullptr,
+               1,
+               isLhs ? !runsAlong(contraction.lhs, contraction.inner) : runsAlong(contraction.rhs, contraction.columns),
+               isLhs ? tile.rows : tile.columns,
+               isLhs ? 0 : tile.depth * lhs.pitch(),
+               isLhs ? rowBase : columnBase,
+               isLhs ? rowCount : columnCount};
+  auto argument = dyn_cast<BlockArgument>(found.wanted);
+  // Copies take 4, 8 or 16 bytes.
+  if (!argument || argument.getOwner() != nest.op.getBlock() || (bytes != 4 && bytes != 8))
+    return found;
+  OpOperand &operand = nest.op->getOpOperand(argument.getArgNumber());
+  if (!nest.op.isDpsInput(&operand) || !isa<MemRefType>(operand.get().getType()))
+    return found;
+  found.direct = &operand;
+  unsigned outer = (isLhs ? contraction.rows : contraction.columns).back();
+  auto range = getConstantIntValue(nest.ranges[outer]);
+  if (found.outerFastest && range && *range % (16 / bytes) == 0 && nest.isVectorAlong(operand, outer))
+    found.unit = 16 / bytes;
+  return found;
 }
 
-SmallVector<Value> PlainProduct::zeros(unsigned count) {
-  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(sumType));
-  return SmallVector<Value>(count, zero);
-}
-
-/// The loop over the depth: copy, wait, multiply, wait.
-SmallVector<Value> PlainProduct::steps(unsigned sums, llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  auto loop =
-      scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), innerCount, kernel.index(shape.depth), zeros(sums));
-  OpBuilder::InsertionGuard guard(inside);
-  inside.setInsertionPointToStart(loop.getBody());
-  SmallVector<Value> next = body(loop.getInductionVar(), loop.getRegionIterArgs());
-  scf::YieldOp::create(inside, loc, next);
-  return llvm::to_vector_of<Value>(loop.getResults());
-}
-
-/// Threads form a square of 16 by 16; each has 4 rows and 4 columns of the tile, 16 apart.
-void PlainProduct::emit() {
-  constexpr int64_t side = 16, each = 4;
-  place(shape.rows, shape.columns);
-  lhsMemory = kernel.shared(factorType, shape.depth * shape.pitch);
-  rhsMemory = kernel.shared(factorType, shape.depth * shape.pitch);
-  Value x = arith::RemUIOp::create(inside, loc, kernel.threadId(), kernel.index(side));
-  Value y = arith::DivUIOp::create(inside, loc, kernel.threadId(), kernel.index(side));
-  bool rowsFastest = !runsAlong(contraction.lhs, contraction.inner);
-  bool columnsFastest = runsAlong(contraction.rhs, contraction.columns);
-  SmallVector<Value> sums = steps(each * each, [&](Value k, ValueRange carried) {
-    fill(lhsMemory, true, rowBase, rowCount, k, rowsFastest);
-    fill(rhsMemory, false, columnBase, columnCount, k, columnsFastest);
-    kernel.barrier();
-    auto inner =
-        scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), kernel.index(shape.depth), kernel.index(1), carried);
-    {
-      OpBuilder::InsertionGuard guard(inside);
-      inside.setInsertionPointToStart(inner.getBody());
-      Value row = times(inner.getInductionVar(), shape.pitch);
-      auto take = [&](Value memory, Value lane, int64_t i) -> Value {
-        Value position = add(add(row, lane), i * side);
-        return LLVM::LoadOp::create(inside, loc, factorType, kernel.sharedAddress(memory, factorType, position));
+/// Brings a tile of a factor to a stage: all threads, in turns.
+void PlainProduct::fill(const Factor &factor, Value stage, Value kBase) {
+  int64_t outerUnits = factor.outerTile / factor.unit, fastest = factor.outerFastest ? outerUnits : tile.depth;
+  constexpr int64_t threads = kSide * kSide;
+  for (int64_t turn = 0; turn < outerUnits * tile.depth; turn += threads) {
+    Value number = add(kernel.threadId(), turn), low = rest(number, fastest), high = divide(number, fastest);
+    OpBuilder::InsertionGuard guard(inside);
+    if (outerUnits * tile.depth - turn < threads)
+      inside.setInsertionPointToStart(
+          scf::IfOp::create(inside, loc, below(number, kernel.index(outerUnits * tile.depth))).thenBlock());
+    Value outerHere = times(factor.outerFastest ? low : high, factor.unit),
+          depthHere = factor.outerFastest ? high : low;
+    Value outer = add(factor.outerBase, outerHere), k = add(kBase, depthHere);
+    Value within = both(below(outer, factor.outerCount), below(k, innerCount));
+    Value position = add(add(stage, add(times(depthHere, factor.pitch()), outerHere)), factor.offset);
+    Value to = kernel.sharedAddress(memory, factorType, position);
+    if (factor.direct) {
+      auto i32 = [&](int64_t each) -> Value {
+        return arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(each));
       };
-      SmallVector<Value> left, right, next;
-      for (int64_t i = 0; i < each; ++i) {
-        left.push_back(take(lhsMemory, y, i));
-        right.push_back(take(rhsMemory, x, i));
-      }
-      for (int64_t i = 0; i < each * each; ++i) {
-        IRMapping map;
-        bool swapped = contraction.multiply->getOperand(0) != contraction.lhs;
-        map.map(contraction.multiply->getOperand(swapped ? 1 : 0), left[i / each]);
-        map.map(contraction.multiply->getOperand(swapped ? 0 : 1), right[i % each]);
-        Value product = inside.clone(*contraction.multiply, map)->getResult(0);
-        Value sum = inner.getRegionIterArg(i);
-        BlockArgument accumulator = nest.op.getRegionOutputArgs().front();
-        bool first = contraction.sum->getOperand(0) == accumulator;
-        IRMapping added;
-        added.map(contraction.sum->getOperand(0), first ? sum : product);
-        added.map(contraction.sum->getOperand(1), first ? product : sum);
-        next.push_back(inside.clone(*contraction.sum, added)->getResult(0));
-      }
-      scf::YieldOp::create(inside, loc, next);
+      int64_t size = factor.unit * bytes;
+      Value wanted = arith::SelectOp::create(inside, loc, within, i32(size), i32(0));
+      Value from =
+          kernel.address(nest.view(*factor.direct), nest.subscripts(*factor.direct, pointOf(factor.isLhs, outer, k)));
+      auto caching = size == 16 ? NVVM::LoadCacheModifierKind::CG : NVVM::LoadCacheModifierKind::CA;
+      NVVM::CpAsyncOp::create(inside, loc, to, from, size, caching, wanted);
+      continue;
     }
+    auto value = scf::IfOp::create(inside, loc, TypeRange{factorType}, within, /*withElse=*/true);
+    {
+      OpBuilder::InsertionGuard inner(inside);
+      inside.setInsertionPointToStart(value.thenBlock());
+      scf::YieldOp::create(inside, loc, this->factor(factor.wanted, factor.isLhs, outer, k));
+      inside.setInsertionPointToStart(value.elseBlock());
+      Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(factorType));
+      scf::YieldOp::create(inside, loc, zero);
+    }
+    LLVM::StoreOp::create(inside, loc, value.getResult(0), to);
+  }
+}
+
+/// Both tiles, as one group of copies; an empty group beyond the end.
+void PlainProduct::fillBoth(Value stage, Value kBase) {
+  auto guarded = scf::IfOp::create(inside, loc, below(kBase, innerCount));
+  {
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(guarded.thenBlock());
+    fill(lhs, stage, kBase);
+    fill(rhs, stage, kBase);
+  }
+  NVVM::CpAsyncCommitGroupOp::create(inside, loc);
+}
+
+/// This thread's rows, or columns, at a depth.
+SmallVector<Value> PlainProduct::take(const Factor &factor, Value stage, Value lane, int64_t k) {
+  SmallVector<Value> found;
+  for (int64_t group = 0; group < factor.outerTile; group += kSide * kGroup) {
+    Value position = add(add(stage, times(lane, kGroup)), factor.offset + k * factor.pitch() + group);
+    Value four =
+        LLVM::LoadOp::create(inside, loc, VectorType::get({kGroup}, factorType),
+                             kernel.sharedAddress(memory, factorType, position), std::min<int64_t>(16, bytes * kGroup));
+    for (int64_t i = 0; i < kGroup; ++i)
+      found.push_back(vector::ExtractOp::create(inside, loc, four, ArrayRef<int64_t>{i}));
+  }
+  return found;
+}
+
+/// Multiplies the tiles of a stage, step by step of the depth.
+SmallVector<Value> PlainProduct::multiply(Value stage, ValueRange sums) {
+  SmallVector<Value> next(sums);
+  BlockArgument accumulator = nest.op.getRegionOutputArgs().front();
+  bool swapped = contraction.multiply->getOperand(0) != contraction.lhs;
+  bool first = contraction.sum->getOperand(0) == accumulator;
+  for (int64_t k = 0; k < tile.depth; ++k) {
+    SmallVector<Value> left = take(lhs, stage, y, k), right = take(rhs, stage, x, k);
+    for (auto [i, sum] : llvm::enumerate(next)) {
+      IRMapping map, added;
+      map.map(contraction.multiply->getOperand(swapped ? 1 : 0), left[i / right.size()]);
+      map.map(contraction.multiply->getOperand(swapped ? 0 : 1), right[i % right.size()]);
+      Value product = inside.clone(*contraction.multiply, map)->getResult(0);
+      added.map(contraction.sum->getOperand(0), first ? sum : product);
+      added.map(contraction.sum->getOperand(1), first ? product : sum);
+      sum = inside.clone(*contraction.sum, added)->getResult(0);
+    }
+  }
+  return next;
+}
+
+void PlainProduct::emit() {
+  // Wide elements: fewer tiles ahead, so that any kernel may have the memory.
+  if (bytes > 4)
+    tile = {64, 64, 16, 2, 0, 0};
+  place(tile.rows, tile.columns);
+  lhs = factorOf(true);
+  rhs = factorOf(false);
+  int64_t stageElements = tile.depth * (lhs.pitch() + rhs.pitch());
+  memory = kernel.shared(factorType, tile.stages * stageElements);
+  x = rest(kernel.threadId(), kSide);
+  y = divide(kernel.threadId(), kSide);
+  for (int64_t stage = 0; stage + 1 < tile.stages; ++stage)
+    fillBoth(kernel.index(stage * stageElements), kernel.index(stage * tile.depth));
+  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(sumType));
+  SmallVector<Value> start(tile.rows * tile.columns / (kSide * kSide), zero);
+  start.push_back(kernel.index(int64_t{0}));
+  auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), innerCount, kernel.index(tile.depth), start);
+  {
+    OpBuilder::InsertionGuard guard(inside);
+    inside.setInsertionPointToStart(loop.getBody());
+    Value stage = loop.getRegionIterArgs().back();
+    // This thread's copies have landed; after the barrier everybody's, and nobody reads the stage before any more.
+    NVVM::CpAsyncWaitGroupOp::create(inside, loc, tile.stages - 2);
     kernel.barrier();
-    return llvm::to_vector_of<Value>(inner.getResults());
-  });
-  for (int64_t i = 0; i < each * each; ++i)
-    finish(sums[i], add(add(rowBase, y), i / each * side), add(add(columnBase, x), i % each * side));
-  kernel.launch(blocks, shape.threads);
+    Value none = kernel.index(int64_t{0}), last = kernel.index((tile.stages - 1) * stageElements);
+    Value isFirst = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, none);
+    Value isLast = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, last);
+    Value before = arith::SelectOp::create(inside, loc, isFirst, last,
+                                           arith::SubIOp::create(inside, loc, stage, kernel.index(stageElements)));
+    fillBoth(before, add(loop.getInductionVar(), (tile.stages - 1) * tile.depth));
+    SmallVector<Value> next = multiply(stage, loop.getRegionIterArgs().drop_back());
+    next.push_back(arith::SelectOp::create(inside, loc, isLast, none, add(stage, stageElements)));
+    scf::YieldOp::create(inside, loc, next);
+  }
+  NVVM::CpAsyncWaitGroupOp::create(inside, loc, 0);
+  int64_t each = std::min(neighbours(), kGroup), perRow = tile.columns / kSide;
+  for (int64_t i = 0; i < tile.rows / kSide; ++i)
+    for (int64_t j = 0; j < perRow; j += each) {
+      auto at = [&](Value lane, int64_t number) {
+        return add(times(lane, kGroup), number / kGroup * kSide * kGroup + number % kGroup);
+      };
+      ValueRange sums = loop.getResults().slice(i * perRow + j, each);
+      finish(sums, add(rowBase, at(y, i)), add(columnBase, at(x, j)));
+    }
+  kernel.launch(blocks, kSide * kSide);
 }
 
 } // namespace
@@ -143,7 +224,8 @@ bool cuda::emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, Strin
     return false;
   TensorTile tile = tensorTileOf(nest.op);
   bool isWarpgroup = lowering == kWgmma;
-  if (isWarpgroup && contraction->narrow && emitWarpgroupProduct(nest, *contraction, epilogue, epilogueInput))
+  if (isWarpgroup && isa_and_nonnull<FloatType>(contraction->narrow) &&
+      emitWarpgroupProduct(nest, *contraction, epilogue, epilogueInput))
     return true;
   // Its tiles are too large for anything else.
   if (isWarpgroup)
@@ -151,6 +233,8 @@ bool cuda::emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, Strin
   if ((isWarpgroup || lowering == kMma) && contraction->narrow)
     emitTensorProduct(nest, *contraction, epilogue, epilogueInput, tile);
   else
-    PlainProduct(nest, *contraction, epilogue, epilogueInput).emit();
+    PlainProduct(nest, *contraction, epilogue, epilogueInput,
+                 tileOf(nest.op).size() == 6 && lowering == kTiles ? tile : kPlainTile)
+        .emit();
   return true;
 }

@@ -61,6 +61,7 @@ private:
   Values argumentsOf(ArrayRef<Values> operands, int64_t lane);
   void computeElements(linalg::LinalgOp op, const Chunk *chunk);
   void reduce(linalg::LinalgOp op);
+  void choose(linalg::LinalgOp op, ArrayRef<Value> elements);
   void step(linalg::LinalgOp op, const Chunk &chunk, MutableArrayRef<Value> sums);
   void alongRow(ValueRange start, llvm::function_ref<void(const Chunk &, MutableArrayRef<Value>)> body, Values &result);
   void writeElements(const Chunk &chunk);
@@ -276,16 +277,17 @@ void RowEmitter::computeElements(linalg::LinalgOp op, const Chunk *chunk) {
   }
 }
 
-/// Adds the elements of a chunk, each to the sum of its lane.
+/// Adds the elements of a chunk, each to the sum of its lane: to the sums, where there are several.
 void RowEmitter::step(linalg::LinalgOp op, const Chunk &chunk, MutableArrayRef<Value> sums) {
   SmallVector<Values> operands;
   for (OpOperand *input : op.getDpsInputOperands())
     operands.push_back(read(*input, &chunk));
   for (int64_t i = 0; i < lanes; ++i) {
     Values arguments = argumentsOf(operands, i);
-    arguments.push_back(sums[i]);
-    Value next = nestOf(op).compute(arguments, pointOf(op, &chunk, i)).front();
-    sums[i] = chunk.within ? arith::SelectOp::create(inside, loc, chunk.within, next, sums[i]).getResult() : next;
+    MutableArrayRef<Value> own = sums.slice(i * op.getNumDpsInits(), op.getNumDpsInits());
+    llvm::append_range(arguments, own);
+    for (auto [sum, next] : llvm::zip_equal(own, nestOf(op).compute(arguments, pointOf(op, &chunk, i))))
+      sum = chunk.within ? arith::SelectOp::create(inside, loc, chunk.within, next, sum).getResult() : next;
   }
 }
 
@@ -323,6 +325,8 @@ void RowEmitter::alongRow(ValueRange start, llvm::function_ref<void(const Chunk 
 }
 
 void RowEmitter::reduce(linalg::LinalgOp op) {
+  if (std::optional<Values> elements = choiceOf(op))
+    return choose(op, *elements);
   Combiner combiner = *combinerOf(op);
   Value neutral = arith::ConstantOp::create(inside, loc, combiner.neutral);
   Values sums(lanes, neutral);
@@ -339,6 +343,37 @@ void RowEmitter::reduce(linalg::LinalgOp op) {
       threads > 32 ? acrossBlock(kernel, combiner, sums[0], threads) : acrossLanes(kernel, combiner, sums[0], threads);
   OpOperand &init = op.getDpsInitsMutable()[0];
   perRow[group.after.lookup(op).front()] = combiner.combine(inside, loc, read(init, nullptr).front(), sum);
+}
+
+/// Finds the element of the row that a comparison prefers. What destinations start from is no worse with every thread.
+void RowEmitter::choose(linalg::LinalgOp op, ArrayRef<Value> elements) {
+  int64_t each = op.getNumDpsInits();
+  Values known(elements), best;
+  llvm::append_range(known, op.getRegionOutputArgs());
+  auto combine = [&](ValueRange a, ValueRange b) {
+    Values given(b);
+    llvm::append_range(given, a);
+    return nestOf(op).computeGiven(known, given);
+  };
+  for (int64_t i = 0; i < lanes; ++i)
+    for (OpOperand &init : op.getDpsInitsMutable())
+      best.push_back(read(init, nullptr).front());
+  if (perThread) {
+    for (const Chunk &chunk : chunks())
+      step(op, chunk, best);
+  } else {
+    alongRow(best, [&](const Chunk &chunk, MutableArrayRef<Value> now) { step(op, chunk, now); }, best);
+  }
+  for (int64_t half = lanes / 2; half > 0; half /= 2)
+    for (int64_t i = 0; i < half; ++i) {
+      ValueRange all(best);
+      Values better = combine(all.slice(i * each, each), all.slice((i + half) * each, each));
+      llvm::copy(better, best.begin() + i * each);
+    }
+  ValueRange own = ValueRange(best).take_front(each);
+  Values found = threads > 32 ? acrossBlock(kernel, combine, own, threads) : acrossLanes(kernel, combine, own, threads);
+  for (auto [state, value] : llvm::zip_equal(group.after.lookup(op), found))
+    perRow[state] = value;
 }
 
 /// Writes what others read, per element.

@@ -1,9 +1,9 @@
 //===- EmitTensorProducts.cpp - Products on tensor cores --------------------===//
 //
-// In:  a product whose factors are f16 or bf16, sums in f32.
+// In:  a product whose factors are f16 or bf16, sums in f32; or int8, sums in 32 bits.
 // Out: a kernel of blocks that copy tiles of both factors into a ring in shared memory, some tiles ahead of the one that
 //      they multiply (`cp.async`, 16 bytes each); warps take fragments from there by `ldmatrix` and multiply them by
-//      `mma.sync` m16n8k16. A factor that is computed (dequantised, converted, strided in memory) is stored by the threads
+//      `mma.sync` m16n8k16, or m16n8k32 for int8. A factor that is computed (dequantised, converted, strided in memory) is stored by the threads
 //      instead of being copied.
 //
 // A tile lies in shared memory as it lies in memory: along the depth, or along rows or columns. Its units of 16 bytes are
@@ -19,16 +19,18 @@ using namespace tilewright::cuda;
 
 namespace {
 
-/// Elements of one copy.
-constexpr int64_t kUnit = 8, kUnitBytes = 16;
+/// Bytes of one copy, and of the depth of one instruction.
+constexpr int64_t kUnitBytes = 16, kDepthBytes = 32;
 /// The instruction's sizes.
-constexpr int64_t kM = 16, kN = 8, kK = 16;
+constexpr int64_t kM = 16, kN = 8;
 
 class TensorProduct : public ProductEmitter {
 public:
   TensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
                 const TensorTile &tile)
-      : ProductEmitter(nest, contraction, epilogue, epilogueInput), tile(tile) {}
+      : ProductEmitter(nest, contraction, epilogue, epilogueInput), tile(tile),
+        bytes(contraction.narrow.getIntOrFloatBitWidth() / 8), unit(kUnitBytes / bytes),
+        sumType(contraction.sum->getResult(0).getType()) {}
 
   void emit();
 
@@ -38,16 +40,15 @@ private:
     bool isLhs;
     Value wanted;
     OpOperand *direct; ///< copied as it is, or null: computed
-    bool alongDepth;   ///< whether neighbours in memory are neighbours along the depth
+    bool alongDepth;   ///< whether neighbours in a tile are neighbours along the depth
+    bool isTurned;     ///< whether they are not in memory
     int64_t outerTile, offset;
     Value outerBase, outerCount;
-
-    int64_t rowUnits(int64_t depth) const { return (alongDepth ? depth : outerTile) / kUnit; }
   };
 
   Factor factorOf(bool isLhs);
   bool isWhole(const Factor &factor);
-  Value permuted(const Factor &factor, Value row, Value unit);
+  Value permuted(const Factor &factor, Value row, Value column);
   void fill(const Factor &factor, Value stage, Value kBase);
   Value computed(const Factor &factor, Value outer, Value k);
   void fillBoth(Value stage, Value kBase);
@@ -58,7 +59,12 @@ private:
   Value exclusiveOr(Value a, Value b) { return arith::XOrIOp::create(inside, loc, a, b); }
   Value at(Value byte) { return kernel.sharedAddress(memory, inside.getI8Type(), byte); }
 
+  /// Units of a row of a tile.
+  int64_t rowUnits(const Factor &factor) const { return (factor.alongDepth ? tile.depth : factor.outerTile) / unit; }
+
   TensorTile tile;
+  int64_t bytes, unit; ///< of an element; elements of a copy
+  Type sumType;
   int64_t threads = 0;
   Factor lhs{}, rhs{};
   Value memory, warpRow, warpColumn;
@@ -69,18 +75,23 @@ TensorProduct::Factor TensorProduct::factorOf(bool isLhs) {
                isLhs ? contraction.lhs : contraction.rhs,
                nullptr,
                true,
+               false,
                isLhs ? tile.rows : tile.columns,
                0,
                isLhs ? rowBase : columnBase,
                isLhs ? rowCount : columnCount};
-  found.wanted = found.wanted.getDefiningOp<arith::ExtFOp>().getIn();
+  found.wanted = found.wanted.getDefiningOp()->getOperand(0);
   unsigned outer = (isLhs ? contraction.rows : contraction.columns).back(), inner = contraction.inner.back();
   found.alongDepth = runsAlong(found.wanted, contraction.inner);
-  if (auto argument = dyn_cast<BlockArgument>(found.wanted); argument && argument.getOwner() == nest.op.getBlock()) {
+  // Matrices of bytes cannot be turned on the way to registers: they are on the way to shared memory.
+  if (bytes == 1 && !found.alongDepth)
+    found.alongDepth = found.isTurned = true;
+  if (auto argument = dyn_cast<BlockArgument>(found.wanted);
+      argument && argument.getOwner() == nest.op.getBlock() && !found.isTurned) {
     OpOperand &operand = nest.op->getOpOperand(argument.getArgNumber());
     unsigned along = found.alongDepth ? inner : outer;
     auto range = getConstantIntValue(nest.ranges[along]);
-    if (nest.op.isDpsInput(&operand) && range && *range % kUnit == 0 && nest.isVectorAlong(operand, along))
+    if (nest.op.isDpsInput(&operand) && range && *range % unit == 0 && nest.isVectorAlong(operand, along))
       found.direct = &operand;
   }
   return found;
@@ -93,20 +104,20 @@ bool TensorProduct::isWhole(const Factor &factor) {
   return outer && depth && *outer % factor.outerTile == 0 && *depth % tile.depth == 0;
 }
 
-/// Where a unit of a row lies.
-Value TensorProduct::permuted(const Factor &factor, Value row, Value unit) {
-  int64_t units = factor.rowUnits(tile.depth);
+/// Where a unit of a row lies: in which column of units.
+Value TensorProduct::permuted(const Factor &factor, Value row, Value column) {
+  int64_t units = rowUnits(factor);
   // Rows of 64 bytes: two of them fill all banks, so that four pairs have to differ.
   Value turn = units >= 8 ? rest(row, 8) : rest(divide(row, 8 / units), units);
-  return add(times(row, units * kUnitBytes), times(exclusiveOr(unit, turn), kUnitBytes));
+  return add(times(row, units * kUnitBytes), times(exclusiveOr(column, turn), kUnitBytes));
 }
 
-/// Eight neighbours of a factor that is not copied, zeros beyond it.
+/// A unit of a factor that is not copied, zeros beyond it.
 Value TensorProduct::computed(const Factor &factor, Value outer, Value k) {
   Type type = contraction.narrow;
   Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(type));
-  Value vector = LLVM::PoisonOp::create(inside, loc, VectorType::get({kUnit}, type));
-  for (int64_t i = 0; i < kUnit; ++i) {
+  Value vector = LLVM::PoisonOp::create(inside, loc, VectorType::get({unit}, type));
+  for (int64_t i = 0; i < unit; ++i) {
     Value outerHere = factor.alongDepth ? outer : add(outer, i), depthHere = factor.alongDepth ? add(k, i) : k;
     auto value = scf::IfOp::create(inside, loc, TypeRange{type},
                                    both(below(outerHere, factor.outerCount), below(depthHere, innerCount)),
@@ -125,14 +136,19 @@ Value TensorProduct::computed(const Factor &factor, Value outer, Value k) {
 
 /// Brings a tile of a factor, beginning at depth `kBase`, to a stage of the ring.
 void TensorProduct::fill(const Factor &factor, Value stage, Value kBase) {
-  int64_t units = factor.rowUnits(tile.depth), count = factor.outerTile * tile.depth / kUnit;
+  int64_t units = rowUnits(factor), count = factor.outerTile * tile.depth / unit;
   auto i32 = [&](int64_t number) -> Value {
     return arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(number));
   };
   for (int64_t turn = 0; turn < count; turn += threads) {
-    Value number = add(kernel.threadId(), turn), row = divide(number, units), unit = rest(number, units);
-    Value to = at(add(add(stage, permuted(factor, row, unit)), factor.offset));
-    Value along = times(unit, kUnit);
+    Value number = add(kernel.threadId(), turn), row = divide(number, units), column = rest(number, units);
+    // Neighbouring threads read neighbours in memory.
+    if (factor.isTurned) {
+      row = rest(number, factor.outerTile);
+      column = divide(number, factor.outerTile);
+    }
+    Value to = at(add(add(stage, permuted(factor, row, column)), factor.offset));
+    Value along = times(column, unit);
     Value outer = add(factor.outerBase, factor.alongDepth ? row : along);
     Value k = add(kBase, factor.alongDepth ? along : row);
     if (!factor.direct) {
@@ -140,14 +156,14 @@ void TensorProduct::fill(const Factor &factor, Value stage, Value kBase) {
       continue;
     }
     // A unit lies within or beyond: rows consist of whole units.
-    Value bytes;
+    Value wanted;
     if (!isWhole(factor)) {
       Value within = both(below(outer, factor.outerCount), below(k, innerCount));
-      bytes = arith::SelectOp::create(inside, loc, within, i32(kUnitBytes), i32(0));
+      wanted = arith::SelectOp::create(inside, loc, within, i32(kUnitBytes), i32(0));
     }
     Value from =
         kernel.address(nest.view(*factor.direct), nest.subscripts(*factor.direct, pointOf(factor.isLhs, outer, k)));
-    NVVM::CpAsyncOp::create(inside, loc, to, from, kUnitBytes, NVVM::LoadCacheModifierKind::CG, bytes);
+    NVVM::CpAsyncOp::create(inside, loc, to, from, kUnitBytes, NVVM::LoadCacheModifierKind::CG, wanted);
   }
 }
 
@@ -169,15 +185,15 @@ SmallVector<Value> TensorProduct::fragment(const Factor &factor, Value stage, Va
   Value low = rest(lane, 8), middle = rest(divide(lane, 8), 2), high = divide(lane, 16);
   // Which half of the rows or columns, and of the depth, the lane's matrix is: the left factor has the depth outermost.
   Value outerHalf = factor.isLhs ? middle : high, depthHalf = factor.isLhs ? high : middle;
-  Value row, unit;
+  Value row, column;
   if (factor.alongDepth) {
     row = add(outer, add(low, times(outerHalf, 8)));
-    unit = add(depthHalf, k / kUnit);
+    column = add(depthHalf, k / unit);
   } else {
     row = add(add(low, times(depthHalf, 8)), k);
-    unit = add(divide(outer, kUnit), outerHalf);
+    column = add(divide(outer, unit), outerHalf);
   }
-  Value from = at(add(add(stage, permuted(factor, row, unit)), factor.offset));
+  Value from = at(add(add(stage, permuted(factor, row, column)), factor.offset));
   Type i32 = inside.getI32Type();
   auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {i32, i32, i32, i32});
   auto layout = factor.alongDepth ? NVVM::MMALayout::row : NVVM::MMALayout::col;
@@ -197,11 +213,14 @@ SmallVector<Value> TensorProduct::fragment(const Factor &factor, Value stage, Va
 /// Multiplies the tiles of a stage.
 SmallVector<Value> TensorProduct::multiply(Value stage, ArrayRef<Value> sums) {
   int64_t rowTiles = tile.warpRows / kM, columnTiles = tile.warpColumns / kN;
-  auto f32 = inside.getF32Type();
-  auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {f32, f32, f32, f32});
-  auto type = contraction.narrow.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), SmallVector<Type>(4, sumType));
+  bool isInteger = contraction.narrow.isInteger();
+  auto type = isInteger ? NVVM::MMATypes::s8 : contraction.narrow.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  // Sums wrap around, as additions do.
+  auto overflow = isInteger ? std::optional(NVVM::MMAIntOverflow::wrapped) : std::nullopt;
+  int64_t depth = kDepthBytes / bytes;
   SmallVector<Value> next(sums);
-  for (int64_t k = 0; k < tile.depth; k += kK) {
+  for (int64_t k = 0; k < tile.depth; k += depth) {
     SmallVector<SmallVector<Value>> left, right;
     for (int64_t i = 0; i < rowTiles; ++i)
       left.push_back(fragment(lhs, stage, add(warpRow, i * kM), k));
@@ -213,11 +232,11 @@ SmallVector<Value> TensorProduct::multiply(Value stage, ArrayRef<Value> sums) {
     for (int64_t i = 0; i < rowTiles; ++i)
       for (int64_t j = 0; j < columnTiles; ++j) {
         auto sum = MutableArrayRef<Value>(next).slice((i * columnTiles + j) * 4, 4);
-        auto result = NVVM::MmaOp::create(inside, loc, four, left[i], right[j], sum, ArrayRef<int64_t>{kM, kN, kK},
-                                          std::nullopt, std::nullopt, std::array<NVVM::MMATypes, 2>{type, type},
+        auto result = NVVM::MmaOp::create(inside, loc, four, left[i], right[j], sum, ArrayRef<int64_t>{kM, kN, depth},
+                                          std::nullopt, overflow, std::array<NVVM::MMATypes, 2>{type, type},
                                           std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
         for (int64_t part = 0; part < 4; ++part)
-          sum[part] = LLVM::ExtractValueOp::create(inside, loc, f32, result.getRes(), ArrayRef<int64_t>{part});
+          sum[part] = LLVM::ExtractValueOp::create(inside, loc, sumType, result.getRes(), ArrayRef<int64_t>{part});
       }
   }
   return next;
@@ -229,8 +248,8 @@ void TensorProduct::emit() {
   place(tile.rows, tile.columns);
   lhs = factorOf(true);
   rhs = factorOf(false);
-  rhs.offset = tile.rows * tile.depth * 2;
-  int64_t stageBytes = (tile.rows + tile.columns) * tile.depth * 2;
+  rhs.offset = tile.rows * tile.depth * bytes;
+  int64_t stageBytes = (tile.rows + tile.columns) * tile.depth * bytes;
   int64_t sumBytes = warps * bytesOfSums(tile.warpColumns);
   memory = kernel.shared(inside.getI8Type(), std::max(tile.stages * stageBytes, sumBytes), /*alignment=*/128);
   warpRow = times(divide(warp, warpsAcross), tile.warpRows);
@@ -238,7 +257,7 @@ void TensorProduct::emit() {
 
   for (int64_t stage = 0; stage + 1 < tile.stages; ++stage)
     fillBoth(kernel.index(stage * stageBytes), kernel.index(stage * tile.depth));
-  Value zero = arith::ConstantOp::create(inside, loc, inside.getF32FloatAttr(0));
+  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(sumType));
   SmallVector<Value> start(tile.warpRows * tile.warpColumns / kWarpLanes, zero);
   start.push_back(kernel.index(int64_t{0}));
   auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), innerCount, kernel.index(tile.depth), start);

@@ -211,3 +211,23 @@ Value Nest::computeFrom(Value wanted, ValueRange known, ValueRange point) {
   }
   return computePart(wanted, arguments, point);
 }
+
+SmallVector<Value> Nest::computeGiven(ValueRange known, ValueRange values) {
+  Block *body = op.getBlock();
+  IRMapping map;
+  for (auto [from, to] : llvm::zip_equal(known, values))
+    map.map(from, to);
+  llvm::SmallPtrSet<Operation *, 16> needed;
+  SmallVector<Value> rest(body->getTerminator()->getOperands());
+  while (!rest.empty()) {
+    Value value = rest.pop_back_val();
+    Operation *def = value.getDefiningOp();
+    if (!map.contains(value) && def && def->getBlock() == body && needed.insert(def).second)
+      llvm::append_range(rest, def->getOperands());
+  }
+  for (Operation &operation : body->without_terminator())
+    if (needed.contains(&operation))
+      clone(operation, map, {});
+  return llvm::map_to_vector(body->getTerminator()->getOperands(),
+                             [&](Value value) { return map.contains(value) ? map.lookup(value) : kernel.pass(value); });
+}

@@ -41,6 +41,8 @@ public:
   void writeLanes(mlir::ValueRange values, unsigned init, mlir::ValueRange point, unsigned loop);
   /// `wanted` of the body, with what it depends on: arguments that `known` has no value for are read.
   mlir::Value computeFrom(mlir::Value wanted, mlir::ValueRange known, mlir::ValueRange point);
+  /// The yielded values, computed from these values of the body; nothing else of it may be needed.
+  llvm::SmallVector<mlir::Value> computeGiven(mlir::ValueRange known, mlir::ValueRange values);
   View view(mlir::OpOperand &operand) { return kernel.view(operand.get()); }
   /// Whether the body looks at what destination `init` holds.
   bool usesDestination(unsigned init);

@@ -216,10 +216,10 @@ void ProductEmitter::writeSums(ArrayRef<Value> sums, Value memory, int64_t colum
   int64_t each = neighbours();
   while (part % each)
     each /= 2;
-  Type f32 = inside.getF32Type();
+  Type element = sums.front().getType();
   Value own = times(warp, kFragmentRows * pitch);
   auto address = [&](Value row, Value column) {
-    return kernel.sharedAddress(memory, f32, add(own, add(times(row, pitch), column)));
+    return kernel.sharedAddress(memory, element, add(own, add(times(row, pitch), column)));
   };
   auto syncWarp = [&] {
     Value all = arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(-1));
@@ -232,7 +232,7 @@ void ProductEmitter::writeSums(ArrayRef<Value> sums, Value memory, int64_t colum
       syncWarp();
     for (int64_t j = 0; j < here; ++j)
       for (int64_t half = 0; half < 2; ++half) {
-        Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, f32));
+        Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, element));
         for (int64_t one = 0; one < 2; ++one)
           two = vector::InsertOp::create(inside, loc, sums[(first + j) * 4 + half * 2 + one], two,
                                          ArrayRef<int64_t>{one});
@@ -247,7 +247,7 @@ void ProductEmitter::writeSums(ArrayRef<Value> sums, Value memory, int64_t colum
     SmallVector<Value> values;
     for (int64_t next = 0; next < each; next += 4) {
       int64_t lanes = std::min<int64_t>(4, each);
-      Type type = lanes == 1 ? f32 : Type(VectorType::get({lanes}, f32));
+      Type type = lanes == 1 ? element : Type(VectorType::get({lanes}, element));
       Value loaded = LLVM::LoadOp::create(inside, loc, type, address(row, add(column, next)), 4 * lanes);
       for (int64_t one = 0; one < lanes; ++one)
         values.push_back(

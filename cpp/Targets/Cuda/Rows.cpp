@@ -64,8 +64,12 @@ bool Finder::mayAll() {
     AffineMap written = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
     SmallVector<unsigned> reductions;
     op.getReductionDims(reductions);
-    if (!combinerOf(op) || llvm::any_of(reductions, [&](unsigned loop) { return written.isFunctionOfDim(loop); }))
+    bool isFree = combinerOf(op) || choiceOf(op);
+    if (!isFree || llvm::any_of(reductions, [&](unsigned loop) { return written.isFunctionOfDim(loop); }))
       return false;
+    for (OpOperand &init : op.getDpsInitsMutable())
+      if (op.getMatchingIndexingMap(&init) != written)
+        return false;
     reduces = true;
   }
   return reduces;

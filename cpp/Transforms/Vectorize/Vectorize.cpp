@@ -131,7 +131,12 @@ private:
     auto config = op->getAttrOfType<tw::ConfigAttr>("tw.config");
     bool wanted = config && config.getLowering() == "vector";
     std::string reason;
+    auto function = op->getParentOfType<func::FuncOp>();
+    bool streams = op->hasAttr("tw.stream");
     if (wanted && succeeded(vectorizeLinalgOp(rewriter, op, config, reason))) {
+      // Buffers do not know which operation writes them: the function does.
+      if (streams)
+        function->setAttr("tw.stream", rewriter.getUnitAttr());
       ++numVectorized;
       return true;
     }

@@ -293,3 +293,140 @@ func.func private @kernel_0(%x: memref<1x128xf32>, %w: memref<128x64xf32>, %y: m
   }
   return
 }
+
+// -----
+
+// Bytes go to tensor cores in pairs, a copy of 16 at a time; the right factor, whose neighbours are columns, is turned on the
+// way to shared memory, element by element.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 128]
+// CHECK:       gpu.module @device
+// CHECK:         nvvm.cp.async.shared.global {{.*}}, 16, cache =  cg
+// CHECK:         llvm.store {{.*}} : vector<16xi8>, !llvm.ptr<3>
+// CHECK:         nvvm.ldmatrix {{.*}} layout = #nvvm.mma_layout<row>
+// CHECK:         nvvm.mma.sync {{.*}}intOverflowBehavior = #nvvm.mma_int_overflow<wrapped>
+#left = affine_map<(d0, d1, d2) -> (d0, d2)>
+#right = affine_map<(d0, d1, d2) -> (d2, d1)>
+#both = affine_map<(d0, d1, d2) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<64x128xi8>, %w: memref<128x64xi8>, %y: memref<64x64xi32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#left, #right, #both], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<64x128xi8>, memref<128x64xi8>) outs(%y : memref<64x64xi32>)
+      attrs = {tw.lowering = "mma", tw.tile = array<i64: 64, 64, 64, 4, 32, 32>} {
+  ^bb0(%a: i8, %b: i8, %out: i32):
+    %left = arith.extsi %a : i8 to i32
+    %right = arith.extsi %b : i8 to i32
+    %product = arith.muli %left, %right : i32
+    %sum = arith.addi %out, %product : i32
+    linalg.yield %sum : i32
+  }
+  return
+}
+
+// -----
+
+// In float32, the left factor is copied element by element, the right one by four; four columns are read, and written, at once.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 256]
+// CHECK:       gpu.module @device
+// CHECK:         nvvm.cp.async.shared.global {{.*}}, 4, cache =  ca
+// CHECK:         nvvm.cp.async.shared.global {{.*}}, 16, cache =  cg
+// CHECK:         nvvm.cp.async.wait.group 2
+// CHECK:         nvvm.barrier0
+// CHECK:         llvm.load {{.*}} : !llvm.ptr<3> -> vector<4xf32>
+// CHECK:         llvm.store {{.*}} : vector<4xf32>, !llvm.ptr<1>
+#left = affine_map<(d0, d1, d2) -> (d0, d2)>
+#right = affine_map<(d0, d1, d2) -> (d2, d1)>
+#both = affine_map<(d0, d1, d2) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<64x128xf32>, %w: memref<128x64xf32>, %y: memref<64x64xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#left, #right, #both], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<64x128xf32>, memref<128x64xf32>) outs(%y : memref<64x64xf32>)
+      attrs = {tw.lowering = "tiles", tw.tile = array<i64: 64, 64, 16, 4, 4, 4>} {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %product = arith.mulf %a, %b : f32
+    %sum = arith.addf %out, %product : f32
+    linalg.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+// The place of the largest element: threads keep the best of theirs, lanes exchange values and places, and one row is one launch.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 256]
+// CHECK-NOT:     rt.launch_kernel
+// CHECK:       gpu.module @device
+// CHECK:         llvm.load {{.*}} : !llvm.ptr<1> -> vector<2xf32>
+// CHECK:         nvvm.shfl.sync bfly
+// CHECK:         arith.cmpf ogt
+// CHECK-NOT:     nvvm.barrier0
+// CHECK:         llvm.store {{.*}} : i64, !llvm.ptr<1>
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+func.func private @kernel_0(%x: memref<8x64xf32>, %place: memref<8xi64>, %best: memref<8xf32>) attributes {tw.kernel} {
+  %none = arith.constant 9223372036854775807 : i64
+  %least = arith.constant 0xFF800000 : f32
+  linalg.fill ins(%none : i64) outs(%place : memref<8xi64>)
+  linalg.fill ins(%least : f32) outs(%best : memref<8xf32>)
+  linalg.generic {indexing_maps = [#row, #first, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<8x64xf32>) outs(%place, %best : memref<8xi64>, memref<8xf32>)
+      attrs = {tw.lowering = "rows", tw.tile = array<i64: 32, 32>} {
+  ^bb0(%in: f32, %out: i64, %most: f32):
+    %index = linalg.index 1 : index
+    %here = arith.index_cast %index : index to i64
+    %larger = arith.cmpf ogt, %in, %most : f32
+    %equal = arith.cmpf oeq, %in, %most : f32
+    %before = arith.cmpi slt, %here, %out : i64
+    %first = arith.andi %equal, %before : i1
+    %better = arith.ori %larger, %first : i1
+    %i = arith.select %better, %here, %out : i64
+    %v = arith.select %better, %in, %most : f32
+    linalg.yield %i, %v : i64, f32
+  }
+  return
+}
+
+// -----
+
+// What is chosen depends on something else than the two: the order matters, and one thread keeps it.
+// CHECK-LABEL: func private @kernel_0
+// CHECK:       gpu.module @device
+// CHECK-NOT:     nvvm.shfl.sync
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+func.func private @kernel_0(%x: memref<8x64xf32>, %z: memref<8x64xf32>, %place: memref<8xf32>, %best: memref<8xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#row, #row, #first, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x, %z : memref<8x64xf32>, memref<8x64xf32>) outs(%place, %best : memref<8xf32>, memref<8xf32>)
+      attrs = {tw.lowering = "rows", tw.tile = array<i64: 32, 32>} {
+  ^bb0(%in: f32, %other: f32, %out: f32, %most: f32):
+    %sum = arith.addf %out, %most : f32
+    %larger = arith.cmpf ogt, %other, %sum : f32
+    %i = arith.select %larger, %in, %out : f32
+    %v = arith.select %larger, %in, %most : f32
+    linalg.yield %i, %v : f32, f32
+  }
+  return
+}
+
+// -----
+
+// Bools lie in memory as bytes; whether any is set is found out by all threads of a row.
+// CHECK-LABEL: func private @kernel_0
+// CHECK:       gpu.module @device
+// CHECK-COUNT-5: nvvm.shfl.sync bfly
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+func.func private @kernel_0(%x: memref<8x64xi8>, %y: memref<8xi8>) attributes {tw.kernel} {
+  %zero = arith.constant 0 : i8
+  linalg.fill ins(%zero : i8) outs(%y : memref<8xi8>)
+  linalg.generic {indexing_maps = [#row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<8x64xi8>) outs(%y : memref<8xi8>) attrs = {tw.lowering = "rows", tw.tile = array<i64: 32, 32>} {
+  ^bb0(%in: i8, %out: i8):
+    %a = arith.cmpi ne, %in, %zero : i8
+    %b = arith.cmpi ne, %out, %zero : i8
+    %c = arith.ori %b, %a : i1
+    %d = arith.extui %c : i1 to i8
+    linalg.yield %d : i8
+  }
+  return
+}

@@ -16,6 +16,8 @@ class Machine:
     registers: int = 32
     l1_bytes: int = 32768
     l2_bytes: int = 1 << 20
+    #: Of the last cache; 0 where there is none.
+    l3_bytes: int = 0
     #: Products that one instruction sums up in each 32-bit lane: of bfloat16, and of bytes.
     group_bf16: int = 1
     group_i8: int = 1
@@ -38,6 +40,7 @@ class Config:
     pack: tuple[int, ...] = ()
     why: str = ""
     candidates: tuple[str, ...] = ()
+    stream: bool = False
 
     def text(self) -> str:
         """The attribute as MLIR text."""
@@ -51,6 +54,8 @@ class Config:
         )
 
     def attributes(self) -> dict[str, str]:
-        """What an operation gets: its config and, as ``tw.pack``, the numbers of the operands that each task packs."""
+        """What an operation gets: its config; as ``tw.pack``, the numbers of the operands that each task packs; as
+        ``tw.stream``, that its results go past the cache."""
         pack = {"tw.pack": f"array<i64: {', '.join(map(str, self.pack))}>"} if self.pack else {}
-        return {"tw.config": self.text(), **pack}
+        stream = {"tw.stream": "unit"} if self.stream else {}
+        return {"tw.config": self.text(), **pack, **stream}

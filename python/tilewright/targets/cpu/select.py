@@ -13,6 +13,7 @@ Tile sizes depend on shapes and on the machine, never on the number of threads, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from ..facts import KernelFacts
@@ -120,6 +121,23 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     return configs
 
 
+def _past_the_cache(kernel: KernelFacts, config: Config, machine: Machine) -> Config:
+    """Let results go past the last cache where it cannot hold the arrays, and no other member writes as much."""
+    moved = kernel.bytes()
+    others_reduce = all(op.reductions() or op.kind == "linalg.fill" for op in kernel.ops[:-1])
+    if (
+        not machine.l3_bytes
+        or moved is None
+        or moved <= machine.l3_bytes
+        or config.lowering != "vector"
+        or kernel.root.reductions()
+        or not others_reduce
+    ):
+        return config
+    sizes = f"{moved >> 20} MB do not fit {machine.l3_bytes >> 20}"
+    return replace(config, stream=True, why=f"{config.why}; results go past the cache, since {sizes}")
+
+
 def _map(kernel: KernelFacts, machine: Machine) -> list[Config]:
     root = kernel.root
     group = [0] * len(root.loops)
@@ -177,6 +195,5 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
         others_keep = all(not op.reductions() for op in kernel.ops if op not in contractions)
         if reads_columns and others_keep and column in kernel.parallel:
             return contraction(kernel, contractions, machine)
-    if any(op.reductions() for op in kernel.ops):
-        return _rows(kernel, machine)
-    return _map(kernel, machine)
+    configs = (_rows if any(op.reductions() for op in kernel.ops) else _map)(kernel, machine)
+    return [*configs[:-1], _past_the_cache(kernel, configs[-1], machine)]

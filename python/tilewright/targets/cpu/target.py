@@ -51,6 +51,7 @@ class CpuTarget:
             registers=32 if wide else 16,
             l1_bytes=_cache_bytes(1, 32768),
             l2_bytes=_cache_bytes(2, 1 << 20),
+            l3_bytes=_cache_bytes(3, 0),
             group_bf16=2 if wide and self._has("avx512vl", "avx512bf16") else 1,
             group_i8=4 if wide and self._has("avx512vl", "avx512vnni") else 1,
         )

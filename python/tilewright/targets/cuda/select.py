@@ -1,7 +1,7 @@
 """How threads share each computation of a kernel: a pure function from facts to configs.
 
 - *tiles*, *mma*: a product of two operands. A block of threads computes a tile of the result from tiles in shared
-  memory; `mma` multiplies f16 and bf16 on tensor cores.
+  memory; `mma` multiplies f16, bf16 and int8 on tensor cores.
 - *dots*: a product of few rows with many rows of weights. A group of threads has its parts of the few rows in registers
   and goes along the weights (`dots.py`).
 - *wgmma*: the same as `mma` on sm_90a, in larger tiles which the copying unit brings.
@@ -76,6 +76,10 @@ TENSOR_TILES = (
     TensorTile(128, 64, 32, 4, 64, 32),
     TensorTile(64, 64, 32, 4, 32, 32),
 )
+
+
+#: For fused multiply-adds, from large to small: a thread has 64 sums, or 16.
+PLAIN_TILES = (TensorTile(128, 128, 8, 4, 8, 8), TensorTile(64, 64, 16, 4, 4, 4))
 
 
 @dataclass(frozen=True)
@@ -213,14 +217,14 @@ def _warpgroups(results: _Results, machine: Machine) -> Config | None:
     )
 
 
-def _tensor_tile(results: _Results, machine: Machine) -> TensorTile:
+def _largest(tiles: tuple[TensorTile, ...], results: _Results, machine: Machine) -> TensorTile:
     """Choose the largest tile that leaves no multiprocessor without one; the smallest for few results."""
-    for tile in TENSOR_TILES:
+    for tile in tiles:
         if results.tiles(tile.rows, tile.columns) >= machine.processors and results.fills(
             tile.rows, tile.columns
         ):
             return tile
-    return TENSOR_TILES[-1]
+    return tiles[-1]
 
 
 def _product(op: OpFacts, machine: Machine) -> Config | None:
@@ -236,17 +240,25 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
         size = _count(op, own)
         if access.dims() and size is not None and size <= FEW_ROWS and len(op.inputs) == 2:
             return None
-    if any(a.bits == 16 and a.results for a in op.inputs):
-        results = _results(op)
+    # What a dequantised weight is made of is no factor of two bytes, or of one.
+    kinds = {a.bits for a in op.inputs if a.results}
+    results = _results(op)
+    if kinds & {16} or kinds == {8}:
         if config := _warpgroups(results, machine):
             return config
-        tile = _tensor_tile(results, machine)
+        tile = _largest(TENSOR_TILES, results, machine)
+        depth, factors = (tile.depth * 2, "int8") if kinds == {8} else (tile.depth, "f16 and bf16")
         return Config(
             "mma",
-            f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; f16 and bf16 factors on tensor cores",
-            (tile.rows, tile.columns, tile.depth, tile.stages, tile.warp_rows, tile.warp_columns),
+            f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; {factors} factors on tensor cores",
+            (tile.rows, tile.columns, depth, tile.stages, tile.warp_rows, tile.warp_columns),
         )
-    return Config("tiles", "tiles in shared memory, fused multiply-adds in registers")
+    tile = _largest(PLAIN_TILES, results, machine)
+    return Config(
+        "tiles",
+        f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; fused multiply-adds in registers",
+        (tile.rows, tile.columns, tile.depth, tile.stages, tile.warp_rows, tile.warp_columns),
+    )
 
 
 def _points(op: OpFacts) -> Config | None:

@@ -32,7 +32,7 @@ _TARGET = (
         "one thread's code is plain code",
     ),
     Pass(
-        "gpu.module(func.func(tw-cuda-small-integers,canonicalize,cse))",
+        "gpu.module(func.func(tw-cuda-small-integers))",
         "it is known by now which bits of a word are wanted",
     ),
     Pass("tw-cpu-threads", "host functions take the table of the runtime"),
