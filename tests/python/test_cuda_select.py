@@ -151,36 +151,36 @@ def test_what_is_no_dots():
     assert lowering(product(1, 4096, 4096, bits=16)) == "rows"
 
 
-def attention(columns, between=2) -> KernelFacts:
+def attention(columns, between=2, rows=64, keys=256, bits=16) -> KernelFacts:
     """A product, some sums of rows with what is computed of each element, a product."""
 
     def access(dims, sizes, bits=32, out=False, producer=None, array=-1):
         return Access(dims, sizes, bits, out, producer, array)
 
-    rows = ("d0", "d1")
-    shape = (64, 256)
+    each = ("d0", "d1")
+    shape = (rows, keys)
     scores = OpFacts(
-        0, "linalg.generic", ("parallel", "parallel", "reduction"), (64, 256, columns),
-        (access(("d0", "d2"), (64, columns), 16, array=0), access(("d1", "d2"), (256, columns), 16, array=1),
-         access(rows, shape, out=True)),
+        0, "linalg.generic", ("parallel", "parallel", "reduction"), (rows, keys, columns),
+        (access(("d0", "d2"), (rows, columns), bits, array=0), access(("d1", "d2"), (keys, columns), bits, array=1),
+         access(each, shape, out=True)),
     )  # fmt: skip
     ops = [scores]
     for _ in range(between):
         last = ops[-1].index
         sums = OpFacts(
             last + 1, "linalg.generic", ("parallel", "reduction"), shape,
-            (access(rows, shape, producer=last), access(("d0",), (64,), out=True)),
+            (access(each, shape, producer=last), access(("d0",), (rows,), out=True)),
         )  # fmt: skip
-        each = OpFacts(
+        elements = OpFacts(
             last + 2, "linalg.generic", ("parallel", "parallel"), shape,
-            (access(rows, shape, producer=last), access(("d0",), (64,), producer=last + 1),
-             access(rows, shape, 16, out=True)),
+            (access(each, shape, producer=last), access(("d0",), (rows,), producer=last + 1),
+             access(each, shape, bits, out=True)),
         )  # fmt: skip
-        ops += [sums, each]
+        ops += [sums, elements]
     last = OpFacts(
-        ops[-1].index + 1, "linalg.generic", ("parallel", "parallel", "reduction"), (64, columns, 256),
-        (access(("d0", "d2"), shape, 16, producer=ops[-1].index), access(("d2", "d1"), (256, columns), 16, array=2),
-         access(rows, (64, columns), out=True)),
+        ops[-1].index + 1, "linalg.generic", ("parallel", "parallel", "reduction"), (rows, columns, keys),
+        (access(("d0", "d2"), shape, bits, producer=ops[-1].index), access(("d2", "d1"), (keys, columns), bits, array=2),
+         access(each, (rows, columns), out=True)),
     )  # fmt: skip
     return KernelFacts("kernel_0", (*ops, last), (0,))
 
@@ -192,10 +192,37 @@ def attention(columns, between=2) -> KernelFacts:
         (attention(40), {"mma", "rows"}),
         (attention(256), {"mma", "rows"}),
         (attention(64, between=1), {"mma", "rows"}),
+        (attention(64, bits=32), {"plain_attention"}),
+        (attention(12, bits=32), {"plain_attention"}),
+        (attention(10, bits=32), {"tiles", "rows"}),
+        (attention(160, bits=32), {"tiles", "rows"}),
+        (attention(64, rows=16), {"plain_attention"}),
+        (attention(64, rows=17), {"attention"}),
+        (attention(64, rows=1), {"plain_attention"}),
+        (attention(64, rows=None, bits=32), {"plain_attention"}),
+        (attention(64, rows=None), {"attention"}),
     ],
 )
 def test_attention_is_two_products_and_two_reductions(kernel, expected):
     assert {c.lowering for c in select.select(kernel, select.Machine())} == expected
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("columns", [8, 64, 128])
+@pytest.mark.parametrize("rows", [1, 2, 7, 16, 20, 64, 1000, None])
+@pytest.mark.parametrize("keys", [1, 40, 5000, 100000, None])
+def test_warps_and_blocks_share_attention(rows, columns, keys, bits):
+    """All rows have a warp, memory suffices anywhere, and no block that shares keys has few."""
+    found = select.select(attention(columns, rows=rows, keys=keys, bits=bits), select.Machine())[0]
+    if found.lowering != "plain_attention":
+        assert bits == 16 and (rows is None or rows > 16)
+        return
+    own, row_warps, key_warps, parts, least = found.tile
+    assert own in (1, 2, 4, 8, 16) and row_warps * key_warps in (1, 2, 4)
+    assert rows is None or own * row_warps >= min(rows, 64)
+    assert row_warps * own * columns * 4 + key_warps * 32 * 2 * columns * bits // 8 <= 90 * 1024
+    assert parts == 1 or (rows is not None and (keys is None or keys // parts >= least))
+    assert (parts > 1) == ("share the keys" in found.why) and parts <= 64
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_90a", "sm_120"])

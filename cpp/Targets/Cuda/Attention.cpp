@@ -18,10 +18,13 @@ namespace {
 
 /// Elements along the depth of a score, and columns of a value, that registers and shared memory hold.
 constexpr int64_t kMostColumns = 128;
+/// Bytes of a copy, and how deep a product of tensor cores is.
+constexpr int64_t kCopiedBytes = 16, kFragmentDepth = 16;
 
 class Matcher {
 public:
-  explicit Matcher(ArrayRef<linalg::LinalgOp> computations) : computations(computations) {}
+  Matcher(ArrayRef<linalg::LinalgOp> computations, bool onTensorCores)
+      : computations(computations), onTensorCores(onTensorCores) {}
   bool match();
   Attention found;
 
@@ -33,12 +36,16 @@ private:
   bool sameElement(linalg::LinalgOp op, OpOperand *input);
   Value reducedValue(linalg::LinalgOp op, linalg::LinalgOp of);
   bool isSame(linalg::LinalgOp op, Value value, linalg::LinalgOp other, Value there);
+  bool multiplies(const std::optional<Contraction> &product);
+  bool computesQueries(linalg::LinalgOp op, const Contraction &product);
   bool correspond();
+  bool runsDense(linalg::LinalgOp op, Value factor, unsigned loop);
   bool fits();
   bool isPrivate();
   bool readsNothingElse();
 
   ArrayRef<linalg::LinalgOp> computations;
+  bool onTensorCores;
   unsigned position = 0;
   llvm::DenseMap<Value, linalg::LinalgOp> writer;
   /// Who wrote what an operand finds.
@@ -158,11 +165,32 @@ bool isQuotient(Value value, Value element, Value sum) {
          matchPattern(inverse.getLhs(), m_OneFloat());
 }
 
+/// Whether it is a product that the wanted kernel computes.
+bool Matcher::multiplies(const std::optional<Contraction> &product) {
+  if (!product || !startsFrom(product->op, [](const APFloat &x) { return x.isZero(); }))
+    return false;
+  return onTensorCores
+             ? isa_and_nonnull<FloatType>(product->narrow)
+             : product->multiply->getResult(0).getType().isF32() && product->sum->getResult(0).getType().isF32();
+}
+
+/// An operation whose results are the queries, one each: only the product reads them.
+bool Matcher::computesQueries(linalg::LinalgOp op, const Contraction &product) {
+  OpOperand *input = reads(product.op, op);
+  return input && !onTensorCores && op.getNumReductionLoops() == 0 && op.getNumDpsInits() == 1 &&
+         op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isPermutation() &&
+         !op.payloadUsesValueFromOperand(op.getDpsInitOperand(0)) &&
+         unwidened(product.lhs) == argument(product.op, input);
+}
+
 bool Matcher::match() {
   linalg::LinalgOp product = next();
+  if (product && product.getNumReductionLoops() == 0) {
+    found.queries = product;
+    product = next();
+  }
   std::optional<Contraction> scores = product ? contractionOf(product) : std::nullopt;
-  if (!scores || !isa_and_nonnull<FloatType>(scores->narrow) ||
-      !startsFrom(product, [](const APFloat &x) { return x.isZero(); }))
+  if (!multiplies(scores) || (found.queries && !computesQueries(found.queries, *scores)))
     return false;
   found.scores = *scores;
   linalg::LinalgOp current = product, op = next();
@@ -208,18 +236,18 @@ bool Matcher::match() {
   linalg::LinalgOp last = next();
   std::optional<Contraction> values = last ? contractionOf(last) : std::nullopt;
   OpOperand *factor = values ? reads(last, weights) : nullptr;
-  if (!factor || values->narrow != scores->narrow || !startsFrom(last, [](const APFloat &x) { return x.isZero(); }))
+  if (!factor || !multiplies(values) || (onTensorCores && values->narrow != scores->narrow))
     return false;
   found.values = *values;
-  auto left = values->lhs.getDefiningOp<arith::ExtFOp>();
-  return left && left.getIn() == argument(last, factor) && correspond() && fits() && isPrivate() && readsNothingElse();
+  return unwidened(values->lhs) == argument(last, factor) && correspond() && fits() && isPrivate() &&
+         readsNothingElse();
 }
 
 /// The dimensions of the weights are batch, rows and columns of the first product, and batch, rows and depth of the second,
 /// in the same order.
 bool Matcher::correspond() {
   Contraction &scores = found.scores, &values = found.values;
-  auto factor = cast<BlockArgument>(values.lhs.getDefiningOp<arith::ExtFOp>().getIn());
+  auto factor = cast<BlockArgument>(unwidened(values.lhs));
   AffineMap written = scores.op.getMatchingIndexingMap(scores.op.getDpsInitOperand(0));
   AffineMap read = values.op.getMatchingIndexingMap(&values.op->getOpOperand(factor.getArgNumber()));
   if (!written.isProjectedPermutation() || !read.isProjectedPermutation() || scores.columns.size() != 1 ||
@@ -240,26 +268,28 @@ bool Matcher::correspond() {
   return true;
 }
 
-/// Whether a value is read from an array whose neighbours along `loop` are neighbours in memory, a known number of them that
-/// fragments divide.
-bool runsDense(linalg::LinalgOp op, Value wanted, unsigned loop) {
-  auto from = wanted.getDefiningOp<arith::ExtFOp>();
-  auto argument = from ? dyn_cast<BlockArgument>(from.getIn()) : BlockArgument();
+/// Whether a factor is read from an array whose neighbours along `loop` are neighbours in memory, a known number of them
+/// that units of 16 bytes divide, and fragments of tensor cores where they are used.
+bool Matcher::runsDense(linalg::LinalgOp op, Value factor, unsigned loop) {
+  auto argument = dyn_cast<BlockArgument>(unwidened(factor));
   if (!argument || argument.getOwner() != op.getBlock())
     return false;
   OpOperand &operand = op->getOpOperand(argument.getArgNumber());
   auto type = dyn_cast<MemRefType>(operand.get().getType());
   AffineMap map = op.getMatchingIndexingMap(&operand);
-  if (!type || !type.getLayout().isIdentity() || !map.isProjectedPermutation() || map.getNumResults() == 0)
+  if (!type || !isa<FloatType>(type.getElementType()) || type.getElementTypeBitWidth() > 32 ||
+      map.getNumResults() == 0 || !map.isProjectedPermutation(/*allowZeroInResults=*/true))
     return false;
-  int64_t size = type.getShape().back();
-  return map.getResults().back() == getAffineDimExpr(loop, op->getContext()) && !ShapedType::isDynamic(size) &&
-         size % 16 == 0 && size <= kMostColumns && size > 0;
+  int64_t size = type.getShape().back(), unit = kCopiedBytes * 8 / type.getElementTypeBitWidth();
+  if (size <= 0 || size > kMostColumns || size % (onTensorCores ? kFragmentDepth : unit) != 0 ||
+      map.getResults().back() != getAffineDimExpr(loop, op->getContext()))
+    return false;
+  return hasWholeLines(type) || (!onTensorCores && type.getStridesAndOffset().first.back() == 1);
 }
 
 bool Matcher::fits() {
   Contraction &scores = found.scores, &values = found.values;
-  return runsDense(scores.op, scores.lhs, scores.inner.front()) &&
+  return (!onTensorCores || runsDense(scores.op, scores.lhs, scores.inner.front())) &&
          runsDense(scores.op, scores.rhs, scores.inner.front()) &&
          runsDense(values.op, values.rhs, values.columns.front());
 }
@@ -283,8 +313,22 @@ bool Matcher::isPrivate() {
 
 } // namespace
 
-std::optional<Attention> cuda::attentionOf(ArrayRef<linalg::LinalgOp> computations) {
-  Matcher matcher(computations);
+Value cuda::unwidened(Value factor) {
+  auto widened = factor.getDefiningOp<arith::ExtFOp>();
+  return widened ? widened.getIn() : factor;
+}
+
+bool cuda::hasWholeLines(MemRefType type) {
+  int64_t unit = kCopiedBytes * 8 / type.getElementTypeBitWidth();
+  auto isWhole = [&](int64_t count) { return !ShapedType::isDynamic(count) && count % unit == 0; };
+  if (type.getLayout().isIdentity())
+    return isWhole(type.getShape().back());
+  auto [strides, offset] = type.getStridesAndOffset();
+  return strides.back() == 1 && isWhole(offset) && llvm::all_of(ArrayRef<int64_t>(strides).drop_back(), isWhole);
+}
+
+std::optional<Attention> cuda::attentionOf(ArrayRef<linalg::LinalgOp> computations, bool onTensorCores) {
+  Matcher matcher(computations, onTensorCores);
   if (!matcher.match())
     return std::nullopt;
   // Fills of other computations stood among these.

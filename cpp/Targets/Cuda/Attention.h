@@ -11,6 +11,7 @@ namespace tilewright::cuda {
 struct Attention {
   llvm::SmallVector<mlir::linalg::LinalgOp> ops; ///< all of them, with the fills that they start from
   Contraction scores, values;
+  mlir::linalg::LinalgOp queries; ///< what computes the queries element by element, or null
   /// A value that the body of an operation computes from an input, the score so far.
   struct Formula {
     mlir::linalg::LinalgOp op;
@@ -21,12 +22,28 @@ struct Attention {
 };
 
 /// The attention that begins with the first of these computations, which follow each other; nothing where there is none, or
-/// where tensor cores and 16-byte copies cannot do it.
-std::optional<Attention> attentionOf(llvm::ArrayRef<mlir::linalg::LinalgOp> computations);
+/// where 16-byte copies, or `onTensorCores` these, cannot do it.
+std::optional<Attention> attentionOf(llvm::ArrayRef<mlir::linalg::LinalgOp> computations, bool onTensorCores);
+
+/// Whether each line of an array begins at a multiple of 16 bytes: its own, or one of the array that it is a window of.
+bool hasWholeLines(mlir::MemRefType type);
+
+/// A factor without its conversion from a narrower type.
+mlir::Value unwidened(mlir::Value factor);
 
 /// One kernel for all of it, launched before `anchor`, the last operation or its `epilogue`.
-void emitAttention(const Attention &attention, mlir::Operation *anchor, mlir::OpOperand *epilogue,
-                   mlir::gpu::GPUModuleOp device, llvm::StringRef name);
+void emitTensorAttention(const Attention &attention, mlir::Operation *anchor, mlir::OpOperand *epilogue,
+                         mlir::gpu::GPUModuleOp device, llvm::StringRef name);
+
+/// How warps share attention without tensor cores.
+struct PlainTile {
+  int64_t rows = 16, rowWarps = 4, keyWarps = 1; ///< rows of a warp; warps that differ by their rows, by their keys
+  int64_t parts = 1, keys = 1;                   ///< blocks that share the keys of a row; keys of each, at least
+};
+
+/// The same by fused multiply-adds, in one kernel, or two where blocks share keys.
+void emitPlainAttention(const Attention &attention, mlir::Operation *anchor, mlir::OpOperand *epilogue,
+                        mlir::gpu::GPUModuleOp device, llvm::StringRef name, const PlainTile &tile);
 
 } // namespace tilewright::cuda
 

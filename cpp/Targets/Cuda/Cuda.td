@@ -19,6 +19,8 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
       warp.
     - `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; whether a block goes from tile to tile;
       blocks that share what they read.
+    - `plain_attention`: rows of a warp (a power of two up to 16); warps of a block that differ by their rows, and by their
+      keys; blocks that share the keys of a row, and how many keys each of them has at least.
 
     ```mlir
     linalg.generic {tw.config = #tw.config<..., tile = [32, 16], ..., lowering = "rows">} ...

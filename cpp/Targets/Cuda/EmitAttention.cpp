@@ -1,4 +1,4 @@
-//===- EmitAttention.cpp - Attention without scores in memory ---------------===//
+//===- EmitAttention.cpp - Attention on tensor cores ------------------------===//
 //
 // In:  two products with a softmax between them (Attention.h), factors f16 or bf16.
 // Out: one kernel. A block has 64 rows of queries, each of its four warps sixteen of them, and goes along the keys in steps
@@ -10,12 +10,10 @@
 // formula that compares places, are not looked at. While a warp computes scores the values are on their way, and during the
 // softmax the next keys.
 //===----------------------------------------------------------------------===//
-#include "Targets/Cuda/Attention.h"
+#include "Targets/Cuda/AttentionEmitter.h"
 #include "Targets/Cuda/Combine.h"
-#include "Targets/Cuda/ProductEmitter.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/IR/Matchers.h"
 #include "llvm/Support/MathExtras.h"
 
 #include <cmath>
@@ -30,18 +28,14 @@ namespace {
 constexpr int64_t kQueryRows = 64, kWarpRows = 16, kKeys = 64;
 constexpr int64_t kAttentionThreads = kQueryRows / kWarpRows * kWarpLanes;
 /// Elements and bytes of one copy; sizes of the instruction.
-constexpr int64_t kCopyElements = 8, kCopyBytes = 16, kStepColumns = 8, kStepDepth = 16;
+constexpr int64_t kCopyElements = 8, kStepColumns = 8, kStepDepth = 16;
 
-class AttentionEmitter : public ProductEmitter {
+class TensorAttention : public AttentionEmitter {
 public:
-  AttentionEmitter(const Attention &attention, Nest &values, Nest &scores, Nest *epilogue, unsigned epilogueInput)
-      : ProductEmitter(values, attention.values, epilogue, epilogueInput), attention(attention), scores(scores) {}
-
+  using AttentionEmitter::AttentionEmitter;
   void emit();
 
 private:
-  using Values = SmallVector<Value>;
-
   /// Rows of an array in shared memory, units of 16 bytes permuted within each.
   struct Tile {
     int64_t rows, units, pitch, offset; ///< pitch in units, a power of two; offset in bytes
@@ -55,64 +49,35 @@ private:
 
   Tile tileOf(int64_t rows, int64_t columns, int64_t offset);
   Value placeIn(const Tile &tile, Value row, Value unit);
-  Values scorePoint(Value row, Value key, Value depth);
   void copy(const Tile &tile, llvm::function_ref<Value(Value, Value)> address, llvm::function_ref<Value(Value)> exists);
   void copyQueries();
   void copyKeys(Value first);
   void copyValues(Value first);
   Values load(const Tile &tile, Value row, Value unit, bool transposed);
   void multiply(MutableArrayRef<Value> sums, const Values &left, Value first, Value second);
-  Value keyEnd();
-  Value formula(Value score, Value row, Value key);
   Values scoresOf(const SmallVector<Values> &queries);
   State step(const State &before, const SmallVector<Values> &queries, Value first);
   Value acrossQuad(Value value, bool isSum);
 
-  Value constant(double value) { return arith::ConstantOp::create(inside, loc, inside.getF32FloatAttr(value)); }
-  Value i32(int64_t value) { return arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(value)); }
-  Value multiplied(Value a, Value b) { return arith::MulFOp::create(inside, loc, a, b, contract()); }
-  arith::FastMathFlags contract() { return arith::FastMathFlags::contract; }
-  OpOperand &operandOf(linalg::LinalgOp op, Value widened) {
-    auto argument = cast<BlockArgument>(widened.getDefiningOp<arith::ExtFOp>().getIn());
-    return op->getOpOperand(argument.getArgNumber());
-  }
-
-  const Attention &attention;
-  Nest &scores;
-  SmallVector<std::unique_ptr<Nest>> formulas;
-  int64_t depth = 0, columns = 0; ///< of queries and keys, and of values
   Tile queryTile{}, keyTile{}, valueTile{};
-  Value memory, keyCount, rowStart; ///< `rowStart`: the warp's first row
+  Value memory, rowStart; ///< `rowStart`: the warp's first row
 };
 
-AttentionEmitter::Tile AttentionEmitter::tileOf(int64_t rows, int64_t columns, int64_t offset) {
+TensorAttention::Tile TensorAttention::tileOf(int64_t rows, int64_t columns, int64_t offset) {
   int64_t units = columns / kCopyElements;
   return {rows, units, static_cast<int64_t>(llvm::PowerOf2Ceil(units)), offset};
 }
 
 /// Bytes from the start of shared memory: eight rows that are read together lie in different banks.
-Value AttentionEmitter::placeIn(const Tile &tile, Value row, Value unit) {
+Value TensorAttention::placeIn(const Tile &tile, Value row, Value unit) {
   Value turn = tile.pitch >= 8 ? rest(row, 8) : rest(divide(row, 8 / tile.pitch), tile.pitch);
   Value mixed = arith::XOrIOp::create(inside, loc, unit, turn);
   return add(add(times(row, tile.pitch * kCopyBytes), times(mixed, kCopyBytes)), tile.offset);
 }
 
-/// The loops of the first product.
-SmallVector<Value> AttentionEmitter::scorePoint(Value row, Value key, Value depth) {
-  const Contraction &product = attention.scores;
-  Values there(scores.op.getNumLoops());
-  for (auto [loop, mine] : llvm::zip_equal(product.batch, contraction.batch))
-    there[loop] = point[mine];
-  for (auto [loop, value] : llvm::zip_equal(product.rows, kernel.delinearise(row, rowRanges)))
-    there[loop] = value;
-  there[product.columns.front()] = key;
-  there[product.inner.front()] = depth;
-  return there;
-}
-
 /// Starts the copies of a tile: from the address of a unit of a row, where the row exists; zeros where not.
-void AttentionEmitter::copy(const Tile &tile, llvm::function_ref<Value(Value, Value)> address,
-                            llvm::function_ref<Value(Value)> exists) {
+void TensorAttention::copy(const Tile &tile, llvm::function_ref<Value(Value, Value)> address,
+                           llvm::function_ref<Value(Value)> exists) {
   int64_t count = tile.rows * tile.units;
   for (int64_t turn = 0; turn < count; turn += kAttentionThreads) {
     Value number = add(kernel.threadId(), turn), row = divide(number, tile.units), unit = rest(number, tile.units);
@@ -133,7 +98,7 @@ void AttentionEmitter::copy(const Tile &tile, llvm::function_ref<Value(Value, Va
   }
 }
 
-void AttentionEmitter::copyQueries() {
+void TensorAttention::copyQueries() {
   OpOperand &queries = operandOf(scores.op, attention.scores.lhs);
   copy(
       queryTile,
@@ -144,7 +109,7 @@ void AttentionEmitter::copyQueries() {
       [&](Value row) { return below(add(rowBase, row), rowCount); });
 }
 
-void AttentionEmitter::copyKeys(Value first) {
+void TensorAttention::copyKeys(Value first) {
   OpOperand &keys = operandOf(scores.op, attention.scores.rhs);
   copy(
       keyTile,
@@ -155,7 +120,7 @@ void AttentionEmitter::copyKeys(Value first) {
       [&](Value row) { return below(add(first, row), keyCount); });
 }
 
-void AttentionEmitter::copyValues(Value first) {
+void TensorAttention::copyValues(Value first) {
   OpOperand &values = operandOf(nest.op, contraction.rhs);
   copy(
       valueTile,
@@ -166,7 +131,7 @@ void AttentionEmitter::copyValues(Value first) {
 }
 
 /// Four matrices of 8 by 8, one word per lane each; the lane says which row of which of them it points to.
-SmallVector<Value> AttentionEmitter::load(const Tile &tile, Value row, Value unit, bool transposed) {
+SmallVector<Value> TensorAttention::load(const Tile &tile, Value row, Value unit, bool transposed) {
   Type word = inside.getI32Type();
   auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {word, word, word, word});
   Value from = kernel.sharedAddress(memory, inside.getI8Type(), placeIn(tile, row, unit));
@@ -181,7 +146,7 @@ SmallVector<Value> AttentionEmitter::load(const Tile &tile, Value row, Value uni
 }
 
 /// Adds a product of 16 rows and 8 columns.
-void AttentionEmitter::multiply(MutableArrayRef<Value> sums, const Values &left, Value first, Value second) {
+void TensorAttention::multiply(MutableArrayRef<Value> sums, const Values &left, Value first, Value second) {
   auto f32 = inside.getF32Type();
   auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), {f32, f32, f32, f32});
   Type narrow = contraction.narrow;
@@ -200,7 +165,7 @@ void AttentionEmitter::multiply(MutableArrayRef<Value> sums, const Values &left,
 }
 
 /// The value of a row, of four lanes.
-Value AttentionEmitter::acrossQuad(Value value, bool isSum) {
+Value TensorAttention::acrossQuad(Value value, bool isSum) {
   for (int64_t mask : {1, 2}) {
     Value other = exchange(kernel, value, mask);
     value = isSum ? arith::AddFOp::create(inside, loc, value, other).getResult()
@@ -209,105 +174,8 @@ Value AttentionEmitter::acrossQuad(Value value, bool isSum) {
   return value;
 }
 
-/// Whether `value` is the index of one loop, `found`, and what is added to it: from outside of the body, or read from arrays
-/// where it `isFixed` for all scores of a block.
-bool growsWith(Value value, std::optional<unsigned> &found, Block *body,
-               llvm::function_ref<bool(BlockArgument)> isFixed) {
-  Operation *def = value.getDefiningOp();
-  if (auto argument = dyn_cast<BlockArgument>(value))
-    return argument.getOwner() != body || isFixed(argument);
-  if (def->getBlock() != body)
-    return true;
-  if (auto index = dyn_cast<linalg::IndexOp>(def)) {
-    bool isFirst = !found;
-    found = index.getDim();
-    return isFirst;
-  }
-  if (isa<arith::IndexCastOp, arith::ExtSIOp, arith::TruncIOp>(def))
-    return growsWith(def->getOperand(0), found, body, isFixed);
-  return isa<arith::AddIOp>(def) && growsWith(def->getOperand(0), found, body, isFixed) &&
-         growsWith(def->getOperand(1), found, body, isFixed);
-}
-
-/// Where the keys end that any row of the block sees: what a formula `place of key <= place of row + something` leaves.
-Value AttentionEmitter::keyEnd() {
-  for (auto [number, formula] : llvm::enumerate(attention.formulas)) {
-    if (number + 1 != attention.formulas.size())
-      continue; // another formula may make a score of what was hidden
-    auto [op, input, wanted] = formula;
-    Block *body = op.getBlock();
-    auto select = wanted.getDefiningOp<arith::SelectOp>();
-    auto compare = select ? select.getCondition().getDefiningOp<arith::CmpIOp>() : arith::CmpIOp();
-    APFloat hidden(0.0f);
-    if (!compare || !matchPattern(select.getFalseValue(), m_ConstantFloat(&hidden)) || !hidden.isInfinity() ||
-        !hidden.isNegative() || compare.getPredicate() != arith::CmpIPredicate::sle)
-      continue;
-    // Which dimension of the scores a loop of the formula runs along.
-    AffineMap read = op.getMatchingIndexingMap(&op->getOpOperand(input));
-    AffineMap written = scores.op.getMatchingIndexingMap(scores.op.getDpsInitOperand(0));
-    auto scoreLoop = [&](unsigned loop) {
-      for (auto [r, w] : llvm::zip_equal(read.getResults(), written.getResults()))
-        if (r == getAffineDimExpr(loop, op->getContext()))
-          return cast<AffineDimExpr>(w).getPosition();
-      return ~0u;
-    };
-    auto isFixed = [&, op = op](BlockArgument argument) mutable {
-      AffineMap map = op.getMatchingIndexingMap(&op->getOpOperand(argument.getArgNumber()));
-      for (unsigned loop = 0; loop < map.getNumDims(); ++loop)
-        if (map.isFunctionOfDim(loop) && !llvm::is_contained(attention.scores.batch, scoreLoop(loop)))
-          return false;
-      return true;
-    };
-    std::optional<unsigned> row;
-    auto cast = compare.getLhs().getDefiningOp<arith::IndexCastOp>();
-    auto place = cast ? cast.getIn().getDefiningOp<linalg::IndexOp>() : linalg::IndexOp();
-    if (!place || scoreLoop(place.getDim()) != attention.scores.columns.front() ||
-        !growsWith(compare.getRhs(), row, body, isFixed) || !row || scoreLoop(*row) != attention.scores.rows.back())
-      continue;
-    // The last row, of those that this loop numbers.
-    Value size = kernel.index(rowRanges.back());
-    Value first = rowRanges.size() == 1 ? rowBase : arith::RemUIOp::create(inside, loc, rowBase, size).getResult();
-    Value most = arith::SubIOp::create(inside, loc, size, kernel.index(1));
-    Value last = arith::MinUIOp::create(inside, loc, add(first, kQueryRows - 1), most);
-    Values there =
-        epiloguePoint(*formulas[number], input,
-                      scores.subscripts(*scores.op.getDpsInitOperand(0),
-                                        scorePoint(rowBase, kernel.index(int64_t{0}), kernel.index(int64_t{0}))));
-    there[*row] = last;
-    Value limit = formulas[number]->computeFrom(compare.getRhs(), {}, there);
-    if (!limit.getType().isIndex())
-      limit = arith::IndexCastOp::create(inside, loc, inside.getIndexType(), limit);
-    limit = arith::MaxSIOp::create(inside, loc, add(limit, 1), kernel.index(int64_t{0}));
-    return arith::MinUIOp::create(inside, loc, limit, keyCount);
-  }
-  return keyCount;
-}
-
-/// The user's formulas of a score. Where they read arrays, places beyond the scores stand for the last one.
-Value AttentionEmitter::formula(Value score, Value row, Value key) {
-  bool readsArrays = llvm::any_of(attention.formulas, [](Attention::Formula formula) {
-    return formula.op.getNumDpsInputs() > 1 || !formula.op.getBlock()->getOps<memref::LoadOp>().empty();
-  });
-  auto clamped = [&](Value place, Value count) -> Value {
-    if (!readsArrays)
-      return place;
-    return arith::MinUIOp::create(inside, loc, place, arith::SubIOp::create(inside, loc, count, kernel.index(1)));
-  };
-  Values subscripts =
-      scores.subscripts(*scores.op.getDpsInitOperand(0),
-                        scorePoint(clamped(row, rowCount), clamped(key, keyCount), kernel.index(int64_t{0})));
-  for (auto [number, formula] : llvm::enumerate(attention.formulas)) {
-    auto [op, input, wanted] = formula;
-    Nest &nest = *formulas[number];
-    Values known(op->getNumOperands());
-    known[input] = score;
-    score = nest.computeFrom(wanted, known, epiloguePoint(nest, input, subscripts));
-  }
-  return score;
-}
-
 /// Products of the warp's queries with the keys in shared memory.
-SmallVector<Value> AttentionEmitter::scoresOf(const SmallVector<Values> &queries) {
+SmallVector<Value> TensorAttention::scoresOf(const SmallVector<Values> &queries) {
   Values sums(kKeys / kStepColumns * 4, constant(0));
   Value low = rest(lane, 8), middle = rest(divide(lane, 8), 2), high = divide(lane, 16);
   for (int64_t k = 0; k < depth; k += kStepDepth)
@@ -322,7 +190,7 @@ SmallVector<Value> AttentionEmitter::scoresOf(const SmallVector<Values> &queries
 }
 
 /// One step along the keys, from number `first` on.
-AttentionEmitter::State AttentionEmitter::step(const State &before, const SmallVector<Values> &queries, Value first) {
+TensorAttention::State TensorAttention::step(const State &before, const SmallVector<Values> &queries, Value first) {
   copyValues(first);
   NVVM::CpAsyncCommitGroupOp::create(inside, loc);
   Values elements = scoresOf(queries);
@@ -350,10 +218,7 @@ AttentionEmitter::State AttentionEmitter::step(const State &before, const SmallV
       if (i % 4 / 2 == half)
         highest = arith::MaximumFOp::create(inside, loc, highest, elements[i]);
     after.highest[half] = arith::MaximumFOp::create(inside, loc, before.highest[half], acrossQuad(highest, false));
-    // Rows that have seen no key: differences of infinities are no numbers.
-    Value isNone = arith::CmpFOp::create(inside, loc, arith::CmpFPredicate::OEQ, after.highest[half], none);
-    Value finite = arith::SelectOp::create(inside, loc, isNone, constant(0), after.highest[half]);
-    Value scaled = multiplied(finite, log2e), total = constant(0);
+    Value scaled = multiplied(finite(after.highest[half]), log2e), total = constant(0);
     auto power = [&](Value x) -> Value {
       Value difference = arith::SubFOp::create(inside, loc, multiplied(x, log2e), scaled, contract());
       return math::Exp2Op::create(inside, loc, difference);
@@ -396,14 +261,8 @@ AttentionEmitter::State AttentionEmitter::step(const State &before, const SmallV
   return after;
 }
 
-void AttentionEmitter::emit() {
-  auto sizeAlong = [](OpOperand &operand) { return cast<MemRefType>(operand.get().getType()).getShape().back(); };
-  depth = sizeAlong(operandOf(scores.op, attention.scores.lhs));
-  columns = sizeAlong(operandOf(nest.op, contraction.rhs));
-  for (const Attention::Formula &formula : attention.formulas)
-    formulas.push_back(std::make_unique<Nest>(kernel, formula.op));
-  place(kQueryRows, columns);
-  keyCount = innerCount;
+void TensorAttention::emit() {
+  begin(kQueryRows);
   rowStart = add(rowBase, times(warp, kWarpRows));
   keyTile = tileOf(kKeys, depth, 0);
   valueTile = tileOf(kKeys, columns, keyTile.bytes());
@@ -455,13 +314,13 @@ void AttentionEmitter::emit() {
 
 } // namespace
 
-void cuda::emitAttention(const Attention &attention, Operation *anchor, OpOperand *epilogue, gpu::GPUModuleOp device,
-                         StringRef name) {
+void cuda::emitTensorAttention(const Attention &attention, Operation *anchor, OpOperand *epilogue,
+                               gpu::GPUModuleOp device, StringRef name) {
   DeviceKernel kernel(anchor, device, name);
   Nest values(kernel, attention.values.op), scores(kernel, attention.scores.op);
   values.startFrom(0, arith::ConstantOp::create(kernel.host, kernel.loc, kernel.host.getF32FloatAttr(0)));
   std::unique_ptr<Nest> after;
   if (epilogue)
     after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
-  AttentionEmitter(attention, values, scores, after.get(), epilogue ? epilogue->getOperandNumber() : 0).emit();
+  TensorAttention(attention, values, scores, after.get(), epilogue ? epilogue->getOperandNumber() : 0).emit();
 }

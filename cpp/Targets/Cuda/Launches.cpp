@@ -79,8 +79,9 @@ SmallVector<std::pair<unsigned, linalg::FillOp>> fillsOf(linalg::LinalgOp op) {
   return found;
 }
 
-/// The elementwise operation that alone reads what `op` computes into temporary memory, and the operand that does.
-OpOperand *epilogueOf(linalg::LinalgOp op) {
+/// The elementwise operation that alone reads what `op` computes into temporary memory, and the operand that does. What
+/// `others` had there before is none of its business.
+OpOperand *epilogueOf(linalg::LinalgOp op, ArrayRef<linalg::LinalgOp> others = {}) {
   Value buffer = op.getDpsInits().front();
   auto view = buffer.getDefiningOp<memref::ViewOp>();
   if (!view || !view.getSource().getDefiningOp<rt::ScratchPushOp>())
@@ -92,7 +93,8 @@ OpOperand *epilogueOf(linalg::LinalgOp op) {
     return nullptr;
   OpOperand *input = nullptr;
   for (OpOperand &use : buffer.getUses()) {
-    if (use.getOwner() == op || isa<linalg::FillOp>(use.getOwner()) || isa<memref::DimOp>(use.getOwner()))
+    if (use.getOwner() == op || isa<linalg::FillOp>(use.getOwner()) || isa<memref::DimOp>(use.getOwner()) ||
+        llvm::is_contained(others, dyn_cast<linalg::LinalgOp>(use.getOwner())))
       continue;
     if (input || use.getOwner() != next || !next.isDpsInput(&use))
       return nullptr;
@@ -194,29 +196,43 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     return std::nullopt;
   }
 
-  /// The computations from number `first` on that `attention` was chosen for become one kernel; where they are no such thing
+  /// What a computation is where attention was chosen for something else: the numbers that go with that mean nothing now.
+  static void forgetAttention(linalg::LinalgOp op) {
+    std::optional<Contraction> product = contractionOf(op);
+    op->removeAttr("tw.tile");
+    op->setAttr(kLowering, StringAttr::get(op->getContext(), !product ? kRows : product->narrow ? kMma : kTiles));
+  }
+
+  /// The computations from number `first` on that attention was chosen for become one kernel; where they are no such thing
   /// after all, what each would have been without.
   bool convertAttention(ArrayRef<linalg::LinalgOp> computations, unsigned first, func::FuncOp function,
                         llvm::SmallPtrSetImpl<Operation *> &gone) {
+    StringRef lowering = loweringOf(computations[first]);
+    SmallVector<int64_t> numbers = tileOf(computations[first]);
     unsigned begin = first, end = first + 1;
     while (begin > 0 && !gone.contains(computations[begin - 1]) && isFill(computations[begin - 1]) &&
            follows(computations[begin - 1], computations[begin]))
       --begin;
     while (end < computations.size() && !gone.contains(computations[end]) &&
            follows(computations[end - 1], computations[end]) &&
-           (isFill(computations[end]) || loweringOf(computations[end]) == kAttention))
+           (isFill(computations[end]) || loweringOf(computations[end]) == lowering))
       ++end;
-    std::optional<Attention> attention = attentionOf(computations.slice(begin, end - begin));
-    if (!attention) {
+    std::optional<Attention> attention =
+        attentionOf(computations.slice(begin, end - begin), /*onTensorCores=*/lowering == kAttention);
+    if (!attention || (lowering == kPlainAttention && numbers.size() != 5)) {
       for (linalg::LinalgOp op : computations.slice(first, end - first))
         if (!isFill(op))
-          op->setAttr(kLowering, StringAttr::get(op->getContext(), contractionOf(op) ? kMma : kRows));
+          forgetAttention(op);
       return false;
     }
     linalg::LinalgOp last = attention->values.op;
-    OpOperand *epilogue = epilogueOf(last);
+    OpOperand *epilogue = epilogueOf(last, attention->ops);
     Operation *anchor = epilogue ? epilogue->getOwner() : last.getOperation();
-    emitAttention(*attention, anchor, epilogue, device, nextName(function));
+    if (lowering == kAttention)
+      emitTensorAttention(*attention, anchor, epilogue, device, nextName(function));
+    else
+      emitPlainAttention(*attention, anchor, epilogue, device, nextName(function),
+                         {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]});
     gone.insert(anchor);
     gone.insert(attention->ops.begin(), attention->ops.end());
     if (epilogue)
@@ -295,7 +311,8 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     for (auto [number, op] : llvm::enumerate(computations)) {
       if (gone.contains(op) || isa<linalg::FillOp>(op.getOperation()))
         continue;
-      if (loweringOf(op) == kAttention && convertAttention(computations, number, function, gone))
+      bool isAttention = loweringOf(op) == kAttention || loweringOf(op) == kPlainAttention;
+      if (isAttention && convertAttention(computations, number, function, gone))
         continue;
       // Weights that lie otherwise than their subscripts told select.
       if (loweringOf(op) == kDots && (!dotShapeOf(op) || !dotsOf(op, dotShapeOf(op)->lanes))) {

@@ -48,10 +48,11 @@ void ProductEmitter::locate(Value number) {
   auto rowsKnown = getConstantIntValue(rowTiles), columnsKnown = getConstantIntValue(columnTiles);
   if ((!rowsKnown || *rowsKnown > 1) && (!columnsKnown || *columnsKnown > 1))
     group(parts[1], parts[2], kernel.index(rowTiles), kernel.index(columnTiles));
+  batch = parts[0];
   rowBase = times(parts[1], rowTile);
   columnBase = times(parts[2], columnTile);
   point.assign(nest.op.getNumLoops(), Value());
-  for (auto [loop, value] : llvm::zip_equal(contraction.batch, kernel.delinearise(parts[0], batchRanges)))
+  for (auto [loop, value] : llvm::zip_equal(contraction.batch, kernel.delinearise(batch, batchRanges)))
     point[loop] = value;
 }
 

@@ -78,8 +78,8 @@ protected:
 
   llvm::SmallVector<mlir::OpFoldResult> batchRanges, rowRanges, columnRanges, innerRanges;
   mlir::Value rowCount, columnCount, innerCount; ///< inside
-  mlir::Value rowBase, columnBase;
-  mlir::Value warp, lane; ///< of this thread
+  mlir::Value rowBase, columnBase, batch;        ///< `batch` numbers all loops that both factors have
+  mlir::Value warp, lane;                        ///< of this thread
   llvm::SmallVector<mlir::Value> point;
   mlir::OpFoldResult blocks;
 

@@ -54,6 +54,22 @@ std::optional<unsigned> dimOf(AffineMap map, unsigned loop) {
   return std::nullopt;
 }
 
+/// Whether what a reduction reads is computed, element by element, from what a contraction yields.
+bool reducesProduct(linalg::LinalgOp op) {
+  return llvm::any_of(op.getDpsInputs(), [](Value input) {
+    auto producer = input.getDefiningOp<linalg::LinalgOp>();
+    return producer && (contracts(producer) || (producer.getNumReductionLoops() == 0 && reducesProduct(producer)));
+  });
+}
+
+/// Whether a contraction sums up what is computed from a result, without a contraction between them.
+bool feedsProduct(Value result) {
+  return llvm::any_of(result.getUses(), [](OpOperand &use) {
+    auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    return user && (contracts(user) || (user->getNumResults() == 1 && feedsProduct(user->getResult(0))));
+  });
+}
+
 /// A loop to split and its trips per chunk.
 struct Split {
   unsigned loop;
@@ -198,7 +214,7 @@ struct SplitReductions : tilewright::impl::SplitReductionsPassBase<SplitReductio
           !op.hasPureTensorSemantics() || op.hasIndexSemantics() || contracts(op))
         continue;
       Operation *combiner = freeCombiner(op);
-      if (!combiner)
+      if (!combiner || (!betweenProducts && reducesProduct(op) && feedsProduct(op->getResult(0))))
         continue;
       if (std::optional<Split> split = choose(op)) {
         Splitter(rewriter, op, combiner, *split).run();

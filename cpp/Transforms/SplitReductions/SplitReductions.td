@@ -25,7 +25,9 @@ def SplitReductionsPass : Pass<"tw-split-reductions", "::mlir::func::FuncOp"> {
   let options = [
     Option<"chunk", "chunk", "int64_t", "65536", "elements that one partial result is computed from">,
     Option<"rows", "rows", "int64_t", "64", "so many results along memory rows are enough to be spread over threads">,
-    Option<"columns", "columns", "int64_t", "8192", "the same for results that lie side by side in a row">
+    Option<"columns", "columns", "int64_t", "8192", "the same for results that lie side by side in a row">,
+    Option<"betweenProducts", "between-products", "bool", "true",
+           "also where rows of one contraction are reduced on the way to another (the softmax of attention)">
   ];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect"];

@@ -5,7 +5,8 @@
 - *dots*: a product of few rows with many rows of weights. A group of threads has its parts of the few rows in registers
   and goes along the weights (`dots.py`).
 - *wgmma*: the same as `mma` on sm_90a, in larger tiles which the copying unit brings.
-- *attention*: two such products and the softmax between them, a block per 64 rows.
+- *attention*, *plain_attention*: two products and the softmax between them, on tensor cores or by multiply-adds; warps
+  and blocks share rows, or the keys of a row (`attention.py`).
 - *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
   them. A group of threads does all of that for one row (`rows.py`).
 - *points*: everything else. One thread computes one result, or several neighbours.
@@ -18,14 +19,12 @@ from dataclasses import dataclass
 from math import prod
 
 from ..facts import KernelFacts, OpFacts
-from . import dots, rows
+from . import attention, dots, rows
 
 #: Elements below which a thread sums a row for itself.
 SHORT_ROW = 8
 #: Rows of a product below which most of a tile would be empty.
 FEW_ROWS = 4
-#: Columns of queries, keys and values that a block of attention has registers and memory for.
-MOST_COLUMNS = 128
 _PLAIN = re.compile(r"d\d+|0")
 #: What a size that is known only at run time is taken for.
 UNKNOWN_SIZE = 512
@@ -286,25 +285,20 @@ def _points(op: OpFacts) -> Config | None:
     return None
 
 
-def _attention(kernel: KernelFacts, configs: dict[int, Config], runs: list[rows.Run]) -> dict[int, Config]:
-    """Two products on tensor cores and nothing but rows with two reductions between them: a block keeps the scores."""
-    products = [
-        op for op in kernel.ops if op.index in configs and configs[op.index].lowering in ("mma", "wgmma")
-    ]
-    if len(products) != 2 or len(runs) != 1:
+def _attention(kernel: KernelFacts, configs: dict[int, Config], machine: Machine) -> dict[int, Config]:
+    """Two products and nothing but rows with two reductions between them: a block keeps the scores."""
+    found = attention.find(kernel)
+    if found is None:
         return {}
-    first, last = products
-    members = [op.index for op in kernel.ops[first.index : last.index + 1] if op.kind != "linalg.fill"]
-    reductions = [op for op in kernel.ops if op.index in runs[0].ops and op.reductions()]
-    sizes = [_count(first, first.reductions()), last.ranges[last.column_loop()]]
-    if members[1:-1] != list(runs[0].ops) or len(reductions) != 2 or None in sizes:
+    products = [configs.get(index) for index in (found.members[0], found.members[-1])]
+    keeps = "scores stay in registers: rows are normalised while the second product is summed up"
+    if found.fills_fragments and all(each and each.lowering in ("mma", "wgmma") for each in products):
+        return dict.fromkeys(found.members, Config("attention", f"{keeps}; f16 and bf16 on tensor cores"))
+    tile = attention.plain_tile(found, machine.processors)
+    if tile is None:
         return {}
-    if any(size is None or size % 16 or not 0 < size <= MOST_COLUMNS for size in sizes):
-        return {}
-    config = Config(
-        "attention", "scores stay in registers: rows are normalised while the second product is summed up"
-    )
-    return dict.fromkeys(members, config)
+    members = found.members if found.queries is None else (found.queries, *found.members)
+    return dict.fromkeys(members, Config("plain_attention", f"{keeps}; {tile.why}", tile.numbers()))
 
 
 def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
@@ -322,6 +316,6 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
     for run in runs:
         config = Config("rows", run.why(), (run.threads(), run.kept()))
         fixed.update((index, config) for index in run.ops)
-    fixed.update(_attention(kernel, fixed, runs))
+    fixed.update(_attention(kernel, fixed, machine))
     default = Config("points", "each result for itself, neighbours in one transaction where arrays allow it")
     return [fixed.get(op.index, default) for op in kernel.ops]

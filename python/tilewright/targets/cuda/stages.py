@@ -62,6 +62,8 @@ _OWN = {"tiled": _TILED, "vector": _VECTOR, "target": _TARGET, "llvm": _LLVM}
 _OPTIONS = {
     # Scratch memory of kernels is the device's: none of it is a thread's stack.
     "tw-plan-memory": "tw-plan-memory{stack-bytes=0 stack-total=0}",
+    # Blocks share the keys of attention in their own way (`attention.py`), which needs its softmax in one piece.
+    "func.func(tw-split-reductions)": "func.func(tw-split-reductions{between-products=false})",
     # A thread dequantises once for all of the few rows that it keeps in registers.
     "func.func(tw-fuse-elementwise)": f"func.func(tw-fuse-elementwise{{rows={dots.MOST_ROWS}}})",
 }
