@@ -30,7 +30,7 @@ namespace {
 
 constexpr int64_t kGroupThreads = 128, kConsumers = 2, kThreadsInAll = (kConsumers + 1) * kGroupThreads;
 /// Rows that one instruction multiplies, and bytes of the depth; bytes of a permuted row.
-constexpr int64_t kGroupRows = 64, kDepthBytes = 32, kSpanBytes = 128;
+constexpr int64_t kGroupRows = 64, kInstructionBytes = 32, kSpanBytes = 128;
 /// Registers per thread: of 65536, so that 168 at entry become these.
 constexpr int64_t kCopyRegisters = 40, kSumRegisters = 232;
 /// The barrier of the hardware that a multiplying warpgroup meets at, and the next one that of the other; 0 is that of all
@@ -370,8 +370,8 @@ SmallVector<Value> WarpgroupProduct::multiply(Value stage, ValueRange sums) {
   };
   std::string types = nameOf(contraction.lhsFloat8) + nameOf(contraction.rhsFloat8);
   // A step is 32 bytes of a row along the depth, else as many rows as these have elements.
-  int64_t deep = kDepthBytes / elementBytes;
-  auto stepOf = [&](const Factor &factor) { return (factor.alongDepth ? kDepthBytes : deep * kSpanBytes) / 16; };
+  int64_t deep = kInstructionBytes / elementBytes;
+  auto stepOf = [&](const Factor &factor) { return (factor.alongDepth ? kInstructionBytes : deep * kSpanBytes) / 16; };
   auto turned = [&](const Factor &factor) -> std::string { return factor.alongDepth ? ", 0" : ", 1"; };
   std::string layouts = contraction.narrow ? turned(lhs) + turned(rhs) : "";
   std::string left = "$" + std::to_string(2 * count), right = "$" + std::to_string(2 * count + 1);
