@@ -102,7 +102,7 @@ class DType:
 
     @property
     def is_storage(self) -> bool:
-        """Whether values are only stored, moved and cast (4-bit integers), or multiplied, too (8-bit floats)."""
+        """Whether values are only stored and moved (4-bit integers), or cast and multiplied, too (8-bit floats)."""
         return self.bits == 4 or self.is_float8
 
     @property

@@ -93,6 +93,8 @@ DTYPE = [
     (lambda x: x @ object(), "got object"),
     (lambda x: x + [1, 2], "np.asarray"),
     (lambda x: x.astype("complex64"), "unknown name 'complex64'"),
+    (lambda x: x.astype("int4"), "tw.quantize"),
+    (lambda x: tw.astype(np.zeros(3, tw.dtypes.int4.numpy), "float32"), "tw.dequantize"),
     (lambda x: x & 1, "expected an integer or bool"),
     (lambda x: tw.take(x, x), "expected an integer"),
     (lambda x: tw.argmax(x > 1), "expected a number"),

@@ -36,7 +36,8 @@ std::optional<Normalised> matchNormalised(tw::DotGeneralOp product) {
     auto broadcast = factor.getDefiningOp<tw::BroadcastOp>();
     auto reciprocal = broadcast ? broadcast.getInput().getDefiningOp<tw::ReciprocalOp>() : tw::ReciprocalOp();
     auto sum = reciprocal ? reciprocal.getInput().getDefiningOp<tw::SumOp>() : tw::SumOp();
-    if (!sum || sum.getInput() != weights)
+    // Exponentials of what lies below a maximum are at most 1; sums of other weights might overflow before they are scaled.
+    if (!sum || sum.getInput() != weights || !weights.getDefiningOp<tw::ExpOp>())
       continue;
     SmallVector<int64_t> summed(sum.getDims()), contracted(product.getLhsContract());
     llvm::sort(summed);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import dtypes
+from .. import dtypes, errors
 from ..dtypes import DType
 from ..values import Tracer
 from .core import (
@@ -327,13 +327,20 @@ def astype(x: Any, dtype: Any, /, copy: bool = True) -> Tracer:
         dtype: a dtype name or object.
 
     Raises:
-        DTypeError: the dtype is not supported.
+        DTypeError: the dtype is not supported, or one of the two holds 4-bit integers, which are only stored.
 
     Example:
         >>> y = tw.astype(np.int32([1, 2]), "float32")
     """
     target: DType = dtypes.of(dtype)
-    return cast(as_tracer("astype", x), target)
+    value = as_tracer("astype", x)
+    if value.dtype is not target and 4 in (value.dtype.bits, target.bits):
+        errors.fail(
+            errors.DTypeError,
+            f"astype: {value.dtype} elements cannot become {target}",
+            help="4-bit integers are stored: tw.quantize makes them, tw.dequantize makes floats of them.",
+        )
+    return cast(value, target)
 
 
 @op

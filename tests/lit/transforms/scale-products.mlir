@@ -3,7 +3,8 @@
 // Attention: what is normalised is the result, which has fewer elements than there are weights. Sizes may be dynamic.
 
 // CHECK-LABEL: func.func @attention
-// CHECK-SAME: %[[W:[a-z0-9]+]]: tensor<2x3x?x512xf32>, %[[V:[a-z0-9]+]]:
+// CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<2x3x?x512xf32>, %[[V:[a-z0-9]+]]:
+// CHECK: %[[W:.*]] = tw.exp %[[X]]
 // CHECK: %[[SUM:.*]] = tw.sum %[[W]] dims = [3]
 // CHECK: %[[INVERSE:.*]] = tw.reciprocal %[[SUM]]
 // CHECK-NOT: tw.mul %[[W]]
@@ -12,7 +13,8 @@
 // CHECK: %[[F:.*]] = tw.broadcast %[[INVERSE]] sizes(%[[ROWS]]) dims = [0, 1, 2] : tensor<2x3x?xf32> -> tensor<2x3x?x64xf32>
 // CHECK: %[[SCALED:.*]] = tw.mul %[[R]], %[[F]]
 // CHECK: return %[[SCALED]]
-func.func @attention(%w: tensor<2x3x?x512xf32>, %v: tensor<2x3x512x64xf32>) -> tensor<2x3x?x64xf32> {
+func.func @attention(%x: tensor<2x3x?x512xf32>, %v: tensor<2x3x512x64xf32>) -> tensor<2x3x?x64xf32> {
+  %w = tw.exp %x : tensor<2x3x?x512xf32>
   %n = tw.dim %w axis = 2 : tensor<2x3x?x512xf32>
   %s = tw.sum %w dims = [3] : tensor<2x3x?x512xf32> -> tensor<2x3x?xf32>
   %i = tw.reciprocal %s : tensor<2x3x?xf32>
@@ -24,13 +26,15 @@ func.func @attention(%w: tensor<2x3x?x512xf32>, %v: tensor<2x3x512x64xf32>) -> t
 
 // -----
 
-// Must not fire: more columns than weights in a row; sums of something else; weights that somebody else reads, too.
+// Must not fire: more columns than weights in a row; sums of something else; weights that somebody else reads, too;
+// weights that are no exponentials.
 
 // CHECK-LABEL: func.func @columns
 // CHECK: %[[M:.*]] = tw.mul
 // CHECK: tw.dot_general %[[M]]
 // CHECK-NOT: tw.mul
-func.func @columns(%w: tensor<8x16xf32>, %v: tensor<16x64xf32>) -> tensor<8x64xf32> {
+func.func @columns(%y: tensor<8x16xf32>, %v: tensor<16x64xf32>) -> tensor<8x64xf32> {
+  %w = tw.exp %y : tensor<8x16xf32>
   %s = tw.sum %w dims = [1] : tensor<8x16xf32> -> tensor<8xf32>
   %i = tw.reciprocal %s : tensor<8xf32>
   %b = tw.broadcast %i dims = [0] : tensor<8xf32> -> tensor<8x16xf32>
@@ -43,7 +47,8 @@ func.func @columns(%w: tensor<8x16xf32>, %v: tensor<16x64xf32>) -> tensor<8x64xf
 // CHECK: %[[M:.*]] = tw.mul
 // CHECK: tw.dot_general %[[M]]
 // CHECK-NOT: tw.mul
-func.func @others(%w: tensor<8x64xf32>, %x: tensor<8x64xf32>, %v: tensor<64x16xf32>) -> tensor<8x16xf32> {
+func.func @others(%y: tensor<8x64xf32>, %x: tensor<8x64xf32>, %v: tensor<64x16xf32>) -> tensor<8x16xf32> {
+  %w = tw.exp %y : tensor<8x64xf32>
   %s = tw.sum %x dims = [1] : tensor<8x64xf32> -> tensor<8xf32>
   %i = tw.reciprocal %s : tensor<8xf32>
   %b = tw.broadcast %i dims = [0] : tensor<8xf32> -> tensor<8x64xf32>
@@ -56,11 +61,25 @@ func.func @others(%w: tensor<8x64xf32>, %x: tensor<8x64xf32>, %v: tensor<64x16xf
 // CHECK: %[[M:.*]] = tw.mul
 // CHECK: tw.dot_general %[[M]]
 // CHECK-NOT: tw.mul
-func.func @read(%w: tensor<8x64xf32>, %v: tensor<64x16xf32>) -> (tensor<8x16xf32>, tensor<8x64xf32>) {
+func.func @read(%y: tensor<8x64xf32>, %v: tensor<64x16xf32>) -> (tensor<8x16xf32>, tensor<8x64xf32>) {
+  %w = tw.exp %y : tensor<8x64xf32>
   %s = tw.sum %w dims = [1] : tensor<8x64xf32> -> tensor<8xf32>
   %i = tw.reciprocal %s : tensor<8xf32>
   %b = tw.broadcast %i dims = [0] : tensor<8xf32> -> tensor<8x64xf32>
   %m = tw.mul %w, %b : tensor<8x64xf32>
   %r = tw.dot_general %m, %v lhs_contract = [1] rhs_contract = [0] : tensor<8x64xf32>, tensor<64x16xf32> -> tensor<8x16xf32>
   return %r, %m : tensor<8x16xf32>, tensor<8x64xf32>
+}
+
+// CHECK-LABEL: func.func @plain
+// CHECK: %[[M:.*]] = tw.mul
+// CHECK: tw.dot_general %[[M]]
+// CHECK-NOT: tw.mul
+func.func @plain(%w: tensor<8x64xf32>, %v: tensor<64x16xf32>) -> tensor<8x16xf32> {
+  %s = tw.sum %w dims = [1] : tensor<8x64xf32> -> tensor<8xf32>
+  %i = tw.reciprocal %s : tensor<8xf32>
+  %b = tw.broadcast %i dims = [0] : tensor<8xf32> -> tensor<8x64xf32>
+  %m = tw.mul %w, %b : tensor<8x64xf32>
+  %r = tw.dot_general %m, %v lhs_contract = [1] rhs_contract = [0] : tensor<8x64xf32>, tensor<64x16xf32> -> tensor<8x16xf32>
+  return %r : tensor<8x16xf32>
 }
