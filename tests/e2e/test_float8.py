@@ -135,7 +135,10 @@ def test_conversions_on_a_gpu(arch):
     special = np.array([448.0, 464.0, 464.1, -1e9, np.nan], np.float32)
     y = np.concatenate([special, sources("float32")[::997][:251]])
     specs = [tw.spec((256,), "float8_e4m3fn"), tw.spec(y.shape, "float32")]
-    fn = lambda x, y: (x.astype("float32"), y.astype("float8_e5m2"), y.astype("float8_e4m3fn"))  # noqa: E731
+
+    def fn(x, y):
+        return x.astype("float32"), y.astype("float8_e5m2"), y.astype("float8_e4m3fn")
+
     found = DeviceProgram(tw.jit(fn).trace(*specs).lower(f"cuda:{arch}"))(x, y)
     with np.errstate(all="ignore"):
         expected = [
@@ -152,7 +155,10 @@ def test_products_by_warpgroups(kinds, monkeypatch):
     monkeypatch.setattr(select.Machine, "processors", property(lambda self: 1))
     a, b = factors([(136, 272), (200, 272)], kinds)
     specs = [tw.spec(x.shape, kind) for x, kind in zip((a, b), kinds, strict=True)]
-    fn = lambda a, b: tw.maximum(a @ b.T, -1.0).astype("bfloat16")  # noqa: E731
+
+    def fn(a, b):
+        return tw.maximum(a @ b.T, -1.0).astype("bfloat16")
+
     program = DeviceProgram(tw.jit(fn).trace(*specs).lower("cuda:sm_90a"), 3)
     expected = np.maximum(a.astype(np.float64) @ b.astype(np.float64).T, -1.0)
     scale = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64)).T

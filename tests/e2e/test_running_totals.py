@@ -50,7 +50,10 @@ def check_sums(result, x, axis):
 @pytest.mark.parametrize(("shape", "axis"), axes())
 def test_sums_of_floats(shape, axis, rng):
     x = rng.standard_normal(shape).astype(np.float32)
-    run = lambda x: tw.cumsum(x, axis=axis)  # noqa: E731
+
+    def run(x):
+        return tw.cumsum(x, axis=axis)
+
     result = tw.jit(run)(x)
     check_sums(result, x, axis)
     np.testing.assert_array_equal(by_dims(run, x), result)
