@@ -45,7 +45,6 @@ private:
 
   Factor factorOf(bool isLhs);
   void fill(const Factor &factor, Value stage, Value kBase);
-  void fillBoth(Value stage, Value kBase);
   SmallVector<Value> take(const Factor &factor, Value stage, Value lane, int64_t k);
   SmallVector<Value> multiply(Value stage, ValueRange sums);
 
@@ -122,18 +121,6 @@ void PlainProduct::fill(const Factor &factor, Value stage, Value kBase) {
   }
 }
 
-/// Both tiles, as one group of copies; an empty group beyond the end.
-void PlainProduct::fillBoth(Value stage, Value kBase) {
-  auto guarded = scf::IfOp::create(inside, loc, below(kBase, innerCount));
-  {
-    OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(guarded.thenBlock());
-    fill(lhs, stage, kBase);
-    fill(rhs, stage, kBase);
-  }
-  NVVM::CpAsyncCommitGroupOp::create(inside, loc);
-}
-
 /// This thread's rows, or columns, at a depth.
 SmallVector<Value> PlainProduct::take(const Factor &factor, Value stage, Value lane, int64_t k) {
   SmallVector<Value> found;
@@ -180,29 +167,13 @@ void PlainProduct::emit() {
   memory = kernel.shared(factorType, tile.stages * stageElements);
   x = rest(kernel.threadId(), kSide);
   y = divide(kernel.threadId(), kSide);
-  for (int64_t stage = 0; stage + 1 < tile.stages; ++stage)
-    fillBoth(kernel.index(stage * stageElements), kernel.index(stage * tile.depth));
-  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(sumType));
-  SmallVector<Value> start(tile.rows * tile.columns / (kSide * kSide), zero);
-  start.push_back(kernel.index(int64_t{0}));
-  auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), innerCount, kernel.index(tile.depth), start);
-  {
-    OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(loop.getBody());
-    Value stage = loop.getRegionIterArgs().back();
-    // This thread's copies have landed; after the barrier everybody's, and nobody reads the stage before any more.
-    NVVM::CpAsyncWaitGroupOp::create(inside, loc, tile.stages - 2);
-    kernel.barrier();
-    Value none = kernel.index(int64_t{0}), last = kernel.index((tile.stages - 1) * stageElements);
-    Value isFirst = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, none);
-    Value isLast = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, last);
-    Value before = arith::SelectOp::create(inside, loc, isFirst, last,
-                                           arith::SubIOp::create(inside, loc, stage, kernel.index(stageElements)));
-    fillBoth(before, add(loop.getInductionVar(), (tile.stages - 1) * tile.depth));
-    SmallVector<Value> next = multiply(stage, loop.getRegionIterArgs().drop_back());
-    next.push_back(arith::SelectOp::create(inside, loc, isLast, none, add(stage, stageElements)));
-    scf::YieldOp::create(inside, loc, next);
-  }
+  SmallVector<Value> results = alongRing(
+      {tile.stages, stageElements, tile.depth}, tile.rows * tile.columns / (kSide * kSide), sumType,
+      [&](Value stage, Value kBase) {
+        fill(lhs, stage, kBase);
+        fill(rhs, stage, kBase);
+      },
+      [&](Value stage, ValueRange sums) { return multiply(stage, sums); });
   NVVM::CpAsyncWaitGroupOp::create(inside, loc, 0);
   int64_t each = std::min(neighbours(), kGroup), perRow = tile.columns / kSide;
   for (int64_t i = 0; i < tile.rows / kSide; ++i)
@@ -210,7 +181,7 @@ void PlainProduct::emit() {
       auto at = [&](Value lane, int64_t number) {
         return add(times(lane, kGroup), number / kGroup * kSide * kGroup + number % kGroup);
       };
-      ValueRange sums = loop.getResults().slice(i * perRow + j, each);
+      ArrayRef<Value> sums = ArrayRef(results).slice(i * perRow + j, each);
       finish(sums, add(rowBase, at(y, i)), add(columnBase, at(x, j)));
     }
   kernel.launch(blocks, kSide * kSide);

@@ -51,7 +51,6 @@ private:
   Value permuted(const Factor &factor, Value row, Value column);
   void fill(const Factor &factor, Value stage, Value kBase);
   Value computed(const Factor &factor, Value outer, Value k);
-  void fillBoth(Value stage, Value kBase);
   SmallVector<Value> fragment(const Factor &factor, Value stage, Value outer, int64_t k);
   SmallVector<Value> multiply(Value stage, ArrayRef<Value> sums);
 
@@ -167,18 +166,6 @@ void TensorProduct::fill(const Factor &factor, Value stage, Value kBase) {
   }
 }
 
-/// Both tiles, as one group of copies; an empty group beyond the end.
-void TensorProduct::fillBoth(Value stage, Value kBase) {
-  auto guarded = scf::IfOp::create(inside, loc, below(kBase, innerCount));
-  {
-    OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(guarded.thenBlock());
-    fill(lhs, stage, kBase);
-    fill(rhs, stage, kBase);
-  }
-  NVVM::CpAsyncCommitGroupOp::create(inside, loc);
-}
-
 /// Four matrices of 8 by 8, one word per lane each: 16 rows (of the left factor) or columns from `outer` on, 16 of the
 /// depth from `k` on, in the order in which the instruction takes them.
 SmallVector<Value> TensorProduct::fragment(const Factor &factor, Value stage, Value outer, int64_t k) {
@@ -255,34 +242,16 @@ void TensorProduct::emit() {
   warpRow = times(divide(warp, warpsAcross), tile.warpRows);
   warpColumn = times(rest(warp, warpsAcross), tile.warpColumns);
 
-  for (int64_t stage = 0; stage + 1 < tile.stages; ++stage)
-    fillBoth(kernel.index(stage * stageBytes), kernel.index(stage * tile.depth));
-  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(sumType));
-  SmallVector<Value> start(tile.warpRows * tile.warpColumns / kWarpLanes, zero);
-  start.push_back(kernel.index(int64_t{0}));
-  auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), innerCount, kernel.index(tile.depth), start);
-  {
-    OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(loop.getBody());
-    Value stage = loop.getRegionIterArgs().back();
-    // This thread's copies have landed; after the barrier everybody's, and nobody reads the stage before any more.
-    NVVM::CpAsyncWaitGroupOp::create(inside, loc, tile.stages - 2);
-    kernel.barrier();
-    Value first = kernel.index(int64_t{0}), last = kernel.index((tile.stages - 1) * stageBytes);
-    Value isFirst = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, first);
-    Value isLast = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, last);
-    Value before = arith::SelectOp::create(inside, loc, isFirst, last,
-                                           arith::SubIOp::create(inside, loc, stage, kernel.index(stageBytes)));
-    fillBoth(before, add(loop.getInductionVar(), (tile.stages - 1) * tile.depth));
-    SmallVector<Value> sums(loop.getRegionIterArgs().drop_back());
-    SmallVector<Value> next = multiply(stage, sums);
-    next.push_back(arith::SelectOp::create(inside, loc, isLast, first, add(stage, stageBytes)));
-    scf::YieldOp::create(inside, loc, next);
-  }
+  SmallVector<Value> sums = alongRing(
+      {tile.stages, stageBytes, tile.depth}, tile.warpRows * tile.warpColumns / kWarpLanes, sumType,
+      [&](Value stage, Value kBase) {
+        fill(lhs, stage, kBase);
+        fill(rhs, stage, kBase);
+      },
+      [&](Value stage, ValueRange sums) { return multiply(stage, SmallVector<Value>(sums)); });
   // The ring becomes memory for sums.
   NVVM::CpAsyncWaitGroupOp::create(inside, loc, 0);
   kernel.barrier();
-  SmallVector<Value> sums(loop.getResults().drop_back());
   writeSums(sums, memory, tile.warpColumns, add(rowBase, warpRow), add(columnBase, warpColumn));
   kernel.launch(blocks, threads);
 }

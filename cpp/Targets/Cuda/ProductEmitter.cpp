@@ -135,6 +135,43 @@ int64_t ProductEmitter::neighbours() {
   return 1;
 }
 
+SmallVector<Value> ProductEmitter::alongRing(const Ring &ring, int64_t sums, Type sumType,
+                                             llvm::function_ref<void(Value, Value)> fill,
+                                             llvm::function_ref<SmallVector<Value>(Value, ValueRange)> multiply) {
+  // An empty group beyond the end: the number of groups on the way stays the same.
+  auto copyGroup = [&](Value stage, Value kBase) {
+    auto guarded = scf::IfOp::create(inside, loc, below(kBase, innerCount));
+    {
+      OpBuilder::InsertionGuard guard(inside);
+      inside.setInsertionPointToStart(guarded.thenBlock());
+      fill(stage, kBase);
+    }
+    NVVM::CpAsyncCommitGroupOp::create(inside, loc);
+  };
+  for (int64_t stage = 0; stage + 1 < ring.stages; ++stage)
+    copyGroup(kernel.index(stage * ring.size), kernel.index(stage * ring.depth));
+  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(sumType));
+  SmallVector<Value> start(sums, zero);
+  start.push_back(kernel.index(int64_t{0}));
+  auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), innerCount, kernel.index(ring.depth), start);
+  OpBuilder::InsertionGuard guard(inside);
+  inside.setInsertionPointToStart(loop.getBody());
+  Value stage = loop.getRegionIterArgs().back();
+  // This thread's copies have landed; after the barrier everybody's, and nobody reads the stage before any more.
+  NVVM::CpAsyncWaitGroupOp::create(inside, loc, ring.stages - 2);
+  kernel.barrier();
+  Value first = kernel.index(int64_t{0}), last = kernel.index((ring.stages - 1) * ring.size);
+  Value isFirst = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, first);
+  Value isLast = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, stage, last);
+  Value before = arith::SelectOp::create(inside, loc, isFirst, last,
+                                         arith::SubIOp::create(inside, loc, stage, kernel.index(ring.size)));
+  copyGroup(before, add(loop.getInductionVar(), (ring.stages - 1) * ring.depth));
+  SmallVector<Value> next = multiply(stage, loop.getRegionIterArgs().drop_back());
+  next.push_back(arith::SelectOp::create(inside, loc, isLast, first, add(stage, ring.size)));
+  scf::YieldOp::create(inside, loc, next);
+  return SmallVector<Value>(loop.getResults().drop_back());
+}
+
 void ProductEmitter::finish(ValueRange sums, Value row, Value column) {
   Value within = both(below(row, rowCount), below(column, columnCount));
   auto guarded = scf::IfOp::create(inside, loc, within);

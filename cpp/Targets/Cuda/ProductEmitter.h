@@ -42,6 +42,15 @@ protected:
   llvm::SmallVector<mlir::Value> pointOf(bool isLhs, mlir::Value outer, mlir::Value k);
   /// Whether neighbours along the last of these loops are neighbours in memory, for the inputs of a factor that vary so.
   bool runsAlong(mlir::Value wanted, llvm::ArrayRef<unsigned> loops);
+  /// Tiles of both factors in shared memory that are copied ahead: how many, how far apart, and how deep each is.
+  struct Ring {
+    int64_t stages, size, depth;
+  };
+  /// Goes along the depth through a ring and returns so many sums. `fill` asks for the tiles of a stage at a depth, all
+  /// copies of a call as one group; `multiply` makes new sums of a stage that has arrived.
+  llvm::SmallVector<mlir::Value>
+  alongRing(const Ring &ring, int64_t sums, mlir::Type sumType, llvm::function_ref<void(mlir::Value, mlir::Value)> fill,
+            llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> multiply);
   /// Writes one result, or neighbours of a row: through the epilogue, where there is one. What lies beyond the result is
   /// dropped.
   void finish(mlir::ValueRange sums, mlir::Value row, mlir::Value column);
