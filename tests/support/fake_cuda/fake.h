@@ -11,6 +11,7 @@
 #ifndef FAKE_CUDA_FAKE_H
 #define FAKE_CUDA_FAKE_H
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -160,6 +161,30 @@ struct Driver {
 Driver &driver();
 extern thread_local Context *current;
 
+template <typename T> T *known(std::vector<std::unique_ptr<T>> &all, void *handle) {
+  for (auto &one : all)
+    if (one.get() == handle)
+      return one.get();
+  return nullptr;
+}
+
+template <typename T> void forget(std::vector<std::unique_ptr<T>> &all, void *handle) {
+  all.erase(std::remove_if(all.begin(), all.end(), [&](auto &one) { return one.get() == handle; }), all.end());
+}
+
+/// Checks a launch as the driver does, and runs it on a stream, or records it.
+Result launchOn(Driver &d, void *handle, Launch launch, void **parameters);
+
+/// Waiting for, or copying on, a stream that records breaks the recording.
+bool isRecording(Stream *stream);
+
 } // namespace fake
+
+#define ENTRY extern "C" __attribute__((visibility("default")))
+#define BEGIN(name, needsContext)                                                                                      \
+  Driver &d = driver();                                                                                                \
+  std::lock_guard<std::recursive_mutex> lock(d.mutex);                                                                 \
+  if (Result failed = d.enter(#name, needsContext))                                                                    \
+    return failed;
 
 #endif // FAKE_CUDA_FAKE_H
