@@ -60,7 +60,8 @@ class OpFacts:
     """One linalg operation of a kernel.
 
     Attributes:
-        attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats.
+        attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats, `tf32` where
+            factors may be rounded to TF32.
         operations: scalar operations of an element, whatever they do.
         flops: those that compute: no conversions, comparisons or moves of bits.
         products: products that one trip of a contraction adds to its sum: several where one instruction does so.
@@ -236,6 +237,8 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         products = max((_group(inner) for inner in inside if inner.name == "rt.group_dot"), default=1)
         if any(inner.name == "arith.extf" and str(inner.operands[0].type) in _FLOAT8 for inner in inside):
             names.append("float8")
+        if any("tw.precision" in inner.attributes for inner in inside):
+            names.append("tf32")
     producers = tuple(positions[o] for o in operands if o in positions)
     return OpFacts(
         index,
