@@ -93,7 +93,7 @@ INSTRUCTIONS = [
     ("product-int8", "sm_80", ["IMMA.16832.S8.S8", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128"]),
     ("product-f32-large", "sm_80", ["FFMA", "LDS.128", "LDGSTS.E.BYPASS.128", "STG.E.128"]),
     ("product-tf32", "sm_80", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDS", "LDGSTS.E.BYPASS.128", "STG.E.128"]),
-    ("product-tf32-odd", "sm_80", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDGSTS.E "]),
+    ("product-tf32-odd", "sm_80", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDGSTS.E"]),
     ("product-tf32", "sm_90a", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4"]),
     ("product-tf32-rows", "sm_90a", ["HGMMA.64x256x8.F32.TF32", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("product-float8", "sm_90a", ["QGMMA.64x256x32.F32.E4M3.E4M3", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
