@@ -256,8 +256,8 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
     is_float8 = "float8" in op.attributes
     if is_float8 and (config := _warpgroups(results, machine)):
         return config
-    is_tf32 = "tf32" in op.attributes
-    if kinds & {16} or (kinds == {8} and not is_float8) or is_tf32:
+    is_tf32, is_narrow = "tf32" in op.attributes, kinds & {16} or (kinds == {8} and not is_float8)
+    if (is_narrow or is_tf32) and "plain_integers" not in op.attributes:
         if config := _warpgroups(results, machine):
             return config
         tile = _largest(TENSOR_TILES, results, machine)
