@@ -45,6 +45,15 @@ def test_it_stands_in_the_ir_and_means_float32_on_a_cpu(name):
     assert np.allclose(np.asarray(product(precision="tf32")), expected)
 
 
+def test_a_cpu_computes_the_same_bits():
+    rng = np.random.default_rng(7)
+    a, b, c = (rng.standard_normal(shape).astype("f") for shape in ((70, 131), (131, 90), (90,)))
+    results = [
+        np.asarray(tw.jit(lambda a, b, c: tw.tanh(a @ b + c), precision=p)(a, b, c)) for p in (None, "tf32")
+    ]
+    assert np.array_equal(*results)
+
+
 def test_jit_asks_for_all_products_that_name_none():
     def both(a, b):
         return tw.matmul(a, b) + tw.matmul(a, b, precision="highest") + np.matmul(a, b) + a @ b

@@ -1,6 +1,7 @@
 //===- EmitTensorProducts.cpp - Products on tensor cores --------------------===//
 //
-// In:  a product whose factors are f16 or bf16, sums in f32; or int8, sums in 32 bits; or f32 that may be rounded to TF32.
+// In:  a product whose factors are f16 or bf16, sums in f32; or int8, sums in 32 bits; or f32 that may be rounded to
+//      TF32.
 // Out: a kernel of blocks that copy tiles of both factors into a ring in shared memory, some tiles ahead of the one that
 //      they multiply (`cp.async`, 16 bytes each); warps take fragments from there by `ldmatrix` and multiply them by
 //      `mma.sync` m16n8k16, or m16n8k32 for int8, m16n8k8 for TF32. A factor that is computed (dequantised, converted, strided
@@ -9,8 +10,8 @@
 // A tile lies in shared memory as it lies in memory: along the depth, or along rows or columns. Its units of 16 bytes are
 // permuted within a row (exclusive or with the row's number), so that the eight rows of a matrix fragment lie in different
 // banks. Elements of 32 bits stay f32 until they are in registers, where they are rounded to nearest: the tensor cores
-// themselves would drop the bits. Sums leave through shared memory, so that results are written, and what the epilogue needs is read, 16 bytes at
-// a time.
+// themselves would drop the bits. Sums leave through shared memory, so that results are written, and what the epilogue
+// needs is read, 16 bytes at a time.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cuda/ProductEmitter.h"
 
