@@ -18,6 +18,7 @@ PROGRAMS = {
     ),
     "sum": (lambda x: tw.sum(x), [((1000, 1000), "float32")], None),
     "argmax": (lambda x: tw.argmax(x, axis=1), [((8, 1000), "float32")], None),
+    "running-totals": (lambda x: tw.cumsum(x, axis=1), [((8, 9000), "float32")], 1),
     "product": (lambda a, b: tw.maximum(a @ b, 0), [((256, 128), "bfloat16"), ((128, 192), "bfloat16")], 1),
     "product-large": (
         lambda a, b, c: tw.silu(a @ b + c),
@@ -86,6 +87,7 @@ def test_assembles_without_spills(name, arch, tmp_path):
 INSTRUCTIONS = [
     ("softmax-long", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.BFLY", "FMNMX.NAN"]),
     ("rms-norm", "sm_90a", ["LDG.E.128", "STG.E.128", "SHFL.BFLY"]),
+    ("running-totals", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.UP", "SHFL.IDX"]),
     ("product-large", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128"]),
     ("product-large", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "UTMASTG.2D", "SYNCS", "USETMAXREG"]),
     ("product-huge", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D.MULTICAST", "UTMASTG.2D", "UCGABAR_ARV", "USETMAXREG"]),

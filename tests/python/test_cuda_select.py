@@ -28,6 +28,17 @@ def product(m, n, k, bits=32, along=False, **kwargs) -> OpFacts:
     )  # fmt: skip
 
 
+def running(rows, length, order=("d0", "d1"), attributes=frozenset({"tw.lowering"})) -> OpFacts:
+    """Totals so far along the second of two loops, and the totals of all."""
+    sizes = {"d0": rows, "d1": length}
+    shape = tuple(sizes[d] for d in order)
+    return OpFacts(
+        0, "linalg.generic", ("parallel", "reduction"), (rows, length),
+        (Access(tuple(order), shape, 32, False), Access(tuple(order), shape, 32, True), Access(("d0",), (rows,), 32, True)),
+        attributes,
+    )  # fmt: skip
+
+
 def config(op: OpFacts, arch: str = "sm_80") -> select.Config:
     """What select says of one operation."""
     (found,) = select.select(KernelFacts("kernel_0", (op,), (0,)), select.Machine(arch))
@@ -67,6 +78,11 @@ def test_tf32():
         (reduction(8, 4), "points"),
         (reduction(8, 64, order=("d1", "d0")), "points"),
         (reduction(8, 64, attributes=frozenset({"tw.lowering"})), "points"),
+        (running(8, 64), "runs"),
+        (running(None, None), "runs"),
+        (running(8, 31), "points"),
+        (running(8, 64, order=("d1", "d0")), "points"),
+        (running(8, 64, attributes=frozenset({"tw.lowering", "running_product"})), "points"),
         (product(64, 64, 64), "tiles"),
         (product(64, 64, 64, bits=16), "mma"),
         (product(None, 64, 64, bits=16), "mma"),
@@ -84,6 +100,16 @@ def test_threads_of_a_row(rows, length):
     threads, kept = config(reduction(rows, length)).tile
     assert 32 <= threads <= 1024 and threads & (threads - 1) == 0
     assert kept == 0 or (length <= threads * kept and kept <= 32)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 5000, None])
+@pytest.mark.parametrize("length", [32, 1001, 1 << 20, None])
+def test_threads_of_running_totals(rows, length):
+    (threads,) = config(running(rows, length)).tile
+    assert 32 <= threads <= 1024 and threads & (threads - 1) == 0
+    assert length is None or threads == 32 or threads < length, "none has nothing to do"
+    if rows == 5000:
+        assert threads <= 128, "rows alone keep the GPU busy"
 
 
 def norm(rows, length, arrays=1) -> KernelFacts:

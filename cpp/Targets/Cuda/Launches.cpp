@@ -171,7 +171,7 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
         emitDots(*dots, *dotShapeOf(op), nest, after.get(), input);
       else
         emitProduct(nest, after.get(), input, kind);
-    } else {
+    } else if (SmallVector<int64_t> tile = tileOf(op); kind != kRuns || tile.size() != 1 || !emitRuns(nest, tile[0])) {
       emitPoints(nest);
     }
     if (epilogue)

@@ -61,7 +61,8 @@ class OpFacts:
 
     Attributes:
         attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats, `tf32` where
-            factors may be rounded to TF32, `plain_integers` where integers are multiplied that no tensor core takes.
+            factors may be rounded to TF32, `plain_integers` where integers are multiplied that no tensor core takes,
+            `running_product` where a total that is wanted at every element is a product of floats.
         operations: scalar operations of an element, whatever they do.
         flops: those that compute: no conversions, comparisons or moves of bits.
         products: products that one trip of a contraction adds to its sum: several where one instruction does so.
@@ -239,6 +240,9 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
             names.append("float8")
         if any("tw.precision" in inner.attributes for inner in inside):
             names.append("tf32")
+        arithmetic = {inner.name for inner in inside}
+        if "tw.lowering" in names and "arith.mulf" in arithmetic and "arith.addf" not in arithmetic:
+            names.append("running_product")
         if _multiplies_plain_integers(inside):
             names.append("plain_integers")
     producers = tuple(positions[o] for o in operands if o in positions)

@@ -110,6 +110,61 @@ func.func private @kernel_0(%x: memref<8x8xf32>, %s: memref<8xf32>, %y: memref<8
 
 // -----
 
+// Running totals: a warp per row, each lane with four neighbours; the next ones are read before totals go from lane to lane.
+// CHECK-LABEL: func.func @running_0
+// CHECK:         scf.for
+// CHECK:           llvm.load {{.*}} -> vector<4xf32>
+// CHECK-COUNT-6:   nvvm.shfl.sync up
+// CHECK:           nvvm.shfl.sync idx
+// CHECK:           llvm.store {{.*}} : vector<4xf32>, !llvm.ptr<1>
+// CHECK-NOT:     nvvm.barrier0
+// A thread per row for products of floats, since those of neighbours may overflow, and where rows of the input are elsewhere
+// in the result: another thread may have written there.
+// CHECK-LABEL: func.func @product_1
+// CHECK-NOT:     nvvm.shfl
+// CHECK-LABEL: func.func @over_its_input_2
+// CHECK-NOT:     nvvm.shfl
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+#backwards = affine_map<(d0, d1) -> (-d0 + 3, d1)>
+func.func private @running(%x: memref<4x256xf32>, %y: memref<4x256xf32>, %t: memref<4xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%t : memref<4xf32>)
+  linalg.generic {indexing_maps = [#row, #row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<4x256xf32>) outs(%y, %t : memref<4x256xf32>, memref<4xf32>) attrs = {tw.lowering = "runs", tw.tile = array<i64: 32>} {
+  ^bb0(%in: f32, %out: f32, %total: f32):
+    %s = arith.addf %total, %in : f32
+    linalg.yield %s, %s : f32, f32
+  }
+  return
+}
+
+func.func private @product(%x: memref<4x256xf32>, %y: memref<4x256xf32>, %t: memref<4xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%t : memref<4xf32>)
+  linalg.generic {indexing_maps = [#row, #row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<4x256xf32>) outs(%y, %t : memref<4x256xf32>, memref<4xf32>) attrs = {tw.lowering = "runs", tw.tile = array<i64: 32>} {
+  ^bb0(%in: f32, %out: f32, %total: f32):
+    %s = arith.mulf %total, %in : f32
+    linalg.yield %s, %s : f32, f32
+  }
+  return
+}
+
+func.func private @over_its_input(%y: memref<4x256xf32>, %t: memref<4xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%t : memref<4xf32>)
+  linalg.generic {indexing_maps = [#backwards, #row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%y : memref<4x256xf32>) outs(%y, %t : memref<4x256xf32>, memref<4xf32>) attrs = {tw.lowering = "runs", tw.tile = array<i64: 32>} {
+  ^bb0(%in: f32, %out: f32, %total: f32):
+    %s = arith.addf %total, %in : f32
+    linalg.yield %s, %s : f32, f32
+  }
+  return
+}
+
+// -----
+
 // What alone reads a product is computed on its sums: one kernel, and the memory between them is gone. Tiles are copied
 // ahead of the one that is multiplied.
 // CHECK-LABEL: func private @kernel_0

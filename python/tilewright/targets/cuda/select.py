@@ -9,6 +9,7 @@
   and blocks share rows, or the keys of a row (`attention.py`).
 - *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
   them. A group of threads does all of that for one row (`rows.py`).
+- *runs*: running totals along elements that lie next to each other: a group of threads per row (`runs.py`).
 - *points*: everything else. One thread computes one result, or several neighbours.
 """
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..facts import KernelFacts, OpFacts
-from . import attention, dots, rows
+from . import attention, dots, rows, runs
 
 #: Elements below which a thread sums a row for itself.
 SHORT_ROW = 8
@@ -281,6 +282,8 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
 
 def _points(op: OpFacts) -> Config | None:
     """Why an operation must not, or should not, share rows with others."""
+    if op.runs() and (threads := runs.threads(op)):
+        return Config("runs", runs.why(op, threads), (threads,))
     if "tw.lowering" in op.attributes:
         return Config("points", "in order by construction: a thread keeps it")
     if not op.reductions() or op.contracts():
@@ -324,8 +327,7 @@ def select(kernel: KernelFacts, machine: Machine) -> list[Config]:
         One config per operation, in order.
     """
     fixed = {op.index: config for op in kernel.ops if (config := _points(op) or _product(op, machine))}
-    runs = rows.runs(kernel, (op.index for op in kernel.ops if op.index not in fixed))
-    for run in runs:
+    for run in rows.runs(kernel, (op.index for op in kernel.ops if op.index not in fixed)):
         config = Config("rows", run.why(), (run.threads(), run.kept()))
         fixed.update((index, config) for index in run.ops)
     fixed.update(_attention(kernel, fixed, machine))
