@@ -112,6 +112,9 @@ def fake_gpu():
     driver = fake_cuda.driver()
     driver.reset()
     _runtime.set_cuda_driver(driver.path)
+    # The runtime asks a device once what it is. It is told the same, whichever test comes first and be it one of another GPU.
+    for device in range(2):
+        _runtime.cuda_device(device)
     # Machine code of a real assembler would be of no use to it.
     with tw.config.override(ptxas="0"):
         yield driver

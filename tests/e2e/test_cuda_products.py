@@ -61,6 +61,22 @@ def test_int8_is_exact_on_tensor_cores(name):
         )
 
 
+@pytest.mark.parametrize(
+    ("dtype", "result"), [("int8", "int64"), ("int8", "int8"), ("uint8", "uint32"), ("int16", "int32")]
+)
+def test_integers_that_no_tensor_core_takes(dtype, result):
+    """As wide as those that it takes: sums of other widths, and bytes without a sign."""
+    rng = fresh_rng()
+    limits = np.iinfo(dtype)
+    a, b = (rng.integers(limits.min, limits.max + 1, s).astype(dtype) for s in ((20, 33), (70, 33)))
+    product = tw.jit(lambda a, b: tw.dot_general(a, b, lhs_contract=(1,), rhs_contract=(1,), dtype=result))
+    lowered = product.trace(*(tw.spec(s.shape, dtype) for s in (a, b))).lower(ARCH)
+    program = DeviceProgram(lowered)
+    (found,) = program(a, b)
+    assert np.array_equal(found, (a.astype(np.int64) @ b.astype(np.int64).T).astype(result))
+    assert "fused multiply-adds" in lowered.explain() and "mma.sync" not in program.text
+
+
 def test_int8_in_the_largest_tile_with_an_epilogue(one_processor):
     rng = fresh_rng()
     a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((130, 160), (136, 160)))

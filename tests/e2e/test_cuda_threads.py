@@ -119,6 +119,29 @@ def test_arrays_of_others_stay_until_they_are_read(fake_gpu, own_arrays):
     assert fake_gpu.fault is None
 
 
+@pytest.mark.parametrize(("result", "stays"), [(900, True), (906, True), (700, False)])
+def test_arrays_stay_while_nobody_may_ask(result, stays, fake_gpu, own_arrays):
+    """A recording of another thread may forbid to ask for an event: that does not say that it has come.
+
+    After an error that has ended everything on the device (700) nothing reads any more.
+    """
+    double = tw.jit(lambda x: x + x, target="cuda:0")
+    x = np.arange(9, dtype=np.float32)
+    double(x)
+    array = Foreign(x)
+    gone = weakref.ref(array)
+    y = double(array)
+    del array
+    with fake_gpu.failing("cuEventQuery", result=result):
+        double(Foreign(x))
+        gc.collect()
+        assert (gone() is not None) == stays
+    np.testing.assert_array_equal(y.numpy(), x + x)
+    _runtime.cuda_synchronize(0)
+    gc.collect()
+    assert gone() is None and fake_gpu.fault is None
+
+
 def test_recordings_of_the_caller_with_weights(rng, fake_gpu):
     """Weights are there since the first call, on whatever stream: a recording has nothing to wait for."""
     with installed("cupy") as (module, pool):

@@ -37,6 +37,7 @@ enum : Result {
   unsupportedPtx = 222,
   notReady = 600,
   captureUnsupported = 900,
+  captureWrongThread = 908,
   updateFailure = 910,
 };
 

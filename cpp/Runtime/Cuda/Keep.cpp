@@ -22,6 +22,12 @@ std::list<Kept> &all() {
   return *kept;
 }
 
+/// Whether nothing on the way to an event can read any more: it has come, or an error has ended all work of the context.
+/// While another thread records in a way that forbids to ask, nothing is known.
+bool isOver(Result result) {
+  return result != notReady && (result < captureUnsupported || result > captureWrongThread);
+}
+
 } // namespace
 
 void cuda::keep(Device &device, Stream stream, std::vector<py::object> objects) {
@@ -43,7 +49,7 @@ void cuda::letGo() {
   for (auto kept = all().begin(); kept != all().end();) {
     auto next = std::next(kept);
     Device::Use use(kept->device);
-    if (kept->device.driver.api.eventQuery(kept->event) != notReady) {
+    if (isOver(kept->device.driver.api.eventQuery(kept->event))) {
       kept->device.driver.api.eventDestroy(kept->event);
       done.splice(done.end(), all(), kept);
     }

@@ -50,6 +50,9 @@ BlockArgument streamedTo(vector::TransferWriteOp write) {
       !write.getPermutationMap().isMinorIdentity() || write.hasOutOfBoundsDim() ||
       !type.getElementType().isIntOrFloat() || type.getElementTypeBitWidth() % 8 != 0)
     return {};
+  // Without some of its dimensions, a window's neighbours may lie a row apart.
+  if (!buffer.isLastDimUnitStride())
+    return {};
   int64_t elements = type.getNumElements(), bytes = elements * type.getElementTypeBitWidth() / 8;
   if (bytes != kLineBytes && 2 * bytes != kLineBytes)
     return {};

@@ -42,10 +42,17 @@ linalg::LinalgOp nextComputation(Operation *op) {
   for (Operation *next = op->getNextNode(); next; next = next->getNextNode()) {
     if (auto computation = dyn_cast<linalg::LinalgOp>(next))
       return computation;
-    if (isa<func::CallOp, memref::CopyOp>(next) || next->getNumRegions() > 0)
+    if (isa<func::CallOp, memref::CopyOp, memref::StoreOp>(next) || next->getNumRegions() > 0)
       return {};
   }
   return {};
+}
+
+/// All arrays that a computation looks at or writes, whole.
+void addArrays(linalg::LinalgOp op, llvm::DenseSet<Value> &arrays) {
+  for (Value operand : op->getOperands())
+    arrays.insert(wholeOf(operand));
+  op->walk([&](memref::LoadOp load) { arrays.insert(wholeOf(load.getMemRef())); });
 }
 
 /// The fill that an array holds when `op` runs, or null: upwards past other fills, up to what might look at the array.
@@ -80,16 +87,24 @@ SmallVector<std::pair<unsigned, linalg::FillOp>> fillsOf(linalg::LinalgOp op) {
 }
 
 /// The elementwise operation that alone reads what `op` computes into temporary memory, and the operand that does. What
-/// `others` had there before is none of its business.
+/// `others` had there before is none of its business. Blocks that are done write while other blocks still read: nothing
+/// between, and nothing that the operation writes, may be an array of theirs.
 OpOperand *epilogueOf(linalg::LinalgOp op, ArrayRef<linalg::LinalgOp> others = {}) {
   Value buffer = op.getDpsInits().front();
   auto view = buffer.getDefiningOp<memref::ViewOp>();
   if (!view || !view.getSource().getDefiningOp<rt::ScratchPushOp>())
     return nullptr;
+  llvm::DenseSet<Value> arrays;
+  addArrays(op, arrays);
+  for (linalg::LinalgOp other : others)
+    addArrays(other, arrays);
+  auto writesThem = [&](linalg::LinalgOp later) {
+    return llvm::any_of(later.getDpsInits(), [&](Value written) { return arrays.contains(wholeOf(written)); });
+  };
   linalg::LinalgOp next = nextComputation(op);
-  while (next && isa<linalg::FillOp>(next.getOperation()))
+  while (next && isa<linalg::FillOp>(next.getOperation()) && !writesThem(next))
     next = nextComputation(next);
-  if (!next || next.getNumParallelLoops() != next.getNumLoops())
+  if (!next || next.getNumParallelLoops() != next.getNumLoops() || writesThem(next))
     return nullptr;
   OpOperand *input = nullptr;
   for (OpOperand &use : buffer.getUses()) {

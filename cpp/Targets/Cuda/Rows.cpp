@@ -19,16 +19,6 @@ namespace {
 
 bool isFill(linalg::LinalgOp op) { return isa<linalg::FillOp>(op.getOperation()); }
 
-/// The array that a window or another shape of it belongs to.
-Value wholeOf(Value array) {
-  while (auto view = array.getDefiningOp<ViewLikeOpInterface>()) {
-    if (isa<memref::ViewOp>(view.getOperation()))
-      break;
-    array = view.getViewSource();
-  }
-  return array;
-}
-
 class Finder {
 public:
   explicit Finder(ArrayRef<linalg::LinalgOp> ops) { group.ops.assign(ops.begin(), ops.end()); }
@@ -227,6 +217,15 @@ bool Finder::isSafe() {
 }
 
 } // namespace
+
+Value cuda::wholeOf(Value array) {
+  while (auto view = array.getDefiningOp<ViewLikeOpInterface>()) {
+    if (isa<memref::ViewOp>(view.getOperation()))
+      break;
+    array = view.getViewSource();
+  }
+  return array;
+}
 
 bool RowGroup::isWide(linalg::LinalgOp op) const {
   return op.getNumReductionLoops() == 0 &&

@@ -33,6 +33,9 @@ struct RowGroup {
   mlir::AffineMap mapOf(mlir::OpOperand &operand) const;
 };
 
+/// The array that a window or another shape of it belongs to.
+mlir::Value wholeOf(mlir::Value array);
+
 /// Nothing where these operations are no such group.
 std::optional<RowGroup> rowGroupOf(llvm::ArrayRef<mlir::linalg::LinalgOp> ops);
 

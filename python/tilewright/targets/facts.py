@@ -60,7 +60,8 @@ class OpFacts:
     """One linalg operation of a kernel.
 
     Attributes:
-        attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats.
+        attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats,
+            `plain_integers` where integers are multiplied that no tensor core takes.
         operations: scalar operations of an element, whatever they do.
         flops: those that compute: no conversions, comparisons or moves of bits.
         products: products that one trip of a contraction adds to its sum: several where one instruction does so.
@@ -236,6 +237,8 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         products = max((_group(inner) for inner in inside if inner.name == "rt.group_dot"), default=1)
         if any(inner.name == "arith.extf" and str(inner.operands[0].type) in _FLOAT8 for inner in inside):
             names.append("float8")
+        if _multiplies_plain_integers(inside):
+            names.append("plain_integers")
     producers = tuple(positions[o] for o in operands if o in positions)
     return OpFacts(
         index,
@@ -249,6 +252,17 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         producers,
         products,
     )
+
+
+def _multiplies_plain_integers(inside: list[Any]) -> bool:
+    """Whether a body multiplies integers which are no int8 whose products are summed up in 32 bits."""
+    widened = any(
+        inner.name == "arith.extsi"
+        and str(inner.operands[0].type) == "i8"
+        and str(inner.results[0].type) == "i32"
+        for inner in inside
+    )
+    return not widened and any(inner.name == "arith.muli" for inner in inside)
 
 
 _FLOAT8 = ("f8E4M3FN", "f8E5M2")

@@ -49,6 +49,23 @@ module attributes {tw.target = #target} {
     return
   }
 
+  // Neighbours of a column lie a row apart.
+  // CHECK-LABEL: func.func @column
+  // CHECK-NOT:     nontemporal
+  // CHECK:         return
+  func.func @column(%y: memref<4096x768xf32>, %v: vector<16xf32>, %begin: index, %end: index) attributes {tw.stream} {
+    %c0 = arith.constant 0 : index
+    %c16 = arith.constant 16 : index
+    %c4096 = arith.constant 4096 : index
+    scf.for %i = %begin to %end step %c16 {
+      %column = memref.subview %y[0, 16] [4096, 1] [1, 1] : memref<4096x768xf32> to memref<4096xf32, strided<[768], offset: 16>>
+      scf.for %j = %c0 to %c4096 step %c16 {
+        vector.transfer_write %v, %column[%j] {in_bounds = [true]} : vector<16xf32>, memref<4096xf32, strided<[768], offset: 16>>
+      }
+    }
+    return
+  }
+
   // What is read again stays in the cache.
   // CHECK-LABEL: func.func @in_place
   // CHECK-NOT:     nontemporal

@@ -157,6 +157,68 @@ func.func private @kernel_0(%a: memref<64x32xf16>, %b: memref<32x64xf16>, %y: me
 
 // -----
 
+// What alone reads a product, but writes where the product reads: other blocks have not read it yet. Two kernels.
+// CHECK-LABEL: func private @in_place
+// CHECK:         rt.scratch_push
+// CHECK-COUNT-2: rt.launch_kernel
+// CHECK-LABEL: func private @refilled
+// CHECK:         rt.scratch_push
+// CHECK-COUNT-3: rt.launch_kernel
+#a = affine_map<(m, n, k) -> (m, k)>
+#b = affine_map<(m, n, k) -> (k, n)>
+#c = affine_map<(m, n, k) -> (m, n)>
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @in_place(%a: memref<64x64xf32>, %b: memref<64x64xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  %bytes = arith.constant 16384 : index
+  %memory = rt.scratch_push %bytes : memref<?xi8>
+  %sums = memref.view %memory[%c0][] : memref<?xi8> to memref<64x64xf32>
+  linalg.fill ins(%zero : f32) outs(%sums : memref<64x64xf32>)
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : memref<64x64xf32>, memref<64x64xf32>) outs(%sums : memref<64x64xf32>) attrs = {tw.lowering = "tiles"} {
+  ^bb0(%l: f32, %r: f32, %out: f32):
+    %p = arith.mulf %l, %r : f32
+    %s = arith.addf %out, %p : f32
+    linalg.yield %s : f32
+  }
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%sums : memref<64x64xf32>) outs(%a : memref<64x64xf32>) attrs = {tw.lowering = "points"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.addf %in, %out : f32
+    linalg.yield %s : f32
+  }
+  rt.scratch_pop %memory : memref<?xi8>
+  return
+}
+
+func.func private @refilled(%a: memref<64x64xf32>, %b: memref<64x64xf32>, %y: memref<64x64xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  %bytes = arith.constant 16384 : index
+  %memory = rt.scratch_push %bytes : memref<?xi8>
+  %sums = memref.view %memory[%c0][] : memref<?xi8> to memref<64x64xf32>
+  linalg.fill ins(%zero : f32) outs(%sums : memref<64x64xf32>)
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%a, %b : memref<64x64xf32>, memref<64x64xf32>) outs(%sums : memref<64x64xf32>) attrs = {tw.lowering = "tiles"} {
+  ^bb0(%l: f32, %r: f32, %out: f32):
+    %p = arith.mulf %l, %r : f32
+    %s = arith.addf %out, %p : f32
+    linalg.yield %s : f32
+  }
+  linalg.fill ins(%zero : f32) outs(%b : memref<64x64xf32>)
+  linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%sums : memref<64x64xf32>) outs(%y : memref<64x64xf32>) attrs = {tw.lowering = "points"} {
+  ^bb0(%in: f32, %out: f32):
+    %s = arith.negf %in : f32
+    linalg.yield %s : f32
+  }
+  rt.scratch_pop %memory : memref<?xi8>
+  return
+}
+
+// -----
+
 // Blocks in pairs that go from tile to tile: the right factor arrives in both at once, results leave by the copying unit
 // from memory of their own, and no block begins or ends without the other.
 // CHECK-LABEL: func private @kernel_0

@@ -252,7 +252,7 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
     is_float8 = "float8" in op.attributes
     if is_float8 and (config := _warpgroups(results, machine)):
         return config
-    if kinds & {16} or (kinds == {8} and not is_float8):
+    if (kinds & {16} or (kinds == {8} and not is_float8)) and "plain_integers" not in op.attributes:
         if config := _warpgroups(results, machine):
             return config
         tile = _largest(TENSOR_TILES, results, machine)
