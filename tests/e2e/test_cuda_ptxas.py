@@ -18,6 +18,7 @@ PROGRAMS = {
     ),
     "sum": (lambda x: tw.sum(x), [((1000, 1000), "float32")], None),
     "argmax": (lambda x: tw.argmax(x, axis=1), [((8, 1000), "float32")], None),
+    "running-totals": (lambda x: tw.cumsum(x, axis=1), [((8, 9000), "float32")], 1),
     "product": (lambda a, b: tw.maximum(a @ b, 0), [((256, 128), "bfloat16"), ((128, 192), "bfloat16")], 1),
     "product-large": (
         lambda a, b, c: tw.silu(a @ b + c),
@@ -36,6 +37,21 @@ PROGRAMS = {
         1,
     ),
     "product-f32-large": (lambda a, b: a @ b, [((2048, 256), "float32"), ((256, 2048), "float32")], 1),
+    "product-tf32": (
+        lambda a, b: tw.matmul(a, b, precision="tf32"),
+        [((2048, 256), "float32"), ((256, 2048), "float32")],
+        1,
+    ),
+    "product-tf32-odd": (
+        lambda a, b: tw.matmul(a, b, precision="tf32"),
+        [((2047, 255), "float32"), ((255, 2045), "float32")],
+        1,
+    ),
+    "product-tf32-rows": (
+        lambda a, b: tw.silu(tw.matmul(a, b.T, precision="tf32")),
+        [((4096, 512), "float32"), ((4096, 512), "float32")],
+        1,
+    ),
     "product-float8": (
         lambda a, b: (a @ b.T).astype("bfloat16"),
         [((4096, 512), "float8_e4m3fn"), ((4096, 512), "float8_e4m3fn")],
@@ -71,12 +87,17 @@ def test_assembles_without_spills(name, arch, tmp_path):
 INSTRUCTIONS = [
     ("softmax-long", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.BFLY", "FMNMX.NAN"]),
     ("rms-norm", "sm_90a", ["LDG.E.128", "STG.E.128", "SHFL.BFLY"]),
+    ("running-totals", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.UP", "SHFL.IDX"]),
     ("product-large", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128"]),
     ("product-large", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "UTMASTG.2D", "SYNCS", "USETMAXREG"]),
     ("product-huge", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D.MULTICAST", "UTMASTG.2D", "UCGABAR_ARV", "USETMAXREG"]),
     ("product-odd", "sm_90a", ["HGMMA.64x256x16.F32", "UTMALDG.2D", "STG.E.U16"]),
     ("product-int8", "sm_80", ["IMMA.16832.S8.S8", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128"]),
     ("product-f32-large", "sm_80", ["FFMA", "LDS.128", "LDGSTS.E.BYPASS.128", "STG.E.128"]),
+    ("product-tf32", "sm_80", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDS", "LDGSTS.E.BYPASS.128", "STG.E.128"]),
+    ("product-tf32-odd", "sm_80", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDGSTS.E"]),
+    ("product-tf32", "sm_90a", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4"]),
+    ("product-tf32-rows", "sm_90a", ["HGMMA.64x256x8.F32.TF32", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("product-float8", "sm_90a", ["QGMMA.64x256x32.F32.E4M3.E4M3", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("attention", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128", "MUFU.EX2"]),
 ]  # fmt: skip

@@ -17,12 +17,25 @@ def reduction(rows, length, order=("d0", "d1"), **kwargs) -> OpFacts:
     )  # fmt: skip
 
 
-def product(m, n, k, bits=32) -> OpFacts:
-    """A product of matrices."""
+def product(m, n, k, bits=32, along=False, **kwargs) -> OpFacts:
+    """A product of matrices, the right one maybe turned so that both lie along the sum."""
+    lies, sizes = (("d1", "d2"), (n, k)) if along else (("d2", "d1"), (k, n))
     return OpFacts(
         0, "linalg.generic", ("parallel", "parallel", "reduction"), (m, n, k),
-        (Access(("d0", "d2"), (m, k), bits, False, array=0), Access(("d2", "d1"), (k, n), bits, False, array=1),
+        (Access(("d0", "d2"), (m, k), bits, False, array=0), Access(lies, sizes, bits, False, array=1),
          Access(("d0", "d1"), (m, n), 32, True)),
+        **kwargs,
+    )  # fmt: skip
+
+
+def running(rows, length, order=("d0", "d1"), attributes=frozenset({"tw.lowering"})) -> OpFacts:
+    """Totals so far along the second of two loops, and the totals of all."""
+    sizes = {"d0": rows, "d1": length}
+    shape = tuple(sizes[d] for d in order)
+    return OpFacts(
+        0, "linalg.generic", ("parallel", "reduction"), (rows, length),
+        (Access(tuple(order), shape, 32, False), Access(tuple(order), shape, 32, True), Access(("d0",), (rows,), 32, True)),
+        attributes,
     )  # fmt: skip
 
 
@@ -39,6 +52,23 @@ def lowering(op: OpFacts) -> str:
     return config(op).lowering
 
 
+TF32 = {"attributes": frozenset({"tf32"})}
+
+
+def test_tf32():
+    """On tensor cores only where asked for, with the memory of 16 bits; for warpgroups where both lie along the sum."""
+    found = config(product(2048, 2048, 512))
+    assert found.lowering == "tiles" and 'precision="tf32" would' in found.why
+    assert "tf32" not in config(product(2048, 2048, 512, bits=64)).why
+    found = config(product(2048, 2048, 512, **TF32))
+    assert (found.lowering, found.tile) == ("mma", (128, 128, 16, 3, 64, 64)) and "TF32" in found.why
+    assert config(product(4096, 4096, 512, **TF32), "sm_90a").lowering == "mma"
+    found = config(product(4096, 4096, 512, along=True, **TF32), "sm_90a")
+    assert (found.lowering, found.tile[:4]) == ("wgmma", (128, 256, 32, 4)) and "TF32" in found.why
+    assert config(product(4096, 4096, 512, along=True), "sm_90a").lowering == "tiles"
+    assert lowering(product(1, 4096, 64, **TF32)) == "rows"
+
+
 @pytest.mark.parametrize(
     ("op", "expected"),
     [
@@ -50,6 +80,11 @@ def lowering(op: OpFacts) -> str:
         (reduction(8, 4), "points"),
         (reduction(8, 64, order=("d1", "d0")), "points"),
         (reduction(8, 64, attributes=frozenset({"tw.lowering"})), "points"),
+        (running(8, 64), "runs"),
+        (running(None, None), "runs"),
+        (running(8, 31), "points"),
+        (running(8, 64, order=("d1", "d0")), "points"),
+        (running(8, 64, attributes=frozenset({"tw.lowering", "running_product"})), "points"),
         (product(64, 64, 64), "tiles"),
         (product(64, 64, 64, bits=16), "mma"),
         (product(None, 64, 64, bits=16), "mma"),
@@ -67,6 +102,16 @@ def test_threads_of_a_row(rows, length):
     threads, kept = config(reduction(rows, length)).tile
     assert 32 <= threads <= 1024 and threads & (threads - 1) == 0
     assert kept == 0 or (length <= threads * kept and kept <= 32)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 5000, None])
+@pytest.mark.parametrize("length", [32, 1001, 1 << 20, None])
+def test_threads_of_running_totals(rows, length):
+    (threads,) = config(running(rows, length)).tile
+    assert 32 <= threads <= 1024 and threads & (threads - 1) == 0
+    assert length is None or threads == 32 or threads < length, "none has nothing to do"
+    if rows == 5000:
+        assert threads <= 128, "rows alone keep the GPU busy"
 
 
 def norm(rows, length, arrays=1) -> KernelFacts:

@@ -27,8 +27,8 @@ struct CudaAssignKernelsPass : tilewright::impl::CudaAssignKernelsPassBase<CudaA
   void runOnOperation() override {
     getOperation().walk([](linalg::LinalgOp op) {
       auto config = op->getAttrOfType<tw::ConfigAttr>("tw.config");
-      // What was marked before is sequential by construction: a thread keeps the order.
-      bool ordered = op->hasAttr("tw.lowering");
+      // What was marked before is sequential by construction: a thread keeps the order. Only running totals are made of parts.
+      bool ordered = op->hasAttr("tw.lowering") && !(config && config.getLowering() == cuda::kRuns);
       StringAttr points = StringAttr::get(op->getContext(), cuda::kPoints);
       op->setAttr("tw.lowering", config && !ordered ? config.getLowering() : points);
       if (config && !ordered && !config.getTile().empty())

@@ -100,7 +100,8 @@ std::optional<SmallVector<Value>> cuda::choiceOf(linalg::LinalgOp op) {
   return elements;
 }
 
-Value cuda::exchange(DeviceKernel &kernel, Value value, int64_t mask) {
+/// Values of other lanes, by words of 32 bits; `which` is what the kind makes of it.
+static Value shuffled(DeviceKernel &kernel, Value value, Value which, NVVM::ShflKind kind) {
   OpBuilder &inside = kernel.inside;
   Location loc = kernel.loc;
   auto i32 = inside.getI32Type();
@@ -108,8 +109,9 @@ Value cuda::exchange(DeviceKernel &kernel, Value value, int64_t mask) {
     return arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(number));
   };
   auto shuffle = [&](Value word) -> Value {
-    return NVVM::ShflOp::create(inside, loc, word.getType(), constant(-1), word, constant(mask), constant(31),
-                                NVVM::ShflKind::bfly, UnitAttr());
+    // The last lane that may be looked at, or the first.
+    Value bound = constant(kind == NVVM::ShflKind::up ? 0 : 31);
+    return NVVM::ShflOp::create(inside, loc, word.getType(), constant(-1), word, which, bound, kind, UnitAttr());
   };
   Type type = value.getType();
   unsigned bits = type.getIntOrFloatBitWidth();
@@ -128,6 +130,23 @@ Value cuda::exchange(DeviceKernel &kernel, Value value, int64_t mask) {
     raw = arith::OrIOp::create(inside, loc, low, arith::ShLIOp::create(inside, loc, high, shift));
   }
   return type == integer ? raw : arith::BitcastOp::create(inside, loc, type, raw).getResult();
+}
+
+static Value word(DeviceKernel &kernel, int64_t number) {
+  return arith::ConstantOp::create(kernel.inside, kernel.loc, kernel.inside.getI32IntegerAttr(number));
+}
+
+Value cuda::exchange(DeviceKernel &kernel, Value value, int64_t mask) {
+  return shuffled(kernel, value, word(kernel, mask), NVVM::ShflKind::bfly);
+}
+
+Value cuda::fromBelow(DeviceKernel &kernel, Value value, int64_t distance) {
+  return shuffled(kernel, value, word(kernel, distance), NVVM::ShflKind::up);
+}
+
+Value cuda::fromLane(DeviceKernel &kernel, Value value, Value lane) {
+  Value number = arith::IndexCastOp::create(kernel.inside, kernel.loc, kernel.inside.getI32Type(), lane);
+  return shuffled(kernel, value, number, NVVM::ShflKind::idx);
 }
 
 SmallVector<Value> cuda::acrossLanes(DeviceKernel &kernel, CombineAll combine, ValueRange values, int64_t lanes) {

@@ -29,6 +29,12 @@ using CombineAll = llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value
 /// The value of the lane whose number differs in the bits of `mask`.
 mlir::Value exchange(DeviceKernel &kernel, mlir::Value value, int64_t mask);
 
+/// The value of the lane so many numbers below; the first lanes get their own.
+mlir::Value fromBelow(DeviceKernel &kernel, mlir::Value value, int64_t distance);
+
+/// The value of the lane with this number (an index below 32).
+mlir::Value fromLane(DeviceKernel &kernel, mlir::Value value, mlir::Value lane);
+
 /// Combines what `lanes` neighbouring lanes of a warp have (a power of two); each of them gets the result.
 llvm::SmallVector<mlir::Value> acrossLanes(DeviceKernel &kernel, CombineAll combine, mlir::ValueRange values,
                                            int64_t lanes);

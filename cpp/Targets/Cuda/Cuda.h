@@ -24,6 +24,7 @@ namespace cuda {
 /// How a computation is spread over threads (`tw.lowering`).
 inline constexpr llvm::StringLiteral kPoints = "points"; ///< a thread per result
 inline constexpr llvm::StringLiteral kRows = "rows";     ///< a group of threads per row, for several computations
+inline constexpr llvm::StringLiteral kRuns = "runs";     ///< a group of threads per row, for a running total
 inline constexpr llvm::StringLiteral kTiles = "tiles";   ///< a block per tile of a product
 inline constexpr llvm::StringLiteral kDots = "dots";     ///< the same for few rows, which stay in registers
 inline constexpr llvm::StringLiteral kMma = "mma";       ///< the same on tensor cores

@@ -12,6 +12,7 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
     has no config or must keep its order. `tw.tile` has the numbers that go with it, the config's `tile`:
 
     - `rows`: threads per row; elements that each keeps in registers, or 0 where a row is read again.
+    - `runs`: threads per row.
     - `dots`: threads that share a row of weights; sets of so many in a block; rows of weights that a thread has under way,
       and how many groups of them come one after the other; stored elements that it reads at once; units of the depth whose
       other factor it keeps in registers.

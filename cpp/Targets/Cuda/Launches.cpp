@@ -171,7 +171,7 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
         emitDots(*dots, *dotShapeOf(op), nest, after.get(), input);
       else
         emitProduct(nest, after.get(), input, kind);
-    } else {
+    } else if (SmallVector<int64_t> tile = tileOf(op); kind != kRuns || tile.size() != 1 || !emitRuns(nest, tile[0])) {
       emitPoints(nest);
     }
     if (epilogue)
@@ -215,7 +215,8 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
   static void forgetAttention(linalg::LinalgOp op) {
     std::optional<Contraction> product = contractionOf(op);
     op->removeAttr("tw.tile");
-    op->setAttr(kLowering, StringAttr::get(op->getContext(), !product ? kRows : product->narrow ? kMma : kTiles));
+    bool onTensorCores = product && (product->narrow || product->isTf32);
+    op->setAttr(kLowering, StringAttr::get(op->getContext(), !product ? kRows : onTensorCores ? kMma : kTiles));
   }
 
   /// The computations from number `first` on that attention was chosen for become one kernel; where they are no such thing

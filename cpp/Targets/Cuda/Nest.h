@@ -65,6 +65,10 @@ void emitPoints(Nest &nest);
 /// Squares turned in shared memory, where inputs lie crosswise to the result; nothing is written where none does.
 bool emitTransposed(Nest &nest);
 
+/// A running total along rows of neighbours, `threads` threads per row; nothing is written where it is none, or where its order
+/// matters.
+bool emitRuns(Nest &nest, int64_t threads);
+
 /// A product of two operands, tile by tile, with `epilogue` (or null) applied to what it yields; nothing is written where
 /// it is no product.
 bool emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, llvm::StringRef lowering);

@@ -3,6 +3,7 @@
 #ifndef TILEWRIGHT_TRANSFORMS_VECTORIZE_NEST_H
 #define TILEWRIGHT_TRANSFORMS_VECTORIZE_NEST_H
 
+#include "Analysis/Running.h"
 #include "Tw/TwDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -39,13 +40,6 @@ struct Factoring {
   llvm::SmallVector<unsigned> outer, inner;
   llvm::SmallVector<Term> terms;
   int64_t group = 1;
-};
-
-/// A running sum or product: the first result holds the total so far at every trip of the reduction loop.
-struct Running {
-  mlir::Operation *combiner = nullptr; // yields the second result, the total
-  mlir::Value term;                    // what it adds
-  mlir::Operation *narrow = nullptr;   // turns the total into an element of the first result; null if it is one
 };
 
 /// Everything about one linalg.generic that the emitter needs; the op is not
@@ -85,9 +79,6 @@ bool isContiguousExtract(llvm::ArrayRef<Spread> indices);
 
 /// The factors that can be taken out of sums over the inner reduction loops, if there are any.
 std::optional<Factoring> factorGroups(const Nest &nest);
-
-/// The running total that `op` computes, if its results are nothing else.
-std::optional<Running> matchRunning(mlir::linalg::GenericOp op);
 
 /// Describes `op` for its configuration, or says in `reason` why it has to stay
 /// loops.

@@ -110,6 +110,61 @@ func.func private @kernel_0(%x: memref<8x8xf32>, %s: memref<8xf32>, %y: memref<8
 
 // -----
 
+// Running totals: a warp per row, each lane with four neighbours; the next ones are read before totals go from lane to lane.
+// CHECK-LABEL: func.func @running_0
+// CHECK:         scf.for
+// CHECK:           llvm.load {{.*}} -> vector<4xf32>
+// CHECK-COUNT-6:   nvvm.shfl.sync up
+// CHECK:           nvvm.shfl.sync idx
+// CHECK:           llvm.store {{.*}} : vector<4xf32>, !llvm.ptr<1>
+// CHECK-NOT:     nvvm.barrier0
+// A thread per row for products of floats, since those of neighbours may overflow, and where rows of the input are elsewhere
+// in the result: another thread may have written there.
+// CHECK-LABEL: func.func @product_1
+// CHECK-NOT:     nvvm.shfl
+// CHECK-LABEL: func.func @over_its_input_2
+// CHECK-NOT:     nvvm.shfl
+#row = affine_map<(d0, d1) -> (d0, d1)>
+#first = affine_map<(d0, d1) -> (d0)>
+#backwards = affine_map<(d0, d1) -> (-d0 + 3, d1)>
+func.func private @running(%x: memref<4x256xf32>, %y: memref<4x256xf32>, %t: memref<4xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%t : memref<4xf32>)
+  linalg.generic {indexing_maps = [#row, #row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<4x256xf32>) outs(%y, %t : memref<4x256xf32>, memref<4xf32>) attrs = {tw.lowering = "runs", tw.tile = array<i64: 32>} {
+  ^bb0(%in: f32, %out: f32, %total: f32):
+    %s = arith.addf %total, %in : f32
+    linalg.yield %s, %s : f32, f32
+  }
+  return
+}
+
+func.func private @product(%x: memref<4x256xf32>, %y: memref<4x256xf32>, %t: memref<4xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%t : memref<4xf32>)
+  linalg.generic {indexing_maps = [#row, #row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<4x256xf32>) outs(%y, %t : memref<4x256xf32>, memref<4xf32>) attrs = {tw.lowering = "runs", tw.tile = array<i64: 32>} {
+  ^bb0(%in: f32, %out: f32, %total: f32):
+    %s = arith.mulf %total, %in : f32
+    linalg.yield %s, %s : f32, f32
+  }
+  return
+}
+
+func.func private @over_its_input(%y: memref<4x256xf32>, %t: memref<4xf32>) attributes {tw.kernel} {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%t : memref<4xf32>)
+  linalg.generic {indexing_maps = [#backwards, #row, #first], iterator_types = ["parallel", "reduction"]}
+      ins(%y : memref<4x256xf32>) outs(%y, %t : memref<4x256xf32>, memref<4xf32>) attrs = {tw.lowering = "runs", tw.tile = array<i64: 32>} {
+  ^bb0(%in: f32, %out: f32, %total: f32):
+    %s = arith.addf %total, %in : f32
+    linalg.yield %s, %s : f32, f32
+  }
+  return
+}
+
+// -----
+
 // What alone reads a product is computed on its sums: one kernel, and the memory between them is gone. Tiles are copied
 // ahead of the one that is multiplied.
 // CHECK-LABEL: func private @kernel_0
@@ -380,6 +435,55 @@ func.func private @kernel_0(%x: memref<64x128xi8>, %w: memref<128x64xi8>, %y: me
     %product = arith.muli %left, %right : i32
     %sum = arith.addi %out, %product : i32
     linalg.yield %sum : i32
+  }
+  return
+}
+
+// -----
+
+// The same where factors may be rounded to TF32: one factor comes by `ldmatrix`, the other one, whose words lie along its
+// columns, word by word; all are rounded to nearest in registers. Nothing else of the formula is read than its mark.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 128]
+// CHECK:       gpu.module @device
+// CHECK-COUNT-4: nvvm.cp.async.shared.global {{.*}}, 16, cache =  cg
+// CHECK:         nvvm.ldmatrix {{.*}} layout = #nvvm.mma_layout<row>
+// CHECK:         nvvm.convert.float.to.tf32 %{{.*}} {rnd = #nvvm.fp_rnd_mode<rna>}
+// CHECK-NOT:     nvvm.ldmatrix {{.*}} layout = #nvvm.mma_layout<col>
+// CHECK:         llvm.load {{.*}} : !llvm.ptr<3> -> i32
+// CHECK:         nvvm.mma.sync {{.*}}multiplicandAPtxType = #nvvm.mma_type<tf32>{{.*}}shape = #nvvm.shape<m = 16, n = 8, k = 8>
+#left = affine_map<(d0, d1, d2) -> (d0, d2)>
+#right = affine_map<(d0, d1, d2) -> (d2, d1)>
+#both = affine_map<(d0, d1, d2) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<64x128xf32>, %w: memref<128x64xf32>, %y: memref<64x64xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#left, #right, #both], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<64x128xf32>, memref<128x64xf32>) outs(%y : memref<64x64xf32>)
+      attrs = {tw.lowering = "mma", tw.tile = array<i64: 64, 64, 16, 4, 32, 32>} {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %product = arith.mulf %a, %b {tw.precision = "tf32"} : f32
+    %sum = arith.addf %out, %product : f32
+    linalg.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+// Without the mark there are no tensor cores for f32, whatever was chosen.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-NOT:     nvvm.mma.sync
+// CHECK:         rt.launch_kernel @kernel_0_0[%{{.*}}, 256]
+#left = affine_map<(d0, d1, d2) -> (d0, d2)>
+#right = affine_map<(d0, d1, d2) -> (d2, d1)>
+#both = affine_map<(d0, d1, d2) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<64x128xf32>, %w: memref<128x64xf32>, %y: memref<64x64xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#left, #right, #both], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<64x128xf32>, memref<128x64xf32>) outs(%y : memref<64x64xf32>)
+      attrs = {tw.lowering = "mma", tw.tile = array<i64: 64, 64, 16, 4, 32, 32>} {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %product = arith.mulf %a, %b : f32
+    %sum = arith.addf %out, %product : f32
+    linalg.yield %sum : f32
   }
   return
 }
