@@ -108,7 +108,7 @@ def tensor_map(words: int, spec: dict[str, Any]) -> bytes:
     rank = len(spec["box"])
     pointer, *rest = (ctypes.c_uint64 * (2 * rank)).from_address(words)
     return ptx.tensor_map(
-        pointer, dtypes.by_name(spec["dtype"]).numpy, rest[:rank], spec["box"],
+        pointer, dtypes.by_name(spec["dtype"]).numpy, [max(n, 1) for n in rest[:rank]], spec["box"],
         strides=rest[rank:], swizzle=spec["swizzle"],
     )  # fmt: skip
 
