@@ -57,7 +57,9 @@ TF32 = {"attributes": frozenset({"tf32"})}
 
 def test_tf32():
     """On tensor cores only where asked for, with the memory of 16 bits; for warpgroups where both lie along the sum."""
-    assert lowering(product(2048, 2048, 512)) == "tiles"
+    found = config(product(2048, 2048, 512))
+    assert found.lowering == "tiles" and 'precision="tf32" would' in found.why
+    assert "tf32" not in config(product(2048, 2048, 512, bits=64)).why
     found = config(product(2048, 2048, 512, **TF32))
     assert (found.lowering, found.tile) == ("mma", (128, 128, 16, 3, 64, 64)) and "TF32" in found.why
     assert config(product(4096, 4096, 512, **TF32), "sm_90a").lowering == "mma"

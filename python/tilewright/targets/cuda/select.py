@@ -273,9 +273,11 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
             (tile.rows, tile.columns, depth, tile.stages, tile.warp_rows, tile.warp_columns),
         )
     tile = _largest(PLAIN_TILES, results, machine)
+    is_float32 = kinds == {32} and "plain_integers" not in op.attributes
+    hint = ', since nothing allows rounding float32 (precision="tf32" would)' if is_float32 else ""
     return Config(
         "tiles",
-        f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; fused multiply-adds in registers",
+        f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; fused multiply-adds in registers{hint}",
         (tile.rows, tile.columns, tile.depth, tile.stages, tile.warp_rows, tile.warp_columns),
     )
 
