@@ -67,6 +67,7 @@ ATTENTION = {
     "scores looked at before they are there": nth(r"wgmma\.wait_group\.sync\.aligned 0;", 1, ""),
     "sums looked at before they are there": nth(r"wgmma\.wait_group\.sync\.aligned 0;", 2, ""),
     "products that nobody waits for": nth(r"wgmma\.commit_group\.sync\.aligned;", 2, ""),
+    "a turn that is not given": nth(r"bar\.arrive [^;]*;", 1, ""),
     "no fence behind the weights": nth(r"wgmma\.fence\.sync\.aligned;", 2, ""),
     "values not turned": (r"(wgmma\.mma_async[^;]*, 1, 1, )1;", r"\g<1>0;"),
     "keys without a swizzle": (str(DESCRIPTOR | 1 << 16), str((64 << 32) | 1 << 16)),

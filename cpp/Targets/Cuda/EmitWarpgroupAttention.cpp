@@ -4,7 +4,8 @@
 // Out: one kernel. A block has 128 rows of queries and three warpgroups. One thread of the last one has whole tiles of keys and
 //      of values copied to shared memory, as far ahead as there is room. The other two have 64 rows each and go along the keys
 //      by themselves: scores by `wgmma` from shared memory, the softmax in registers as in EmitAttention.cpp, and the weights,
-//      in registers as they are, times the values. So one of them multiplies while the other one computes exponentials.
+//      in registers as they are, times the values. They take turns at the tensor cores: one multiplies while the other one
+//      computes exponentials.
 //
 // Keys and values have rings of their own (WarpgroupCode.h): keys are given back before the softmax begins, values after their
 // product. A tile lies in blocks of 64 elements of each line, 128 bytes, permuted by the copy. Queries and keys are read along
@@ -70,6 +71,9 @@ private:
   void layOut();
   void produce();
   void consume();
+  void takeTurn(Value group);
+  void giveTurn(Value group);
+  void ifGroupIs(Value group, int64_t number, llvm::function_ref<void()> then);
   /// Columns of the result that a warp writes at a time.
   int64_t writtenColumns() const { return columns % 32 ? kStepDepth : 32; }
   /// Where a stage's tile lies.
@@ -168,7 +172,27 @@ void WarpgroupAttention::produce() {
   scf::YieldOp::create(inside, loc, ValueRange{next.stage, next.parity});
 }
 
-/// The warpgroups that multiply.
+/// Until the other warpgroup leaves the tensor cores to this one. Each has a barrier of its own, 1 and 2.
+void WarpgroupAttention::takeTurn(Value group) {
+  assembly("bar.sync $0, " + Twine(kConsumers * kGroupThreads) + ";", "r,~{memory}", {plus(group, i32(1))});
+}
+
+void WarpgroupAttention::giveTurn(Value group) {
+  assembly("bar.arrive $0, " + Twine(kConsumers * kGroupThreads) + ";", "r,~{memory}", {minus(i32(kConsumers), group)});
+}
+
+/// Where there are keys at all.
+void WarpgroupAttention::ifGroupIs(Value group, int64_t number, llvm::function_ref<void()> then) {
+  Value any = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::sgt, end, kernel.index(int64_t{0}));
+  Value both = arith::AndIOp::create(inside, loc, any, isEqual(group, i32(number)));
+  auto only = scf::IfOp::create(inside, loc, both);
+  OpBuilder::InsertionGuard guard(inside);
+  inside.setInsertionPointToStart(only.thenBlock());
+  then();
+}
+
+/// The warpgroups that multiply. A turn is the product with the last tile of values and the one with the next tile of keys; the
+/// first warpgroup begins without being told, and nobody waits for the second one's last turn.
 void WarpgroupAttention::consume() {
   std::string type = contraction.narrow.isBF16() ? ".bf16" : ".f16";
   Chain scoring{tile.keys, type + type, kStepDepth}, summing{columns, type + type, kStepDepth, false, true};
@@ -180,24 +204,28 @@ void WarpgroupAttention::consume() {
   for (int64_t step = 0; step < tile.keys / kStepDepth; ++step)
     summing.steps.push_back({0, step * kStepDepth * kSpanBytes});
 
-  Value group = divide(warp, kGroupThreads / kWarpLanes);
-  Value own = descriptor(plus(queries.start, scaled(asI32(group), kGroupRows * kSpanBytes)));
+  Value group = asI32(divide(warp, kGroupThreads / kWarpLanes));
+  Value own = descriptor(plus(queries.start, scaled(group, kGroupRows * kSpanBytes)));
   wait(queryBarrier, i32(0));
+  ifGroupIs(group, 1, [&] { takeTurn(group); });
   State state = alongKeys(end, tile.keys, {i32(0), i32(0)}, [&](State state, Value first, ValueRange carried) {
     Turn now{carried[0], carried[1]};
     wait(full(keyRing, now.stage), now.parity);
     Values weights = multiply(scoring, {}, own, descriptor(stageOf(keys, now.stage)));
+    giveTurn(group);
     release(keyRing, now.stage, lane);
     rescale(state, weigh(state, weights, first));
     Values left;
     for (int64_t key = 0; key < tile.keys; key += kStepDepth)
       left.append(leftFactor(weights, key));
     wait(full(valueRing, now.stage), now.parity);
+    takeTurn(group);
     state.sums = multiply(summing, state.sums, left, descriptor(stageOf(values, now.stage), values.spanBytes()));
     release(valueRing, now.stage, lane);
     Turn next = after(now, keyRing);
     return std::pair(state, Values{next.stage, next.parity});
   });
+  ifGroupIs(group, 0, [&] { giveTurn(group); });
   writeSums(results(state), resultMemory, columns, rowStart, columnBase, writtenColumns());
 }
 
