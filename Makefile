@@ -89,7 +89,7 @@ test: install lint types lit $(VENV)/.models $(VENV)/.ptxas ## everything CI run
 	  $(PY) -m pytest --cov --cov-report=term --cov-fail-under=90
 
 # On a machine that has a Python with torch or CuPy: make test-gpu PY=python3 (with the wheel installed there).
-GPU_TESTS := $(addprefix tests/e2e/test_cuda, .py _attention.py _device.py _hopper.py _models.py _rows.py)
+GPU_TESTS := $(addprefix tests/e2e/test_cuda, .py _attention.py _device.py _hopper.py _models.py _rows.py _tf32.py)
 test-gpu: ## the tests of GPU programs on this machine's GPU (after `make install`; ARGS="-k product")
 	$(PY) -m pytest -q -p no:cacheprovider --gpu $(GPU_TESTS) $(ARGS)
 

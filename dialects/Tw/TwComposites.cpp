@@ -198,7 +198,7 @@ Results AttentionOp::decompose(OpBuilder &builder) {
   scoreSizes.back() = kSizes[2];
   SmallVector<int64_t> shape = common::splitSizes(scoreSizes).first, batch{0, 1};
   Value scores = f.make<DotGeneralOp>(RankedTensorType::get(shape, wide), q, k, batch, batch,
-                                      ArrayRef<int64_t>(rank - 1), ArrayRef<int64_t>(3));
+                                      ArrayRef<int64_t>(rank - 1), ArrayRef<int64_t>(3), StringAttr());
   if (wide != element && scale != 1)
     scores = f.make<MulOp>(scores, f.repeat(scale, scores));
 
@@ -219,7 +219,7 @@ Results AttentionOp::decompose(OpBuilder &builder) {
   Value weights = f.cast(f.softmax(scores, rank - 1), element);
   shape.back() = getV().getType().getDimSize(3);
   Value result = f.make<DotGeneralOp>(RankedTensorType::get(shape, element), weights, v, batch, batch,
-                                      ArrayRef<int64_t>(rank - 1), ArrayRef<int64_t>(2));
+                                      ArrayRef<int64_t>(rank - 1), ArrayRef<int64_t>(2), StringAttr());
   if (group == 1)
     return one(result);
   qSizes[3] = f.sizes(v)[3];

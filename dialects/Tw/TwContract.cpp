@@ -11,6 +11,23 @@ using namespace tilewright::tw;
 using tilewright::tw::common::inferError;
 using tilewright::tw::common::sizesMayAgree;
 
+/// Whether `precision` is one that factors of type `element` can be rounded to, or is not given.
+static bool isPrecision(std::optional<StringRef> precision, Type element) {
+  return !precision || (*precision == kTf32 && element.isF32());
+}
+
+/// acc + a * b with `a` and `b` of type `element`, widened to the accumulator. `precision` becomes a mark of the product,
+/// which goes wherever its formula goes.
+static Value multiplyAdd(OpBuilder &builder, Location loc, Type element, Type accumulator, Value a, Value b, Value acc,
+                         StringAttr precision) {
+  ScalarBuilder narrow(builder, loc, element);
+  Value product =
+      ScalarBuilder(builder, loc, accumulator).mul(narrow.cast(a, accumulator), narrow.cast(b, accumulator));
+  if (precision)
+    product.getDefiningOp()->setDiscardableAttr(kPrecision, precision);
+  return ScalarBuilder(builder, loc, accumulator, /*combining=*/true).add(acc, product);
+}
+
 //===----------------------------------------------------------------------===//
 // dot_general
 //===----------------------------------------------------------------------===//
@@ -76,6 +93,8 @@ LogicalResult DotGeneralOp::verify() {
   bool sameKind = isa<FloatType>(from) == isa<FloatType>(to) && from.isUnsignedInteger() == to.isUnsignedInteger();
   if (from != rhs.getElementType() || !sameKind || to.getIntOrFloatBitWidth() < from.getIntOrFloatBitWidth())
     return emitOpError("(c5) element types ") << from << ", " << rhs.getElementType() << " -> " << to << " do not fit";
+  if (!isPrecision(getPrecision(), from) || !isPrecision(getPrecision(), to))
+    return emitOpError("(c6) precision ") << getPrecisionAttr() << " does not exist for " << from << " -> " << to;
   return success();
 }
 
@@ -105,18 +124,9 @@ SmallVector<utils::IteratorType> DotGeneralOp::getLoopIterators() {
 Type DotGeneralOp::getLoopElementType(unsigned) { return common::accumulatorType(getType().getElementType()); }
 TypedAttr DotGeneralOp::getLoopInit(unsigned) { return common::ReductionInit(getType().getElementType()).number(0); }
 
-/// acc + a * b with `a` and `b` of type `element`, widened to the accumulator.
-static Value multiplyAdd(OpBuilder &builder, Location loc, Type element, Type accumulator, Value a, Value b,
-                         Value acc) {
-  ScalarBuilder narrow(builder, loc, element);
-  Value product =
-      ScalarBuilder(builder, loc, accumulator).mul(narrow.cast(a, accumulator), narrow.cast(b, accumulator));
-  return ScalarBuilder(builder, loc, accumulator, /*combining=*/true).add(acc, product);
-}
-
 SmallVector<Value> DotGeneralOp::buildLoopBody(OpBuilder &builder, Location loc, ValueRange scalars, ValueRange) {
   return {multiplyAdd(builder, loc, getLhs().getType().getElementType(), getLoopElementType(0), scalars[0], scalars[1],
-                      scalars[2])};
+                      scalars[2], getPrecisionAttr())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -213,6 +223,8 @@ LogicalResult ConvOp::inferReturnTypes(MLIRContext *, std::optional<Location> lo
       return inferError(loc, name, "(c4) the window does not fit dimension " + Twine(dim + 2) + " of the input");
     shape.push_back(size);
   }
+  if (!isPrecision(adaptor.getPrecision(), input.getElementType()))
+    return inferError(loc, name, "(c5) precision must be tf32, and the operands f32");
   types.push_back(input.clone(shape));
   return success();
 }
@@ -224,7 +236,7 @@ FailureOr<SmallVector<Value>> ConvOp::decompose(OpBuilder &builder) {
   Value padded = padSpatial(builder, getLoc(), getInput(), zero, getLow(), getHigh());
   SmallVector<int64_t> none(getLow().size(), 0);
   return SmallVector<Value>{ConvOp::create(builder, getLoc(), getType(), padded, getFilter(), getStrides(),
-                                           getDilations(), none, none, getGroups())};
+                                           getDilations(), none, none, getGroups(), getPrecisionAttr())};
 }
 
 /// Splits dimension `dim` of `value` into `groups` and the rest.
@@ -301,7 +313,7 @@ TypedAttr ConvOp::getLoopInit(unsigned) { return common::ReductionInit(getType()
 
 SmallVector<Value> ConvOp::buildLoopBody(OpBuilder &builder, Location loc, ValueRange scalars, ValueRange) {
   return {multiplyAdd(builder, loc, getInput().getType().getElementType(), getLoopElementType(0), scalars[0],
-                      scalars[1], scalars[2])};
+                      scalars[1], scalars[2], getPrecisionAttr())};
 }
 
 Value ConvOp::finishLoopResult(OpBuilder &builder, Location loc, Value output) {

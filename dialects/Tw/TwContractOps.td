@@ -17,6 +17,8 @@ def Tw_DotGeneralOp : Tw_StructuredOp<"dot_general",
     (c3) paired dimensions have the same size.
     (c4) `result` has the shape described above.
     (c5) the operands have the same element type; that of the result is the same or wider of the same kind.
+    (c6) `precision`, if given, is "tf32", and the operands and the result are f32: a target may round factors to
+         TensorFloat-32 before it multiplies them. Sums are f32 nevertheless. Without it nothing is rounded.
 
     Example:
     ```mlir
@@ -26,11 +28,12 @@ def Tw_DotGeneralOp : Tw_StructuredOp<"dot_general",
   }];
   let arguments = (ins Tw_FactorTensor:$lhs, Tw_FactorTensor:$rhs,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lhs_batch, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$rhs_batch,
-    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lhs_contract, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$rhs_contract);
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lhs_contract, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$rhs_contract,
+    OptionalAttr<StrAttr>:$precision);
   let results = (outs Tw_NumTensor:$result);
   let assemblyFormat = [{
     $lhs `,` $rhs (`lhs_batch` `=` $lhs_batch^)? (`rhs_batch` `=` $rhs_batch^)? (`lhs_contract` `=` $lhs_contract^)?
-    (`rhs_contract` `=` $rhs_contract^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)
+    (`rhs_contract` `=` $rhs_contract^)? (`precision` `=` $precision^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -48,6 +51,7 @@ def Tw_ConvOp : Tw_StructuredOp<"conv", ["getLoopInputs", "getLoopMaps", "getLoo
          paddings not negative.
     (c3) `groups` divides C and O, and dimension 1 of `filter` is C / groups; all three are static.
     (c4) window sizes are static, and a static padded input is not smaller than the dilated window.
+    (c5) `precision`, if given, is "tf32", and the operands are f32; as in `tw.dot_general`.
 
     Example:
     ```mlir
@@ -56,11 +60,12 @@ def Tw_ConvOp : Tw_StructuredOp<"conv", ["getLoopInputs", "getLoopMaps", "getLoo
     ```
   }];
   let arguments = (ins Tw_NumTensor:$input, Tw_NumTensor:$filter, DenseI64ArrayAttr:$strides,
-    DenseI64ArrayAttr:$dilations, DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$high, DefaultValuedAttr<I64Attr, "1">:$groups);
+    DenseI64ArrayAttr:$dilations, DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$high, DefaultValuedAttr<I64Attr, "1">:$groups,
+    OptionalAttr<StrAttr>:$precision);
   let results = (outs Tw_NumTensor:$result);
   let assemblyFormat = [{
     $input `,` $filter `strides` `=` $strides `dilations` `=` $dilations `low` `=` $low `high` `=` $high
-    `groups` `=` $groups attr-dict `:` type($input) `,` type($filter) `->` type($result)
+    `groups` `=` $groups (`precision` `=` $precision^)? attr-dict `:` type($input) `,` type($filter) `->` type($result)
   }];
   let extraClassDefinition = [{
     ::mlir::LogicalResult $cppClass::reifyResultShapes(::mlir::OpBuilder &builder,

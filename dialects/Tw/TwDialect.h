@@ -26,4 +26,10 @@
 #define GET_OP_CLASSES
 #include "Tw/TwOps.h.inc"
 
+namespace tilewright::tw {
+/// Marks the multiplication in the body of a contraction: what its factors may be rounded to (`precision`).
+inline constexpr llvm::StringLiteral kPrecision = "tw.precision";
+inline constexpr llvm::StringLiteral kTf32 = "tf32";
+} // namespace tilewright::tw
+
 #endif // TW_TWDIALECT_H

@@ -140,8 +140,10 @@ class Function(Dispatcher):
     # -- calls ------------------------------------------------------------------------------------------------
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call that no program in the native table fits."""
-        if values.current() is not None:
-            return self._fn(*args, **kwargs)
+        recorder = values.current()
+        if recorder is not None:
+            with recorder.asking(self._options.precision):
+                return self._fn(*args, **kwargs)
         call = self._read(args, kwargs)
         family = self._families.get(call.key)
         if family is None:
@@ -250,7 +252,10 @@ class Function(Dispatcher):
 
     def _fn_with(self, call: Call, leaves: list[Any]) -> Any:
         args, kwargs = call.rebuild(leaves)
-        return self._fn(*args, **kwargs)
+        recorder = values.current()
+        assert recorder is not None, "functions are called by their trace"
+        with recorder.asking(self._options.precision):
+            return self._fn(*args, **kwargs)
 
 
 @functools.cache
@@ -273,6 +278,7 @@ def jit(
     weight_argnums: int | Sequence[int] | None = None,
     dynamic: bool | None = None,
     specialize: str | int | None = None,
+    precision: str | None = None,
     target: str | None = None,
     name: str | None = None,
 ) -> Any:
@@ -290,6 +296,8 @@ def jit(
         dynamic: None as above; True makes all sizes dynamic at once, False none ever.
         specialize: "observed" compiles variants, in a thread of its own, for sizes of dynamic dims that calls often
             have; a number says after how many calls; None leaves it to TILEWRIGHT_SPECIALIZE, by default never.
+        precision: of all products of float32 that name none: "tf32" lets targets round their factors, as `tw.matmul`
+            says; None is "highest", or what the jitted function asks for that calls this one.
         target: name of the target; None for the configured one.
         name: for messages and logs; None for the function's.
 
@@ -316,6 +324,7 @@ def jit(
             weight_argnums=weight_argnums,
             dynamic=dynamic,
             specialize=specialize,
+            precision=precision,
             target=target,
             name=name,
         )
@@ -325,7 +334,7 @@ def jit(
         fn = fn._fn
     options = Options(fn, static_argnums=static_argnums, static_argnames=static_argnames,
                        donate_argnums=donate_argnums, weight_argnums=weight_argnums, dynamic=dynamic,
-                       target=target, name=name, specialize=specialize)  # fmt: skip
+                       target=target, name=name, specialize=specialize, precision=precision)  # fmt: skip
     return Function(fn, options)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import config, errors, pytree
+from .precision import check
 from .specs import Spec
 from .variants import DEFAULT_CALLS
 
@@ -49,7 +50,7 @@ class Options:
 
     def __init__(self, fn: Callable[..., Any], *, static_argnums: Any, static_argnames: Any, donate_argnums: Any,
                  weight_argnums: Any, dynamic: bool | None, target: str | None, name: str | None,
-                 specialize: Any = None):  # fmt: skip
+                 specialize: Any = None, precision: str | None = None):  # fmt: skip
         self.name = (
             name
             or getattr(fn, "__name__", None)
@@ -57,6 +58,7 @@ class Options:
         )
         self.dynamic, self.target = dynamic, target
         self.specialize = _calls_of(specialize)
+        self.precision = check("jit", precision)
         try:
             signature: inspect.Signature | None = inspect.signature(fn)
         except (TypeError, ValueError):

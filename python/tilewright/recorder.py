@@ -7,6 +7,8 @@ of the region and further operands of the op, because regions of `tw` ops see no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from . import dtypes, errors, values
 from .dtypes import DType
 from .mlir import mlir
+from .precision import HIGHEST
 from .specs import Dim
 from .symbols import Atom, Size, SymDim
 from .values import Tracer
@@ -175,6 +178,18 @@ class Recorder:
         self.dims: dict[str, tuple[Dim, Size]] = {}
         self.captured_arrays: dict[int, tuple[Any, np.ndarray, Tracer]] = {}
         self.alive = True
+        # What products of float32 that name no precision ask for.
+        self.precision = HIGHEST
+
+    @contextmanager
+    def asking(self, precision: str | None) -> Iterator[None]:
+        """Let products of float32 ask for this precision, unless they name one; None changes nothing."""
+        before = self.precision
+        self.precision = precision or before
+        try:
+            yield
+        finally:
+            self.precision = before
 
     def holder(self, ip: Any = False, loc: Any = None) -> Any:
         """A function op whose region takes blocks; detached unless an insertion point is given."""

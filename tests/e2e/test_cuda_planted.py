@@ -41,6 +41,11 @@ TENSOR = {
     "a fragment not turned": (r"(ldmatrix\.sync\.aligned\.m8n8\.x4)\.trans", r"\1"),
     "one group of copies too few": (r"cp\.async\.commit_group;", ""),
 }
+TF32 = {
+    "bits are dropped": (r"cvt\.rna\.tf32\.f32", "mov.b32"),
+    "words of another row": (r"ld\.shared\.b32\s+(%r\d+), \[(%\w+)\+\d+\];", r"ld.shared.b32 \1, [\2];"),
+    "copies of one word for four": (r"(cp\.async\.cg\.shared\.global [^;]*), 16;", r"\1, 16, 4;"),
+}
 WARPGROUP = {
     "no fence": (r"wgmma\.fence\.sync\.aligned;", ""),
     "no wait for the products": (r"wgmma\.wait_group\.sync\.aligned 0;", ""),
@@ -79,6 +84,14 @@ def test_products_on_tensor_cores(name):
     assert is_caught(
         program, TENSOR[name], [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
     )
+
+
+@pytest.mark.parametrize("name", TF32)
+def test_products_of_float32_on_tensor_cores(name):
+    specs = [tw.spec((64, 32)), tw.spec((32, 64))]
+    program = DeviceProgram(tw.jit(lambda a, b: a @ b, precision="tf32").trace(*specs).lower("cuda:sm_80"))
+    rng = fresh_rng()
+    assert is_caught(program, TF32[name], [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs])
 
 
 @pytest.mark.parametrize("name", WARPGROUP)

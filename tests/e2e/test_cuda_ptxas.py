@@ -37,6 +37,21 @@ PROGRAMS = {
         1,
     ),
     "product-f32-large": (lambda a, b: a @ b, [((2048, 256), "float32"), ((256, 2048), "float32")], 1),
+    "product-tf32": (
+        lambda a, b: tw.matmul(a, b, precision="tf32"),
+        [((2048, 256), "float32"), ((256, 2048), "float32")],
+        1,
+    ),
+    "product-tf32-odd": (
+        lambda a, b: tw.matmul(a, b, precision="tf32"),
+        [((2047, 255), "float32"), ((255, 2045), "float32")],
+        1,
+    ),
+    "product-tf32-rows": (
+        lambda a, b: tw.silu(tw.matmul(a, b.T, precision="tf32")),
+        [((4096, 512), "float32"), ((4096, 512), "float32")],
+        1,
+    ),
     "product-float8": (
         lambda a, b: (a @ b.T).astype("bfloat16"),
         [((4096, 512), "float8_e4m3fn"), ((4096, 512), "float8_e4m3fn")],
@@ -79,6 +94,10 @@ INSTRUCTIONS = [
     ("product-odd", "sm_90a", ["HGMMA.64x256x16.F32", "UTMALDG.2D", "STG.E.U16"]),
     ("product-int8", "sm_80", ["IMMA.16832.S8.S8", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128"]),
     ("product-f32-large", "sm_80", ["FFMA", "LDS.128", "LDGSTS.E.BYPASS.128", "STG.E.128"]),
+    ("product-tf32", "sm_80", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDS", "LDGSTS.E.BYPASS.128", "STG.E.128"]),
+    ("product-tf32-odd", "sm_80", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDGSTS.E"]),
+    ("product-tf32", "sm_90a", ["HMMA.1688.F32.TF32", "LDSM.16.M88.4"]),
+    ("product-tf32-rows", "sm_90a", ["HGMMA.64x256x8.F32.TF32", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("product-float8", "sm_90a", ["QGMMA.64x256x32.F32.E4M3.E4M3", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("attention", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128", "MUFU.EX2"]),
 ]  # fmt: skip

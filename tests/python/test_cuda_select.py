@@ -17,12 +17,14 @@ def reduction(rows, length, order=("d0", "d1"), **kwargs) -> OpFacts:
     )  # fmt: skip
 
 
-def product(m, n, k, bits=32) -> OpFacts:
-    """A product of matrices."""
+def product(m, n, k, bits=32, along=False, **kwargs) -> OpFacts:
+    """A product of matrices, the right one maybe turned so that both lie along the sum."""
+    lies, sizes = (("d1", "d2"), (n, k)) if along else (("d2", "d1"), (k, n))
     return OpFacts(
         0, "linalg.generic", ("parallel", "parallel", "reduction"), (m, n, k),
-        (Access(("d0", "d2"), (m, k), bits, False, array=0), Access(("d2", "d1"), (k, n), bits, False, array=1),
+        (Access(("d0", "d2"), (m, k), bits, False, array=0), Access(lies, sizes, bits, False, array=1),
          Access(("d0", "d1"), (m, n), 32, True)),
+        **kwargs,
     )  # fmt: skip
 
 
@@ -48,6 +50,23 @@ def config(op: OpFacts, arch: str = "sm_80") -> select.Config:
 def lowering(op: OpFacts) -> str:
     """What one operation becomes."""
     return config(op).lowering
+
+
+TF32 = {"attributes": frozenset({"tf32"})}
+
+
+def test_tf32():
+    """On tensor cores only where asked for, with the memory of 16 bits; for warpgroups where both lie along the sum."""
+    found = config(product(2048, 2048, 512))
+    assert found.lowering == "tiles" and 'precision="tf32" would' in found.why
+    assert "tf32" not in config(product(2048, 2048, 512, bits=64)).why
+    found = config(product(2048, 2048, 512, **TF32))
+    assert (found.lowering, found.tile) == ("mma", (128, 128, 16, 3, 64, 64)) and "TF32" in found.why
+    assert config(product(4096, 4096, 512, **TF32), "sm_90a").lowering == "mma"
+    found = config(product(4096, 4096, 512, along=True, **TF32), "sm_90a")
+    assert (found.lowering, found.tile[:4]) == ("wgmma", (128, 256, 32, 4)) and "TF32" in found.why
+    assert config(product(4096, 4096, 512, along=True), "sm_90a").lowering == "tiles"
+    assert lowering(product(1, 4096, 64, **TF32)) == "rows"
 
 
 @pytest.mark.parametrize(

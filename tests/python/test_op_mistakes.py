@@ -114,6 +114,7 @@ ARGUMENT = [
     (lambda x: tw.take(x, I, mode="what"), "mode must be"),
     (lambda x: tw.scatter(x, I, x[:2], kind="what"), "kind must be"),
     (lambda x: tw.gelu(x, approximate="what"), "approximate must be"),
+    (lambda x: tw.matmul(x, x.T, precision="fast"), "precision='fast' does not exist"),
     (lambda x: tw.einsum("ij->i"), "expected subscripts and operands"),
     (lambda x: tw.einsum(x, x), "expected subscripts and operands"),
     (lambda x: tw.roll(x, 1.5), "must be an int"),

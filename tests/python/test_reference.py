@@ -270,6 +270,14 @@ def test_dot_general_equals_einsum(rng):
     np.testing.assert_array_equal(result, np.einsum("cbik,kjbc->bij", a, b))
 
 
+def test_precision_rounds_nothing(rng):
+    a = rng.standard_normal((3, 4)).astype(np.float32)
+    keywords = {"lhs_contract": [1], "rhs_contract": [1]}
+    assert np.array_equal(
+        ref["dot_general"](a, a, **keywords, precision="tf32"), ref["dot_general"](a, a, **keywords)
+    )
+
+
 def test_dot_general_of_nothing_is_zero():
     assert (
         ref["dot_general"](np.ones((2, 0)), np.ones((0, 3)), lhs_contract=[1], rhs_contract=[0]).tolist()

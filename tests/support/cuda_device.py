@@ -107,9 +107,10 @@ def tensor_map(words: int, spec: dict[str, Any]) -> bytes:
     """Encode a map from what host code passes: address, sizes, strides in bytes (docs/internals/cuda-launcher.md)."""
     rank = len(spec["box"])
     pointer, *rest = (ctypes.c_uint64 * (2 * rank)).from_address(words)
+    is_tf32 = spec["dtype"] == "tfloat32"
     return ptx.tensor_map(
-        pointer, dtypes.by_name(spec["dtype"]).numpy, rest[:rank], spec["box"],
-        strides=rest[rank:], swizzle=spec["swizzle"],
+        pointer, np.float32 if is_tf32 else dtypes.by_name(spec["dtype"]).numpy, rest[:rank], spec["box"],
+        strides=rest[rank:], swizzle=spec["swizzle"], tf32=is_tf32,
     )  # fmt: skip
 
 

@@ -16,9 +16,9 @@ constexpr int64_t ordinaryShared = 48 << 10;
 
 int mapDtype(const std::string &dtype) { // CUtensorMapDataType
   static const std::pair<const char *, int> known[] = {
-      {"uint8", 0},  {"int8", 0},    {"bool", 0},    {"float8_e4m3fn", 0}, {"float8_e5m2", 0},
-      {"uint16", 1}, {"int16", 1},   {"uint32", 2},  {"int32", 3},         {"uint64", 4},
-      {"int64", 5},  {"float16", 6}, {"float32", 7}, {"float64", 8},       {"bfloat16", 9}};
+      {"uint8", 0},   {"int8", 0},    {"bool", 0},     {"float8_e4m3fn", 0}, {"float8_e5m2", 0}, {"uint16", 1},
+      {"int16", 1},   {"uint32", 2},  {"int32", 3},    {"uint64", 4},        {"int64", 5},       {"float16", 6},
+      {"float32", 7}, {"float64", 8}, {"bfloat16", 9}, {"tfloat32", 11}};
   for (const auto &[name, number] : known)
     if (dtype == name)
       return number;

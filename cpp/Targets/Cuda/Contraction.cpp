@@ -1,6 +1,7 @@
 //===- Contraction.cpp - What a product of two operands is made of ----------===//
 #include "Targets/Cuda/Contraction.h"
 
+#include "Tw/TwDialect.h"
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "llvm/ADT/SmallBitVector.h"
 
@@ -116,5 +117,7 @@ std::optional<Contraction> cuda::contractionOf(linalg::LinalgOp op) {
     found.lhsFloat8 = left;
     found.rhsFloat8 = right;
   }
+  auto precision = multiply->getAttrOfType<StringAttr>(tw::kPrecision);
+  found.isTf32 = !found.narrow && precision && precision.getValue() == tw::kTf32 && type.isF32();
   return found;
 }

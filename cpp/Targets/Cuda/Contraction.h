@@ -17,6 +17,8 @@ struct Contraction {
   mlir::Type narrow;
   /// The 8-bit float types that the factors were widened from, or nothing.
   mlir::Type lhsFloat8, rhsFloat8;
+  /// Whether factors are f32 that may be rounded to TF32: only where the user asked for it.
+  bool isTf32 = false;
 };
 
 /// Nothing where the operation is no such sum, or has no rows or columns.

@@ -171,10 +171,12 @@ Value DeviceKernel::dynamicShared(int64_t bytes) {
   return LLVM::AddressOfOp::create(inside, loc, known);
 }
 
-Value DeviceKernel::tensorMap(Value array, ArrayRef<int64_t> box, int64_t swizzle) {
+Value DeviceKernel::tensorMap(Value array, ArrayRef<int64_t> box, int64_t swizzle, Type type) {
+  if (!type)
+    type = getElementTypeOrSelf(array.getType());
   auto map = host.getDictionaryAttr({host.getNamedAttr("box", host.getDenseI64ArrayAttr(box)),
                                      host.getNamedAttr("swizzle", host.getI64IntegerAttr(swizzle)),
-                                     host.getNamedAttr("type", TypeAttr::get(getElementTypeOrSelf(array.getType())))});
+                                     host.getNamedAttr("type", TypeAttr::get(type))});
   return addArgument(array, LLVM::LLVMPointerType::get(host.getContext()),
                      host.getDictionaryAttr(host.getNamedAttr("tw.tensor_map", map)));
 }

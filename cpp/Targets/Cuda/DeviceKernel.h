@@ -49,7 +49,7 @@ public:
   mlir::Value dynamicShared(int64_t bytes);
   /// A parameter that says how boxes are cut out of a dense array: `CUtensorMap`, passed by value. Sizes of the box begin with
   /// the innermost dimension; rows of a box lie in shared memory permuted within so many bytes.
-  mlir::Value tensorMap(mlir::Value array, llvm::ArrayRef<int64_t> box, int64_t swizzle);
+  mlir::Value tensorMap(mlir::Value array, llvm::ArrayRef<int64_t> box, int64_t swizzle, mlir::Type type = {});
   mlir::Value sharedAddress(mlir::Value base, mlir::Type element, mlir::Value position);
   void barrier();
 

@@ -201,7 +201,7 @@ bool cuda::emitProduct(Nest &nest, Nest *epilogue, unsigned epilogueInput, Strin
   // Its tiles are too large for anything else.
   if (isWarpgroup)
     tile = {};
-  if ((isWarpgroup || lowering == kMma) && contraction->narrow)
+  if ((isWarpgroup || lowering == kMma) && (contraction->narrow || contraction->isTf32))
     emitTensorProduct(nest, *contraction, epilogue, epilogueInput, tile);
   else
     PlainProduct(nest, *contraction, epilogue, epilogueInput,

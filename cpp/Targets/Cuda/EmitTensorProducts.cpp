@@ -1,15 +1,17 @@
 //===- EmitTensorProducts.cpp - Products on tensor cores --------------------===//
 //
-// In:  a product whose factors are f16 or bf16, sums in f32; or int8, sums in 32 bits.
+// In:  a product whose factors are f16 or bf16, sums in f32; or int8, sums in 32 bits; or f32 that may be rounded to
+//      TF32.
 // Out: a kernel of blocks that copy tiles of both factors into a ring in shared memory, some tiles ahead of the one that
 //      they multiply (`cp.async`, 16 bytes each); warps take fragments from there by `ldmatrix` and multiply them by
-//      `mma.sync` m16n8k16, or m16n8k32 for int8. A factor that is computed (dequantised, converted, strided in memory) is stored by the threads
-//      instead of being copied.
+//      `mma.sync` m16n8k16, or m16n8k32 for int8, m16n8k8 for TF32. A factor that is computed (dequantised, converted, strided
+//      in memory) is stored by the threads instead of being copied.
 //
 // A tile lies in shared memory as it lies in memory: along the depth, or along rows or columns. Its units of 16 bytes are
 // permuted within a row (exclusive or with the row's number), so that the eight rows of a matrix fragment lie in different
-// banks. Sums leave through shared memory, so that results are written, and what the epilogue needs is read, 16 bytes at
-// a time.
+// banks. Elements of 32 bits stay f32 until they are in registers, where they are rounded to nearest: the tensor cores
+// themselves would drop the bits. Sums leave through shared memory, so that results are written, and what the epilogue
+// needs is read, 16 bytes at a time.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cuda/ProductEmitter.h"
 
@@ -29,8 +31,8 @@ public:
   TensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
                 const TensorTile &tile)
       : ProductEmitter(nest, contraction, epilogue, epilogueInput), tile(tile),
-        bytes(contraction.narrow.getIntOrFloatBitWidth() / 8), unit(kUnitBytes / bytes),
-        sumType(contraction.sum->getResult(0).getType()) {}
+        sumType(contraction.sum->getResult(0).getType()), element(contraction.isTf32 ? sumType : contraction.narrow),
+        bytes(element.getIntOrFloatBitWidth() / 8), unit(kUnitBytes / bytes) {}
 
   void emit();
 
@@ -40,6 +42,7 @@ private:
     bool isLhs;
     Value wanted;
     OpOperand *direct; ///< copied as it is, or null: computed
+    int64_t copied;    ///< elements of one copy: a unit, or one of 32 bits
     bool alongDepth;   ///< whether neighbours in a tile are neighbours along the depth
     bool isTurned;     ///< whether they are not in memory
     int64_t outerTile, offset;
@@ -52,6 +55,8 @@ private:
   void fill(const Factor &factor, Value stage, Value kBase);
   Value computed(const Factor &factor, Value outer, Value k);
   SmallVector<Value> fragment(const Factor &factor, Value stage, Value outer, int64_t k);
+  SmallVector<Value> fragmentOfWords(const Factor &factor, Value stage, Value outer, int64_t k);
+  Value rounded(Value word);
   SmallVector<Value> multiply(Value stage, ArrayRef<Value> sums);
 
   Value isBelow(Value a, int64_t b) { return below(a, kernel.index(b)); }
@@ -62,8 +67,8 @@ private:
   int64_t rowUnits(const Factor &factor) const { return (factor.alongDepth ? tile.depth : factor.outerTile) / unit; }
 
   TensorTile tile;
-  int64_t bytes, unit; ///< of an element; elements of a copy
-  Type sumType;
+  Type sumType, element; ///< in shared memory
+  int64_t bytes, unit;   ///< of an element; elements of 16 bytes
   int64_t threads = 0;
   Factor lhs{}, rhs{};
   Value memory, warpRow, warpColumn;
@@ -73,13 +78,15 @@ TensorProduct::Factor TensorProduct::factorOf(bool isLhs) {
   Factor found{isLhs,
                isLhs ? contraction.lhs : contraction.rhs,
                nullptr,
+               unit,
                true,
                false,
                isLhs ? tile.rows : tile.columns,
                0,
                isLhs ? rowBase : columnBase,
                isLhs ? rowCount : columnCount};
-  found.wanted = found.wanted.getDefiningOp()->getOperand(0);
+  if (contraction.narrow)
+    found.wanted = found.wanted.getDefiningOp()->getOperand(0);
   unsigned outer = (isLhs ? contraction.rows : contraction.columns).back(), inner = contraction.inner.back();
   found.alongDepth = runsAlong(found.wanted, contraction.inner);
   // Matrices of bytes cannot be turned on the way to registers: they are on the way to shared memory.
@@ -90,8 +97,11 @@ TensorProduct::Factor TensorProduct::factorOf(bool isLhs) {
     OpOperand &operand = nest.op->getOpOperand(argument.getArgNumber());
     unsigned along = found.alongDepth ? inner : outer;
     auto range = getConstantIntValue(nest.ranges[along]);
-    if (nest.op.isDpsInput(&operand) && range && *range % unit == 0 && nest.isVectorAlong(operand, along))
+    bool isWholeUnits = range && *range % unit == 0 && nest.isVectorAlong(operand, along);
+    // Copies take 4, 8 or 16 bytes.
+    if (nest.op.isDpsInput(&operand) && isa<MemRefType>(operand.get().getType()) && (isWholeUnits || bytes == 4))
       found.direct = &operand;
+    found.copied = isWholeUnits ? unit : 1;
   }
   return found;
 }
@@ -106,6 +116,9 @@ bool TensorProduct::isWhole(const Factor &factor) {
 /// Where a unit of a row lies: in which column of units.
 Value TensorProduct::permuted(const Factor &factor, Value row, Value column) {
   int64_t units = rowUnits(factor);
+  // Words are read from four rows at once, two units of each.
+  if (bytes == 4 && !factor.alongDepth)
+    return add(times(row, units * kUnitBytes), times(exclusiveOr(column, times(rest(row, 4), 2)), kUnitBytes));
   // Rows of 64 bytes: two of them fill all banks, so that four pairs have to differ.
   Value turn = units >= 8 ? rest(row, 8) : rest(divide(row, 8 / units), units);
   return add(times(row, units * kUnitBytes), times(exclusiveOr(column, turn), kUnitBytes));
@@ -113,12 +126,11 @@ Value TensorProduct::permuted(const Factor &factor, Value row, Value column) {
 
 /// A unit of a factor that is not copied, zeros beyond it.
 Value TensorProduct::computed(const Factor &factor, Value outer, Value k) {
-  Type type = contraction.narrow;
-  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(type));
-  Value vector = LLVM::PoisonOp::create(inside, loc, VectorType::get({unit}, type));
+  Value zero = arith::ConstantOp::create(inside, loc, inside.getZeroAttr(element));
+  Value vector = LLVM::PoisonOp::create(inside, loc, VectorType::get({unit}, element));
   for (int64_t i = 0; i < unit; ++i) {
     Value outerHere = factor.alongDepth ? outer : add(outer, i), depthHere = factor.alongDepth ? add(k, i) : k;
-    auto value = scf::IfOp::create(inside, loc, TypeRange{type},
+    auto value = scf::IfOp::create(inside, loc, TypeRange{element},
                                    both(below(outerHere, factor.outerCount), below(depthHere, innerCount)),
                                    /*withElse=*/true);
     {
@@ -146,29 +158,60 @@ void TensorProduct::fill(const Factor &factor, Value stage, Value kBase) {
       row = rest(number, factor.outerTile);
       column = divide(number, factor.outerTile);
     }
-    Value to = at(add(add(stage, permuted(factor, row, column)), factor.offset));
+    Value place = add(add(stage, permuted(factor, row, column)), factor.offset);
     Value along = times(column, unit);
     Value outer = add(factor.outerBase, factor.alongDepth ? row : along);
     Value k = add(kBase, factor.alongDepth ? along : row);
     if (!factor.direct) {
-      LLVM::StoreOp::create(inside, loc, computed(factor, outer, k), to, kUnitBytes);
+      LLVM::StoreOp::create(inside, loc, computed(factor, outer, k), at(place), kUnitBytes);
       continue;
     }
-    // A unit lies within or beyond: rows consist of whole units.
-    Value wanted;
-    if (!isWhole(factor)) {
-      Value within = both(below(outer, factor.outerCount), below(k, innerCount));
-      wanted = arith::SelectOp::create(inside, loc, within, i32(kUnitBytes), i32(0));
+    // A copy lies within or beyond: rows consist of whole ones.
+    int64_t size = factor.copied * bytes;
+    for (int64_t part = 0; part < unit; part += factor.copied) {
+      Value outerHere = factor.alongDepth ? outer : add(outer, part), depthHere = factor.alongDepth ? add(k, part) : k;
+      Value wanted;
+      if (!isWhole(factor)) {
+        Value within = both(below(outerHere, factor.outerCount), below(depthHere, innerCount));
+        wanted = arith::SelectOp::create(inside, loc, within, i32(size), i32(0));
+      }
+      Value from = kernel.address(nest.view(*factor.direct),
+                                  nest.subscripts(*factor.direct, pointOf(factor.isLhs, outerHere, depthHere)));
+      auto caching = size == kUnitBytes ? NVVM::LoadCacheModifierKind::CG : NVVM::LoadCacheModifierKind::CA;
+      NVVM::CpAsyncOp::create(inside, loc, at(add(place, part * bytes)), from, size, caching, wanted);
     }
-    Value from =
-        kernel.address(nest.view(*factor.direct), nest.subscripts(*factor.direct, pointOf(factor.isLhs, outer, k)));
-    NVVM::CpAsyncOp::create(inside, loc, to, from, kUnitBytes, NVVM::LoadCacheModifierKind::CG, wanted);
   }
+}
+
+/// An element as the instruction takes it.
+Value TensorProduct::rounded(Value word) {
+  if (contraction.isTf32)
+    return NVVM::ConvertFloatToTF32Op::create(inside, loc, inside.getI32Type(),
+                                              LLVM::BitcastOp::create(inside, loc, element, word),
+                                              NVVM::FPRoundingMode::RNA);
+  return contraction.narrow.isF16() ? LLVM::BitcastOp::create(inside, loc, VectorType::get({2}, element), word) : word;
+}
+
+/// The words of `fragment` one by one, for elements of 32 bits in tiles that do not lie along the depth: `ldmatrix` turns
+/// matrices of 16 bits only.
+SmallVector<Value> TensorProduct::fragmentOfWords(const Factor &factor, Value stage, Value outer, int64_t k) {
+  Value deep = rest(lane, 4), across = divide(lane, 4);
+  SmallVector<Value> words;
+  for (int64_t i = 0; i < 4; ++i) {
+    int64_t outerHalf = factor.isLhs ? i % 2 : i / 2, depthHalf = factor.isLhs ? i / 2 : i % 2;
+    Value row = add(deep, k + 4 * depthHalf), column = add(outer, add(across, 8 * outerHalf));
+    Value place = add(permuted(factor, row, divide(column, unit)), times(rest(column, unit), bytes));
+    Value from = at(add(add(stage, place), factor.offset));
+    words.push_back(rounded(LLVM::LoadOp::create(inside, loc, inside.getI32Type(), from, bytes)));
+  }
+  return words;
 }
 
 /// Four matrices of 8 by 8, one word per lane each: 16 rows (of the left factor) or columns from `outer` on, 16 of the
 /// depth from `k` on, in the order in which the instruction takes them.
 SmallVector<Value> TensorProduct::fragment(const Factor &factor, Value stage, Value outer, int64_t k) {
+  if (bytes == 4 && !factor.alongDepth)
+    return fragmentOfWords(factor, stage, outer, k);
   Value low = rest(lane, 8), middle = rest(divide(lane, 8), 2), high = divide(lane, 16);
   // Which half of the rows or columns, and of the depth, the lane's matrix is: the left factor has the depth outermost.
   Value outerHalf = factor.isLhs ? middle : high, depthHalf = factor.isLhs ? high : middle;
@@ -188,12 +231,8 @@ SmallVector<Value> TensorProduct::fragment(const Factor &factor, Value stage, Va
   Value matrices =
       NVVM::LdMatrixOp::create(inside, loc, four, from, 4, layout, shape, NVVM::LdStMatrixEltType::B16).getRes();
   SmallVector<Value> words;
-  for (int64_t i = 0; i < 4; ++i) {
-    Value word = LLVM::ExtractValueOp::create(inside, loc, i32, matrices, ArrayRef<int64_t>{i});
-    if (contraction.narrow.isF16())
-      word = LLVM::BitcastOp::create(inside, loc, VectorType::get({2}, contraction.narrow), word);
-    words.push_back(word);
-  }
+  for (int64_t i = 0; i < 4; ++i)
+    words.push_back(rounded(LLVM::ExtractValueOp::create(inside, loc, i32, matrices, ArrayRef<int64_t>{i})));
   return words;
 }
 
@@ -201,8 +240,11 @@ SmallVector<Value> TensorProduct::fragment(const Factor &factor, Value stage, Va
 SmallVector<Value> TensorProduct::multiply(Value stage, ArrayRef<Value> sums) {
   int64_t rowTiles = tile.warpRows / kM, columnTiles = tile.warpColumns / kN;
   auto four = LLVM::LLVMStructType::getLiteral(inside.getContext(), SmallVector<Type>(4, sumType));
-  bool isInteger = contraction.narrow.isInteger();
-  auto type = isInteger ? NVVM::MMATypes::s8 : contraction.narrow.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  bool isInteger = element.isInteger();
+  auto type = isInteger          ? NVVM::MMATypes::s8
+              : element.isF32()  ? NVVM::MMATypes::tf32
+              : element.isBF16() ? NVVM::MMATypes::bf16
+                                 : NVVM::MMATypes::f16;
   // Sums wrap around, as additions do.
   auto overflow = isInteger ? std::optional(NVVM::MMAIntOverflow::wrapped) : std::nullopt;
   int64_t depth = kDepthBytes / bytes;

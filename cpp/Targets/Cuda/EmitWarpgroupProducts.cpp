@@ -1,6 +1,7 @@
 //===- EmitWarpgroupProducts.cpp - Products by wgmma and TMA ----------------===//
 //
-// In:  a product of f16, bf16 or 8-bit float factors that lie dense in memory, sums in f32; for sm_90a.
+// In:  a product of f16, bf16 or 8-bit float factors that lie dense in memory, or of f32 that may be rounded to TF32, sums in
+//      f32; for sm_90a.
 // Out: a kernel of blocks with three warpgroups. One thread of the last one has whole tiles of both factors copied into a
 //      ring in shared memory (`cp.async.bulk.tensor`), as far ahead as the ring is long. The other two each multiply 64 rows
 //      by all columns of the tile (`wgmma`), straight from shared memory.
@@ -131,7 +132,7 @@ bool WarpgroupProduct::describe(Factor &factor) {
   Value wanted = factor.isLhs ? contraction.lhs : contraction.rhs;
   ArrayRef<unsigned> outer = factor.isLhs ? contraction.rows : contraction.columns;
   auto widened = wanted.getDefiningOp<arith::ExtFOp>();
-  Value stored = widened ? widened.getIn() : Value();
+  Value stored = contraction.isTf32 ? wanted : widened ? widened.getIn() : Value();
   if (auto bits = stored ? stored.getDefiningOp<arith::BitcastOp>() : nullptr)
     stored = bits.getIn();
   auto argument = dyn_cast_or_null<BlockArgument>(stored);
@@ -166,7 +167,9 @@ void WarpgroupProduct::passMap(Factor &factor) {
     bool isOuter = result == getAffineDimExpr(outer, nest.op->getContext());
     box.push_back(isDepth ? tile.depth : isOuter ? factor.boxOuter() : 1);
   }
-  factor.map = kernel.tensorMap(factor.operand->get(), box, kSpanBytes);
+  // The copying unit rounds to TF32, to nearest; the tensor cores would drop the bits.
+  Type type = contraction.isTf32 ? FloatTF32Type::get(nest.op->getContext()) : Type();
+  factor.map = kernel.tensorMap(factor.operand->get(), box, kSpanBytes, type);
 }
 
 /// Whether the copying unit can write the result: one plain array, columns innermost.
@@ -364,6 +367,8 @@ SmallVector<Value> WarpgroupProduct::multiply(Value stage, ValueRange sums) {
     return text;
   }();
   auto nameOf = [&](Type float8) -> std::string {
+    if (contraction.isTf32)
+      return ".tf32";
     if (contraction.narrow)
       return contraction.narrow.isBF16() ? ".bf16" : ".f16";
     return isa<Float8E5M2Type>(float8) ? ".e5m2" : ".e4m3";
@@ -511,9 +516,9 @@ void WarpgroupProduct::prepareBarriers() {
 }
 
 bool WarpgroupProduct::emit() {
-  if (!contraction.narrow && !contraction.lhsFloat8)
+  if (!contraction.narrow && !contraction.lhsFloat8 && !contraction.isTf32)
     return false;
-  elementBytes = contraction.narrow ? 2 : 1;
+  elementBytes = contraction.isTf32 ? 4 : contraction.narrow ? 2 : 1;
   if (!describe(lhs) || !describe(rhs))
     return false;
   measure(tile.cluster * tile.rows, tile.columns);

@@ -215,7 +215,8 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
   static void forgetAttention(linalg::LinalgOp op) {
     std::optional<Contraction> product = contractionOf(op);
     op->removeAttr("tw.tile");
-    op->setAttr(kLowering, StringAttr::get(op->getContext(), !product ? kRows : product->narrow ? kMma : kTiles));
+    bool onTensorCores = product && (product->narrow || product->isTf32);
+    op->setAttr(kLowering, StringAttr::get(op->getContext(), !product ? kRows : onTensorCores ? kMma : kTiles));
   }
 
   /// The computations from number `first` on that attention was chosen for become one kernel; where they are no such thing

@@ -114,7 +114,7 @@ struct TensorTile {
 /// What select chose for a product, or the smallest.
 TensorTile tensorTileOf(mlir::linalg::LinalgOp op);
 
-/// A product of f16, bf16 or int8 factors by `mma.sync`.
+/// A product of f16, bf16, int8 or TF32 factors by `mma.sync`.
 void emitTensorProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
                        const TensorTile &tile);
 

@@ -6,6 +6,7 @@ import builtins
 from typing import Any
 
 from .. import dtypes, errors
+from ..precision import HIGHEST, check
 from ..symbols import product, same, show_shape
 from ..values import Tracer
 from .core import (
@@ -19,6 +20,7 @@ from .core import (
     need,
     op,
     promoted,
+    recorder,
     reshaped,
     shape_error,
 )
@@ -48,8 +50,27 @@ def _is_float8(x: Any) -> bool:
     return getattr(x, "dtype", None) is not None and dtypes.of(x).is_float8
 
 
+def precision_of(name: str, precision: str | None, *dtypes_: Any) -> dict[str, str]:
+    """Return the attribute for what factors may be rounded to: nothing where they stay as they are.
+
+    Args:
+        name: the op, for messages.
+        precision: as the user gave it; None for what was asked of the whole function.
+        dtypes_: of factors and result; it concerns float32 alone.
+    """
+    found = check(name, precision) or recorder().precision
+    is_rounded = found != HIGHEST and all(dtype is dtypes.float32 for dtype in dtypes_)
+    return {"precision": found} if is_rounded else {}
+
+
 def product_of(
-    name: str, a: Tracer, b: Tracer, batch: tuple[Any, Any], contract: tuple[Any, Any], dtype: Any = None
+    name: str,
+    a: Tracer,
+    b: Tracer,
+    batch: tuple[Any, Any],
+    contract: tuple[Any, Any],
+    dtype: Any = None,
+    precision: str | None = None,
 ) -> Tracer:
     """Emit `tw.dot_general` for (axes of a, axes of b) that are batched and that are added up."""
     for i, j in [*zip(*batch, strict=True), *zip(*contract, strict=True)]:
@@ -64,7 +85,7 @@ def product_of(
         *(size for i, size in enumerate(a.shape) if i not in batch[0] and i not in contract[0]),
         *(size for j, size in enumerate(b.shape) if j not in batch[1] and j not in contract[1]),
     )
-    attributes = {
+    attributes: dict[str, Any] = {
         "lhs_batch": tuple(batch[0]),
         "rhs_batch": tuple(batch[1]),
         "lhs_contract": tuple(contract[0]),
@@ -78,6 +99,7 @@ def product_of(
             f"{name}: the result of {a.dtype} operands cannot be {result}",
             help="it has their kind and at least their width; convert operands or result with .astype(...).",
         )
+    attributes |= precision_of(name, precision, a.dtype, result)
     return emit("dot_general", (a, b), shape, result, attributes)
 
 
@@ -91,6 +113,7 @@ def dot_general(
     lhs_batch: Any = (),
     rhs_batch: Any = (),
     dtype: Any = None,
+    precision: str | None = None,
 ) -> Tracer:
     """Multiply and add up over paired axes, for each combination of the others.
 
@@ -102,6 +125,7 @@ def dot_general(
         lhs_batch: axes of a that run in step with `rhs_batch` of b.
         rhs_batch: see above.
         dtype: of the result; wider than the operands where asked for.
+        precision: what float32 factors may be rounded to, as in `tw.matmul`.
 
     Returns:
         Batch axes, then the free axes of a, then those of b. float16 and bfloat16 are added up in float32,
@@ -110,6 +134,7 @@ def dot_general(
     Raises:
         ShapeError: paired sizes differ, or an axis is out of range.
         DTypeError: the dtypes do not mix.
+        ArgumentError: the precision does not exist.
 
     Example:
         >>> y = tw.dot_general(np.ones((2, 3), "f"), np.ones((4, 3), "f"), lhs_contract=(1,), rhs_contract=(1,))
@@ -121,16 +146,22 @@ def dot_general(
     ]
     if len(lists[0]) != len(lists[1]) or len(lists[2]) != len(lists[3]):
         shape_error("dot_general: the lists of paired axes differ in length")
-    return product_of("dot_general", left, right, (lists[0], lists[1]), (lists[2], lists[3]), dtype)
+    return product_of(
+        "dot_general", left, right, (lists[0], lists[1]), (lists[2], lists[3]), dtype, precision
+    )
 
 
 @op
-def matmul(a: Any, b: Any, /) -> Tracer:
+def matmul(a: Any, b: Any, /, *, precision: str | None = None) -> Tracer:
     """Multiply matrices; leading axes are broadcast.
 
     Args:
         a: [..., M, K], or [K].
         b: [..., K, N], or [K]; may be a `QuantizedTensor`, whose dequantisation is fused.
+        precision: "highest" multiplies float32 factors as they are. "tf32" allows rounding to TensorFloat-32 first,
+            which has 8 bits of exponent and 10 of significand; sums stay float32. GPUs make use of it, CPUs compute
+            float32. None is what `tw.jit(..., precision=...)` asks for, by default "highest". Other dtypes are not
+            concerned.
 
     Returns:
         [..., M, N], without the axes that a vector lacks; float32 for 8-bit floats (of either kind).
@@ -138,6 +169,7 @@ def matmul(a: Any, b: Any, /) -> Tracer:
     Raises:
         ShapeError: the sizes K differ, the leading axes do not broadcast, or an operand is 0-d.
         DTypeError: the dtypes do not mix.
+        ArgumentError: the precision does not exist.
 
     Example:
         >>> y = tw.matmul(np.ones((2, 3), "f"), np.ones((3, 4), "f"))
@@ -153,18 +185,18 @@ def matmul(a: Any, b: Any, /) -> Tracer:
         # The stored matrix is [N, K]: contract its rows instead of transposing what was dequantised.
         left, right = _pair("matmul", a, b.T)
         _check_matmul(left.shape, b.shape)
-        return product_of("matmul", left, right, ((), ()), ((left.ndim - 1,), (1,)))
+        return product_of("matmul", left, right, ((), ()), ((left.ndim - 1,), (1,)), precision=precision)
     left, right = _pair("matmul", a, b)
     _check_matmul(left.shape, right.shape)
     if right.ndim <= 2:
-        return product_of("matmul", left, right, ((), ()), ((left.ndim - 1,), (0,)))
+        return product_of("matmul", left, right, ((), ()), ((left.ndim - 1,), (0,)), precision=precision)
     if left.ndim == 1:
-        moved = product_of("matmul", right, left, ((), ()), ((right.ndim - 2,), (0,)))
-        return moved
+        return product_of("matmul", right, left, ((), ()), ((right.ndim - 2,), (0,)), precision=precision)
     batch = broadcast_shapes("matmul", left.shape[:-2], right.shape[:-2])
     left, right = (broadcast(x, (*batch, *x.shape[-2:])) for x in (left, right))
     axes = tuple(range(len(batch)))
-    return product_of("matmul", left, right, (axes, axes), ((left.ndim - 1,), (right.ndim - 2,)))
+    contract = ((left.ndim - 1,), (right.ndim - 2,))
+    return product_of("matmul", left, right, (axes, axes), contract, precision=precision)
 
 
 def _check_matmul(a: Any, b: Any) -> None:
@@ -180,12 +212,13 @@ def _check_matmul(a: Any, b: Any) -> None:
 
 
 @op
-def dot(a: Any, b: Any, /) -> Tracer:
+def dot(a: Any, b: Any, /, *, precision: str | None = None) -> Tracer:
     """Multiply as `numpy.dot`: last axis of a with the last but one of b.
 
     Args:
         a: [..., K].
         b: [..., K, N], or [K].
+        precision: what float32 factors may be rounded to, as in `tw.matmul`.
 
     Raises:
         ShapeError: the sizes K differ.
@@ -196,17 +229,19 @@ def dot(a: Any, b: Any, /) -> Tracer:
     left, right = _pair("dot", a, b)
     if not left.ndim or not right.ndim:
         return multiply(left, right)
-    return product_of("dot", left, right, ((), ()), ((left.ndim - 1,), (builtins.max(right.ndim - 2, 0),)))
+    contract = ((left.ndim - 1,), (builtins.max(right.ndim - 2, 0),))
+    return product_of("dot", left, right, ((), ()), contract, precision=precision)
 
 
 @op
-def vecdot(a: Any, b: Any, /, *, axis: int = -1) -> Tracer:
+def vecdot(a: Any, b: Any, /, *, axis: int = -1, precision: str | None = None) -> Tracer:
     """Add up products along one axis; the other axes are broadcast.
 
     Args:
         a: [..., K].
         b: [..., K].
         axis: the axis, counted from the end.
+        precision: what float32 factors may be rounded to, as in `tw.matmul`.
 
     Raises:
         ShapeError: the sizes K differ or the rest does not broadcast.
@@ -219,7 +254,7 @@ def vecdot(a: Any, b: Any, /, *, axis: int = -1) -> Tracer:
     left, right = broadcast(left, shape), broadcast(right, shape)
     place = axis_of("vecdot", axis, len(shape))
     batch = tuple(i for i in range(len(shape)) if i != place)
-    return product_of("vecdot", left, right, (batch, batch), ((place,), (place,)))
+    return product_of("vecdot", left, right, (batch, batch), ((place,), (place,)), precision=precision)
 
 
 @op
@@ -241,13 +276,14 @@ def outer(a: Any, b: Any, /) -> Tracer:
 
 
 @op
-def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Tracer:
+def tensordot(a: Any, b: Any, /, *, axes: Any = 2, precision: str | None = None) -> Tracer:
     """Add up products over several pairs of axes.
 
     Args:
         a: [...].
         b: [...].
         axes: how many (the last of a with the first of b), or a pair of lists of axes.
+        precision: what float32 factors may be rounded to, as in `tw.matmul`.
 
     Raises:
         ShapeError: paired sizes differ.
@@ -264,11 +300,13 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Tracer:
     second = tuple(axis_of("tensordot", i, right.ndim) for i in pairs[1])
     if len(first) != len(second):
         shape_error(f"tensordot: {len(first)} axes against {len(second)}")
-    return product_of("tensordot", left, right, ((), ()), (first, second))
+    return product_of("tensordot", left, right, ((), ()), (first, second), precision=precision)
 
 
 @op
-def linear(x: Any, weight: Any, bias: Any = None, *, activations: str = "float32") -> Tracer:
+def linear(
+    x: Any, weight: Any, bias: Any = None, *, activations: str = "float32", precision: str | None = None
+) -> Tracer:
     """Compute x @ weight.T + bias.
 
     Args:
@@ -278,13 +316,14 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activations: str = "float32
         activations: "float32" computes with `x` as it is. "int8" first rounds each group of 32 neighbours of `x` to
             integers of -127..127 with one scale, the largest magnitude over 127: quantised weights then meet integers,
             which costs a fraction of the arithmetic and about half a percent of accuracy.
+        precision: what float32 factors may be rounded to, as in `tw.matmul`.
 
     Returns:
         [..., N].
 
     Raises:
         ShapeError: the sizes do not fit.
-        ArgumentError: "int8" with a weight that is not quantised, or another word.
+        ArgumentError: "int8" with a weight that is not quantised, or another word; the precision does not exist.
 
     Example:
         >>> y = tw.linear(np.ones((2, 3), "f"), np.ones((4, 3), "f"))
@@ -298,7 +337,7 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activations: str = "float32
         shape_error(
             f"linear: expected x [..., K] and weight [N, K], got {show_shape(left.shape)} and {show_shape(right.shape)}"
         )
-    y = product_of("linear", left, right, ((), ()), ((left.ndim - 1,), (1,)))
+    y = product_of("linear", left, right, ((), ()), ((left.ndim - 1,), (1,)), precision=precision)
     return y if bias is None else y + bias
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from .. import errors
 from ..symbols import SymDim, same, show_shape
 from ..values import Tracer
+from .contract import precision_of
 from .core import as_tracer, cast, emit, floating, need, op, promoted, reshaped, shape_error
 from .elementwise import divide, multiply, rsqrt
 
@@ -71,6 +72,7 @@ def conv(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    precision: str | None = None,
 ) -> Tracer:
     """Convolve (correlate) over the spatial axes; 1-D, 2-D or 3-D by the rank.
 
@@ -82,6 +84,7 @@ def conv(
         padding: "same", "valid", an int, or per axis an int or a (low, high) pair.
         dilation: distance of window elements, per axis or one int.
         groups: channels are split into so many independent groups.
+        precision: what float32 factors may be rounded to, as in `tw.matmul`.
 
     Returns:
         [N, O, ...].
@@ -89,6 +92,7 @@ def conv(
     Raises:
         ShapeError: the shapes do not fit.
         DTypeError: the dtypes do not mix.
+        ArgumentError: the precision does not exist.
 
     Example:
         >>> y = tw.nn.conv(np.ones((1, 2, 8, 8), "f"), np.ones((4, 2, 3, 3), "f"), padding="same")
@@ -112,6 +116,7 @@ def conv(
     low, high = _padding("conv", padding, value.shape[2:], window, strides, dilations)
     spatial = _window_shape("conv", value.shape[2:], window, strides, dilations, low, high)
     attributes = {"strides": strides, "dilations": dilations, "low": low, "high": high, "groups": int(groups)}
+    attributes |= precision_of("conv", precision, dtype)
     y = emit("conv", (value, kernel), (value.shape[0], kernel.shape[0], *spatial), dtype, attributes)
     if bias is None:
         return y

@@ -16,20 +16,21 @@ from .shape import expand_dims, transpose
 
 
 @op
-def einsum(subscripts: str, /, *operands: Any) -> Tracer:
+def einsum(subscripts: str, /, *operands: Any, precision: str | None = None) -> Tracer:
     """Add up products as written: "bij,bjk->bik".
 
     Args:
         subscripts: one letter per axis; letters that are missing after "->" are added up. "..." stands for leading
             axes that all operands share. Without "->" the letters that occur once remain, in alphabetical order.
         operands: one per term; contracted from left to right.
+        precision: what float32 factors may be rounded to, as in `tw.matmul`.
 
     Returns:
         The axes after "->", in that order.
 
     Raises:
         ShapeError: ranks or sizes do not fit the letters.
-        ArgumentError: the subscripts make no sense.
+        ArgumentError: the subscripts make no sense, or the precision does not exist.
         UnsupportedOpError: a letter is repeated within one term (a diagonal).
 
     Example:
@@ -53,7 +54,7 @@ def einsum(subscripts: str, /, *operands: Any) -> Tracer:
     term, value = terms[0], tracers[0]
     for i in range(1, len(terms)):
         later = set(output).union(*terms[i + 1 :])
-        term, value = _contract(term, value, terms[i], tracers[i], later)
+        term, value = _contract(term, value, terms[i], tracers[i], later, precision)
     term, value = _reduce(term, value, set(output))
     return transpose(value, tuple(term.index(letter) for letter in output))
 
@@ -111,7 +112,9 @@ def _reduce(term: str, x: Tracer, keep: set[str]) -> tuple[str, Tracer]:
     return ("".join(c for c in term if c in keep), sum_(x, axis=axes)) if axes else (term, x)
 
 
-def _contract(a_term: str, a: Tracer, b_term: str, b: Tracer, later: set[str]) -> tuple[str, Tracer]:
+def _contract(
+    a_term: str, a: Tracer, b_term: str, b: Tracer, later: set[str], precision: str | None
+) -> tuple[str, Tracer]:
     a_term, a = _reduce(a_term, a, later | set(b_term))
     b_term, b = _reduce(b_term, b, later | set(a_term))
     shared = [c for c in a_term if c in b_term]
@@ -127,6 +130,7 @@ def _contract(a_term: str, a: Tracer, b_term: str, b: Tracer, later: set[str]) -
         b,
         (tuple(map(a_term.index, batch)), tuple(map(b_term.index, batch))),
         (tuple(map(a_term.index, contract)), tuple(map(b_term.index, contract))),
+        precision=precision,
     )
     free = [c for c in a_term if c not in shared] + [c for c in b_term if c not in shared]
     return "".join(batch + free), value

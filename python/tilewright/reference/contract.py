@@ -18,8 +18,12 @@ def dot_general(
     lhs_contract: Sequence[int] = (),
     rhs_contract: Sequence[int] = (),
     dtype: Any = None,
+    precision: str | None = None,
 ) -> Array:
     """Multiply and sum over paired dimensions.
+
+    Args:
+        precision: what targets may round factors to; here they stay as they are.
 
     Returns:
         The batch dimensions, the free ones of lhs, the free ones of rhs, in ``dtype`` (that of lhs by default):
@@ -64,8 +68,9 @@ def conv(
     low: Sequence[int],
     high: Sequence[int],
     groups: int = 1,
+    precision: str | None = None,
 ) -> Array:
-    """Cross-correlate ``[N, C, spatial…]`` with ``[O, C / groups, window…]``."""
+    """Cross-correlate ``[N, C, spatial…]`` with ``[O, C / groups, window…]``; factors are never rounded."""
     spatial = x.ndim - 2
     view = _windows(x, filter.shape[2:], strides, dilations, low, high, 0)
     positions = view.shape[2 : 2 + spatial]

@@ -60,9 +60,9 @@ class OpFacts:
     """One linalg operation of a kernel.
 
     Attributes:
-        attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats,
-            `plain_integers` where integers are multiplied that no tensor core takes, `running_product` where a total
-            that is wanted at every element is a product of floats.
+        attributes: names of those that say what it is; `float8` where bytes are widened as 8-bit floats, `tf32` where
+            factors may be rounded to TF32, `plain_integers` where integers are multiplied that no tensor core takes,
+            `running_product` where a total that is wanted at every element is a product of floats.
         operations: scalar operations of an element, whatever they do.
         flops: those that compute: no conversions, comparisons or moves of bits.
         products: products that one trip of a contraction adds to its sum: several where one instruction does so.
@@ -238,6 +238,8 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         products = max((_group(inner) for inner in inside if inner.name == "rt.group_dot"), default=1)
         if any(inner.name == "arith.extf" and str(inner.operands[0].type) in _FLOAT8 for inner in inside):
             names.append("float8")
+        if any("tw.precision" in inner.attributes for inner in inside):
+            names.append("tf32")
         arithmetic = {inner.name for inner in inside}
         if "tw.lowering" in names and "arith.mulf" in arithmetic and "arith.addf" not in arithmetic:
             names.append("running_product")

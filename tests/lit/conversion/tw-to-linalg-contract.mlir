@@ -44,3 +44,16 @@ func.func @pool(%x: tensor<?x4x8xf32>) -> tensor<?x4x4xf32> {
     : tensor<?x4x8xf32> -> tensor<?x4x4xf32>
   return %0 : tensor<?x4x4xf32>
 }
+
+// What factors may be rounded to is a mark of their product, which stays with the formula.
+// CHECK-LABEL: func.func @precision
+// CHECK: arith.mulf {{.*}} fastmath<contract> {tw.precision = "tf32"} : f32
+// CHECK: linalg.generic
+// CHECK: arith.mulf {{.*}} fastmath<contract> {tw.precision = "tf32"} : f32
+func.func @precision(%a: tensor<2x8xf32>, %b: tensor<8x4xf32>, %x: tensor<?x4x8xf32>, %w: tensor<6x4x3xf32>) -> (tensor<2x4xf32>, tensor<?x6x8xf32>) {
+  %0 = tw.dot_general %a, %b lhs_contract = [1] rhs_contract = [0] precision = "tf32"
+    : tensor<2x8xf32>, tensor<8x4xf32> -> tensor<2x4xf32>
+  %1 = tw.conv %x, %w strides = [1] dilations = [1] low = [1] high = [1] groups = 1 precision = "tf32"
+    : tensor<?x4x8xf32>, tensor<6x4x3xf32> -> tensor<?x6x8xf32>
+  return %0, %1 : tensor<2x4xf32>, tensor<?x6x8xf32>
+}

@@ -33,3 +33,12 @@ func.func @conv_c4(%x: tensor<1x4x1xf32>, %w: tensor<6x4x5xf32>) {
   %0 = tw.conv %x, %w strides = [2] dilations = [1] low = [1] high = [1] groups = 1 : tensor<1x4x1xf32>, tensor<6x4x5xf32> -> tensor<1x6x4xf32>
   return
 }
+
+// -----
+
+func.func @conv_c5(%x: tensor<1x4x8xf64>, %w: tensor<6x4x3xf64>) {
+  // expected-error @+2 {{(c5) precision must be tf32, and the operands f32}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = tw.conv %x, %w strides = [1] dilations = [1] low = [0] high = [0] groups = 1 precision = "tf32" : tensor<1x4x8xf64>, tensor<6x4x3xf64> -> tensor<1x6x6xf64>
+  return
+}

@@ -45,3 +45,19 @@ func.func @dot_general_c5_float8(%a: tensor<2x8xf8E5M2>, %b: tensor<8x4xbf16>) {
   %0 = tw.dot_general %a, %b lhs_contract = [1] rhs_contract = [0] : tensor<2x8xf8E5M2>, tensor<8x4xbf16> -> tensor<2x4xf32>
   return
 }
+
+// -----
+
+func.func @dot_general_c6(%a: tensor<2x8xf32>, %b: tensor<8x4xf32>) {
+  // expected-error @+1 {{(c6) precision "tf16" does not exist for 'f32' -> 'f32'}}
+  %0 = tw.dot_general %a, %b lhs_contract = [1] rhs_contract = [0] precision = "tf16" : tensor<2x8xf32>, tensor<8x4xf32> -> tensor<2x4xf32>
+  return
+}
+
+// -----
+
+func.func @dot_general_c6_wide(%a: tensor<2x8xf32>, %b: tensor<8x4xf32>) {
+  // expected-error @+1 {{(c6) precision "tf32" does not exist for 'f32' -> 'f64'}}
+  %0 = tw.dot_general %a, %b lhs_contract = [1] rhs_contract = [0] precision = "tf32" : tensor<2x8xf32>, tensor<8x4xf32> -> tensor<2x4xf64>
+  return
+}

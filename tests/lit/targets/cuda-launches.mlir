@@ -441,6 +441,55 @@ func.func private @kernel_0(%x: memref<64x128xi8>, %w: memref<128x64xi8>, %y: me
 
 // -----
 
+// The same where factors may be rounded to TF32: one factor comes by `ldmatrix`, the other one, whose words lie along its
+// columns, word by word; all are rounded to nearest in registers. Nothing else of the formula is read than its mark.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 128]
+// CHECK:       gpu.module @device
+// CHECK-COUNT-4: nvvm.cp.async.shared.global {{.*}}, 16, cache =  cg
+// CHECK:         nvvm.ldmatrix {{.*}} layout = #nvvm.mma_layout<row>
+// CHECK:         nvvm.convert.float.to.tf32 %{{.*}} {rnd = #nvvm.fp_rnd_mode<rna>}
+// CHECK-NOT:     nvvm.ldmatrix {{.*}} layout = #nvvm.mma_layout<col>
+// CHECK:         llvm.load {{.*}} : !llvm.ptr<3> -> i32
+// CHECK:         nvvm.mma.sync {{.*}}multiplicandAPtxType = #nvvm.mma_type<tf32>{{.*}}shape = #nvvm.shape<m = 16, n = 8, k = 8>
+#left = affine_map<(d0, d1, d2) -> (d0, d2)>
+#right = affine_map<(d0, d1, d2) -> (d2, d1)>
+#both = affine_map<(d0, d1, d2) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<64x128xf32>, %w: memref<128x64xf32>, %y: memref<64x64xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#left, #right, #both], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<64x128xf32>, memref<128x64xf32>) outs(%y : memref<64x64xf32>)
+      attrs = {tw.lowering = "mma", tw.tile = array<i64: 64, 64, 16, 4, 32, 32>} {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %product = arith.mulf %a, %b {tw.precision = "tf32"} : f32
+    %sum = arith.addf %out, %product : f32
+    linalg.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+// Without the mark there are no tensor cores for f32, whatever was chosen.
+// CHECK-LABEL: func private @kernel_0
+// CHECK-NOT:     nvvm.mma.sync
+// CHECK:         rt.launch_kernel @kernel_0_0[%{{.*}}, 256]
+#left = affine_map<(d0, d1, d2) -> (d0, d2)>
+#right = affine_map<(d0, d1, d2) -> (d2, d1)>
+#both = affine_map<(d0, d1, d2) -> (d0, d1)>
+func.func private @kernel_0(%x: memref<64x128xf32>, %w: memref<128x64xf32>, %y: memref<64x64xf32>) attributes {tw.kernel} {
+  linalg.generic {indexing_maps = [#left, #right, #both], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : memref<64x128xf32>, memref<128x64xf32>) outs(%y : memref<64x64xf32>)
+      attrs = {tw.lowering = "mma", tw.tile = array<i64: 64, 64, 16, 4, 32, 32>} {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %product = arith.mulf %a, %b : f32
+    %sum = arith.addf %out, %product : f32
+    linalg.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
 // In float32, the left factor is copied element by element, the right one by four; four columns are read, and written, at once.
 // CHECK-LABEL: func private @kernel_0
 // CHECK-COUNT-1: rt.launch_kernel @kernel_0_0[%{{.*}}, 256]

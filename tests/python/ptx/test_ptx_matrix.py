@@ -105,6 +105,21 @@ def test_float_mma(shape: str, name: str, dtype, seed: int | None) -> None:
     assert (found.view(np.float32) == fragments(expected, 4, c_place)).all()
 
 
+def test_tf32_drops_the_bits_that_it_has_not() -> None:
+    """Factors that nobody rounded count as if their lower 13 bits were zero: the next value towards zero."""
+    a, b = np.zeros((16, 8), np.float32), np.eye(8, dtype=np.float32)
+    a[0, :4] = 1 + 2**-10 + 2**-11, -1 - 2**-11 - 2**-23, 1 + 2**-12, np.finfo(np.float32).max
+    b[0, 0] = 1 + 2**-11
+    found = run_mma(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
+        words(fragments(a, *A_LAYOUT["tf32 m16n8k8"])), words(fragments(b, *B_LAYOUT["tf32 m16n8k8"])),
+        np.zeros((32, 4), np.uint32), 4,
+    )  # fmt: skip
+    expected = np.zeros((16, 8), np.float32)
+    expected[0, :4] = 1 + 2**-10, -1, 1, np.uint32(0x7F7FE000).view(np.float32)
+    assert (found.view(np.float32) == fragments(expected, 4, c_place)).all()
+
+
 @pytest.mark.parametrize("shape", ["m16n8k32", "m16n8k16"])
 @pytest.mark.parametrize("first,second", [("s8", "s8"), ("u8", "s8"), ("u8", "u8")])
 def test_integer_mma(shape: str, first: str, second: str) -> None:

@@ -23,6 +23,7 @@ def load_tile(
     *,
     span: int = 0,
     nan: bool = False,
+    tf32: bool = False,
     **options,
 ):
     """Load a tile (box and start innermost first) and return the bytes of shared memory, in the order of addresses."""
@@ -62,7 +63,9 @@ END:
     text = kernel(body, params=f"{MAP}, .param .u64 out", declarations=declare)
     memory = ptx.Memory()
     pointer, out = memory.put(tensor, writable=False, name="tensor"), memory.empty(size, np.uint8)
-    argument = ptx.tensor_map(pointer, tensor.dtype, tensor.shape[::-1], box, swizzle=span, nan=nan)
+    argument = ptx.tensor_map(
+        pointer, tensor.dtype, tensor.shape[::-1], box, swizzle=span, nan=nan, tf32=tf32
+    )
     ptx.load(text).launch("k", 1, 64, [argument, out], memory=memory, **options)
     return memory.get(out)
 
@@ -96,6 +99,18 @@ def test_edges(start: tuple[int, int]) -> None:
     marked = load_tile(tensor, (16, 8), start, nan=True).view(np.float32)
     expected = expected_tile(tensor, (16, 8), start, np.nan).ravel()
     assert ((marked == expected) | (np.isnan(marked) & np.isnan(expected))).all()
+
+
+def test_tf32_is_rounded_on_the_way() -> None:
+    """To nearest, ties to even, also into the next power of two; what is not finite stays."""
+    line = np.ones(32, np.float32)
+    line[:5] = 1 + 2**-11, 1 + 3 * 2**-11, 1 + 2**-11 + 2**-23, -2 + 2**-13, np.inf
+    line[5:7] = np.finfo(np.float32).max, 1 + 2**-12
+    line[7:8].view(np.uint32)[0] = 0xFFFFFFFF  # NaN
+    found = load_tile(line, (32,), (0,), tf32=True).view(np.float32)
+    assert found[:7].tolist() == [1, 1 + 2**-9, 1 + 2**-10, -2, np.inf, np.inf, 1]
+    assert found[7:8].view(np.uint32)[0] == 0xFFFFFFFF and (found[8:] == 1).all()
+    assert load_tile(line, (32,), (0,)).tobytes() == line.tobytes()
 
 
 def test_other_ranks() -> None:

@@ -169,6 +169,18 @@ def test_types_and_swizzles(kind: str, span: int) -> None:
     assert (found.view(c.dtype) == accumulator(expected)).all()
 
 
+def test_tf32_drops_the_bits_that_it_has_not() -> None:
+    """Nobody rounds what tensor cores read from shared memory: the lower 13 bits do not count."""
+    rng = np.random.default_rng(5)
+    a, b = (rng.standard_normal((rows, 8)).astype(np.float32) for rows in (64, 16))
+    c = np.zeros((64, 16), np.float32)
+    cut_a, cut_b = ((x.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32) for x in (a, b))
+    expected = (cut_a.astype(np.float64) @ cut_b.T.astype(np.float64)).astype(np.float32)
+    opcode = "wgmma.mma_async.sync.aligned.m64n16k8.f32.tf32.tf32"
+    found = run(opcode, stored(a, 32, "k", 16384), stored(b, 32, "k", 16384), accumulator(c), "%p2, 1, 1")
+    assert (found.view(np.float32) == accumulator(expected)).all()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("span", [0, 32, 64, 128])
 @pytest.mark.parametrize("majors", ["k mn", "mn k", "mn mn"])

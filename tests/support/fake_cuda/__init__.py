@@ -28,7 +28,8 @@ __all__ = ["FakeDriver", "compiler", "driver", "library"]
 # As fake.h has them.
 _SPACE = 2 << 30
 _VARIABLES = 1 << 20
-_DTYPES = {0: "u1", 1: "u2", 2: "u4", 3: "i4", 4: "u8", 5: "i8", 6: "f2", 7: "f4", 8: "f8", 9: "u2"}
+_DTYPES = {0: "u1", 1: "u2", 2: "u4", 3: "i4", 4: "u8", 5: "i8", 6: "f2", 7: "f4", 8: "f8", 9: "u2", 11: "f4"}
+_TFLOAT32 = 11
 _ARRAY = ctypes.POINTER
 _LOAD = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 _PARAMETERS = ctypes.CFUNCTYPE(
@@ -237,6 +238,7 @@ class FakeDriver:
                 box[:rank],
                 strides=strides[: rank - 1],
                 swizzle=swizzle,
+                tf32=dtype == _TFLOAT32,
             )
         except Exception as problem:
             self.fault = self.fault or problem

@@ -4,6 +4,8 @@ A real tensor map is opaque and made by the driver; `tensor_map` makes one of th
 understands, with the checks of `cuTensorMapEncodeTiled`.  A tile lies in shared memory with its first coordinate
 innermost; a swizzle of 2^b · 16 bytes exchanges chunks of 16 bytes: bits 4 … of the shared address are combined by
 exclusive or with bits 7 ….
+
+A map of type TFLOAT32 rounds what it loads to the 10 bits of TF32, to nearest, ties to even; what is not finite stays.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class TensorMap:
     box: tuple[int, ...]
     swizzle: int
     nan: bool
+    tf32: bool
 
     @property
     def size(self) -> int:
@@ -57,6 +60,7 @@ def tensor_map(
     strides: Iterable[int] | None = None,
     swizzle: int = 0,
     nan: bool = False,
+    tf32: bool = False,
 ) -> bytes:
     """Return a tensor map, to be passed as an argument of 128 bytes.
 
@@ -67,6 +71,7 @@ def tensor_map(
         strides: bytes between elements of the outer dimensions, multiples of 16; by default the tensor is dense.
         swizzle: 0, 32, 64 or 128 bytes.
         nan: fill what lies outside of the tensor with NaN (all ones) instead of zeros.
+        tf32: round float32 to TF32 on loads.
     """
     size, sizes, tile = np.dtype(dtype).itemsize, tuple(shape), tuple(box)
     steps = (
@@ -83,6 +88,7 @@ def tensor_map(
         "sizes are positive": any(n < 1 for n in sizes),
         "a tile has 1 to 256 elements per dimension": any(not 1 <= n <= 256 for n in tile),
         "the inner size of a tile is a multiple of 16 bytes": tile[0] * size % 16 != 0,
+        "TF32 has four bytes": tf32 and size != 4,
         "swizzle is 0, 32, 64 or 128": swizzle not in _SPANS,
         "the inner size of a tile fits the swizzle": bool(swizzle) and tile[0] * size > swizzle,
     }
@@ -95,7 +101,7 @@ def tensor_map(
         size,
         len(sizes),
         swizzle,
-        nan,
+        nan | tf32 << 1,
         pointer,
         *sizes,
         *pad,
@@ -109,7 +115,7 @@ def tensor_map(
 
 def decode_map(content: bytes) -> TensorMap | None:
     """Return the tensor map in 128 bytes, or None if there is none."""
-    magic, size, rank, swizzle, nan, address, *rest = _LAYOUT.unpack_from(content)
+    magic, size, rank, swizzle, flags, address, *rest = _LAYOUT.unpack_from(content)
     if magic != _MAGIC:
         return None
     return TensorMap(
@@ -119,8 +125,17 @@ def decode_map(content: bytes) -> TensorMap | None:
         tuple(rest[5 : 4 + rank]),
         tuple(rest[9 : 9 + rank]),
         swizzle,
-        bool(nan),
+        bool(flags & 1),
+        bool(flags & 2),
     )
+
+
+def round_to_tf32(content: Array) -> Array:
+    """Return bytes of float32 (one element per row) rounded to TF32: to nearest, ties to even."""
+    words = np.ascontiguousarray(content).view(np.uint32)
+    rounded = words + np.uint32(0xFFF) + (words >> np.uint32(13) & np.uint32(1)) & np.uint32(0xFFFFE000)
+    finite = words & np.uint32(0x7F800000) != 0x7F800000
+    return np.where(finite, rounded, words).view(np.uint8)
 
 
 def swizzled(address: Array, span: int) -> Array:
@@ -226,12 +241,12 @@ class Bulk:
 
     def pieces(
         self, m: Machine, lane: np.ndarray, shared: int, address: Any, start: Any, sizes: Any, i: int
-    ) -> tuple[Tile, int, bool]:
-        """Return where the bytes of a copy lie (per element), their size, and whether missing ones are NaN."""
+    ) -> tuple[Tile, int, bool, bool]:
+        """Return where the bytes of a copy lie (per element), their size, whether missing ones are NaN, others rounded."""
         base = shared % m.shared_stride
         if self.tensor:
             tile = self.map_at(m, lane, address, len(start))
-            found, width, nan = locate(tile, start, base), tile.bytes, tile.nan
+            found, width, nan, tf32 = locate(tile, start, base), tile.bytes, tile.nan, tile.tf32
         else:
             size = int(sizes[i])
             if size % 16 or int(address) % 16:
@@ -239,13 +254,14 @@ class Bulk:
                     BadOperand, self.ins, lane, 0, f"{size} bytes at {int(address):#x}: not multiples of 16"
                 )
             step = np.arange(0, size, 16)
-            found, width, nan = (
+            found, width, nan, tf32 = (
                 Tile(int(window(address)) + step, base + step, np.ones(step.size, bool)),
                 16,
                 False,
+                False,
             )
         found.target = found.target + (shared - base)
-        return found, width, nan
+        return found, width, nan, tf32
 
     def check_global(self, m: Machine, lane: np.ndarray, tile: Tile, width: int, write: bool) -> None:
         """Check that the elements that exist lie in allocations."""
@@ -260,7 +276,7 @@ class Bulk:
         size = self.map_at(m, lane, from_, len(start)).size if self.tensor else int(sizes[i])
         index = self.shared_place(m, lane, to, size, SHARED_BYTES if self.tensor else 16, True)
         at = self.shared_place(m, lane, barrier, 8, 8, False)
-        tile, width, nan = self.pieces(m, lane, index, from_, start, sizes, i)
+        tile, width, nan, tf32 = self.pieces(m, lane, index, from_, start, sizes, i)
         self.check_global(m, lane, tile, width, False)
         cluster = int(np.prod(m.settings.cluster))
         own = index // m.shared_stride
@@ -284,6 +300,8 @@ class Bulk:
                 source = np.where(tile.inside, tile.source - GLOBAL_BASE, 0)[:, None] + column
                 fill = np.uint8(255 if nan else 0)
                 content = np.where(tile.inside[:, None], m.memory.segment.bytes[source], fill)
+                if tf32:
+                    content = round_to_tf32(content)
                 m.asynchronous.settle(tile.target[:, None] + shift + column, content, VISIBLE)
                 if m.races is not None and seen is not None:
                     m.races.landed(key, seen)
@@ -295,7 +313,7 @@ class Bulk:
         """Start a copy from shared to global memory; the source is read when the group is waited for."""
         size = self.map_at(m, lane, to, len(start)).size if self.tensor else int(sizes[i])
         index = self.shared_place(m, lane, from_, size, SHARED_BYTES if self.tensor else 16, False)
-        tile, width, _ = self.pieces(m, lane, index, to, start, sizes, i)
+        tile, width, _, _ = self.pieces(m, lane, index, to, start, sizes, i)
         self.check_global(m, lane, tile, width, True)
         chunks = np.unique(tile.target // 16 * 16)
         who = np.full(chunks.size, lane[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_DTYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "i8": "uint8"}
+_DTYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "i8": "uint8", "tf32": "tfloat32"}
 
 
 def kernels(module: Any) -> list[Any]:

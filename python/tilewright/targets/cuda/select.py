@@ -1,7 +1,7 @@
 """How threads share each computation of a kernel: a pure function from facts to configs.
 
 - *tiles*, *mma*: a product of two operands. A block of threads computes a tile of the result from tiles in shared
-  memory; `mma` multiplies f16, bf16 and int8 on tensor cores.
+  memory; `mma` multiplies f16, bf16 and int8 on tensor cores, and f32 where its factors may be rounded to TF32.
 - *dots*: a product of few rows with many rows of weights. A group of threads has its parts of the few rows in registers
   and goes along the weights (`dots.py`).
 - *wgmma*: the same as `mma` on sm_90a, in larger tiles which the copying unit brings.
@@ -173,8 +173,11 @@ def _results(op: OpFacts) -> _Results:
     parts = (outer & in_left & in_right, outer & in_left - in_right, outer & in_right - in_left)
     batch, rows, columns = (_count(op, sorted(part)) for part in parts)
     # Whole arrays, one loop per dimension.
-    bits = 8 if "float8" in op.attributes else 16
+    bits = 8 if "float8" in op.attributes else 32 if "tf32" in op.attributes else 16
     plain = all(a.bits == bits and all(_PLAIN.fullmatch(result) for result in a.results) for a in op.inputs)
+    # Warpgroups turn elements of 16 bits only.
+    if bits == 32:
+        plain = plain and all(a.results[-1:] == (f"d{op.reductions()[-1]}",) for a in op.inputs)
     return _Results(
         1 if batch is None else batch,
         UNKNOWN_SIZE if rows is None else rows,
@@ -216,9 +219,10 @@ def _warpgroups(results: _Results, machine: Machine) -> Config | None:
         else "one block each"
     )
     shared = "; two blocks share the right factor" if cluster > 1 else ""
+    precision = ', f32 rounded to TF32 as precision="tf32" allows' if results.bits == 32 else ""
     return Config(
         "wgmma",
-        f"warpgroups on tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; {count} tiles on "
+        f"warpgroups on tiles of {tile.rows} by {tile.columns}{precision}, {tile.stages} in flight; {count} tiles on "
         f"{machine.processors} multiprocessors: {how}{shared}",
         (tile.rows, tile.columns, tile.depth * 16 // results.bits, tile.stages, int(persistent), cluster),
     )
@@ -253,20 +257,27 @@ def _product(op: OpFacts, machine: Machine) -> Config | None:
     is_float8 = "float8" in op.attributes
     if is_float8 and (config := _warpgroups(results, machine)):
         return config
-    if (kinds & {16} or (kinds == {8} and not is_float8)) and "plain_integers" not in op.attributes:
+    is_tf32, is_narrow = "tf32" in op.attributes, kinds & {16} or (kinds == {8} and not is_float8)
+    if (is_narrow or is_tf32) and "plain_integers" not in op.attributes:
         if config := _warpgroups(results, machine):
             return config
         tile = _largest(TENSOR_TILES, results, machine)
-        depth, factors = (tile.depth * 2, "int8") if kinds == {8} else (tile.depth, "f16 and bf16")
+        depth, factors = tile.depth, "f16 and bf16"
+        if is_tf32:
+            depth, factors = tile.depth // 2, 'f32, rounded to TF32 as precision="tf32" allows,'
+        elif kinds == {8}:
+            depth, factors = tile.depth * 2, "int8"
         return Config(
             "mma",
-            f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; {factors} factors on tensor cores",
+            f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; factors of {factors} on tensor cores",
             (tile.rows, tile.columns, depth, tile.stages, tile.warp_rows, tile.warp_columns),
         )
     tile = _largest(PLAIN_TILES, results, machine)
+    is_float32 = kinds == {32} and "plain_integers" not in op.attributes
+    hint = ', since nothing allows rounding float32 (precision="tf32" would)' if is_float32 else ""
     return Config(
         "tiles",
-        f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; fused multiply-adds in registers",
+        f"tiles of {tile.rows} by {tile.columns}, {tile.stages} in flight; fused multiply-adds in registers{hint}",
         (tile.rows, tile.columns, tile.depth, tile.stages, tile.warp_rows, tile.warp_columns),
     )
 
@@ -295,7 +306,10 @@ def _attention(kernel: KernelFacts, configs: dict[int, Config], machine: Machine
         return {}
     products = [configs.get(index) for index in (found.members[0], found.members[-1])]
     keeps = "scores stay in registers: rows are normalised while the second product is summed up"
-    if found.fills_fragments and all(each and each.lowering in ("mma", "wgmma") for each in products):
+    on_tensor_cores = all(each and each.lowering in ("mma", "wgmma") for each in products)
+    # Scores and weights of float32 are not rounded.
+    is_tf32 = any("tf32" in kernel.ops[index].attributes for index in found.members)
+    if found.fills_fragments and on_tensor_cores and not is_tf32:
         return dict.fromkeys(found.members, Config("attention", f"{keeps}; f16 and bf16 on tensor cores"))
     tile = attention.plain_tile(found, machine.processors)
     if tile is None:
