@@ -86,7 +86,7 @@ $(VENV)/.ptxas: $(VENV)/.requirements
 test: install lint types lit $(VENV)/.models $(VENV)/.ptxas ## everything CI runs, with at least 90 % of the lines of python/tilewright
 	test -z "$$(find dist -name '*.whl' -size +60M)" # a wheel stays under 60 MB
 	if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi; \
-	  $(PY) -m pytest --cov --cov-report=term --cov-fail-under=90
+	  $(PY) -m pytest -n auto --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
 # On a machine that has a Python with torch or CuPy: make test-gpu PY=python3 (with the wheel installed there).
 GPU_TESTS := $(addprefix tests/e2e/test_cuda, .py _attention.py _device.py _hopper.py _models.py _rows.py _tf32.py)
@@ -94,14 +94,14 @@ test-gpu: ## the tests of GPU programs on this machine's GPU (after `make instal
 	$(PY) -m pytest -q -p no:cacheprovider --gpu $(GPU_TESTS) $(ARGS)
 
 test-fast: install ## pytest without the slow cases
-	$(PY) -m pytest -q -m 'not slow'
+	$(PY) -m pytest -q -n auto --dist worksteal -m 'not slow'
 
 test-pythons: ## build and test with every Python of 3.11 to 3.13 at hand
 	for version in 3.11 3.12 3.13; do \
 	  if python=$$(PYTHON= sh .ci/find-python $$version 2>/dev/null); then \
 	    echo "== Python $$version ($$python)"; \
 	    PYTHON=$$python $(MAKE) VENV=.venv-$$version install .venv-$$version/.models; \
-	    .venv-$$version/bin/python -m pytest -q -m 'not slow'; \
+	    .venv-$$version/bin/python -m pytest -q -n auto --dist worksteal -m 'not slow'; \
 	  else echo "== Python $$version: not at hand"; fi; \
 	done
 

@@ -1,8 +1,12 @@
-"""Settings that every test shares: a private cache, a quiet environment, seeded randomness."""
+"""Settings that every test shares: a private cache, a quiet environment, seeded randomness, quiet for what is timed."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +70,28 @@ def _isolate() -> None:
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ.pop("TILEWRIGHT_CACHE_DIR"), ignore_errors=True)
     os.environ.update(_saved)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, kind: int) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _quiet_where_it_counts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """Let a test marked `alone` wait until the other processes of pytest-xdist have no test under way, and them for it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    shared = tmp_path_factory.getbasetemp().parent
+    is_alone = request.node.get_closest_marker("alone") is not None
+    with contextlib.ExitStack() as tests:
+        # Whoever waits to be alone holds the door: no further test comes in before it.
+        with _locked(shared / "door", fcntl.LOCK_EX):
+            tests.enter_context(_locked(shared / "room", fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH))
+        yield
 
 
 @pytest.fixture

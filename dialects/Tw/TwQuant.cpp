@@ -57,8 +57,10 @@ struct Layout {
   int64_t middle = 0;
 };
 
-/// Makes the layout of a matrix with `columns` columns; `scaleRank` tells int8 and int4 what shares a scale.
-Layout layoutOf(MLIRContext *context, Format format, int64_t columns, int64_t scaleRank, int64_t scaleColumns) {
+/// Makes the layout of a matrix with `columns` columns; `scaleRank` tells int8 and int4 what shares a scale. So many
+/// columns are taken `together` where a whole row does; 0 for all of them.
+Layout layoutOf(MLIRContext *context, Format format, int64_t columns, int64_t scaleRank, int64_t scaleColumns,
+                int64_t together) {
   AffineExpr n, g, i, j, k, l;
   bindDims(context, n, g, i, j, k, l);
   int64_t groups = columns / 32;
@@ -102,8 +104,9 @@ Layout layoutOf(MLIRContext *context, Format format, int64_t columns, int64_t sc
   default:
     break;
   }
-  // Per tensor and per channel are one group per row.
-  int64_t count = scaleRank == 2 ? scaleColumns : 1, group = columns / std::max<int64_t>(count, 1);
+  // Per tensor and per channel are one group per row, unless the format says otherwise.
+  int64_t count = scaleRank == 2 ? scaleColumns : together > 0 ? columns / together : 1;
+  int64_t group = columns / std::max<int64_t>(count, 1);
   SmallVector<int64_t> scaleLoops;
   for (int64_t loop = 0; loop < scaleRank; ++loop)
     scaleLoops.push_back(loop);
@@ -115,7 +118,7 @@ Layout layoutOf(MLIRContext *context, Format format, int64_t columns, int64_t sc
 Layout layoutOf(DequantizeOp op) {
   RankedTensorType scales = op.getScales().getType();
   return layoutOf(op.getContext(), formatOf(op.getFormat()), op.getType().getDimSize(1), scales.getRank(),
-                  scales.getRank() == 2 ? scales.getDimSize(1) : 1);
+                  scales.getRank() == 2 ? scales.getDimSize(1) : 1, op.getFormat().getGroup());
 }
 
 /// What a row of columns must be a multiple of.
@@ -149,7 +152,7 @@ static LogicalResult verifyPlanes(Operation *op, Format format, RankedTensorType
   int64_t scaleColumns = scales.getRank() == 2 ? scales.getDimSize(1) : 1;
   if (ShapedType::isDynamic(scaleColumns) || scaleColumns <= 0 || columns % blockOf(format, scaleColumns))
     return op->emitOpError("(c2) ") << columns << " columns do not fit the blocks of the format";
-  Layout layout = layoutOf(op->getContext(), format, columns, scales.getRank(), scaleColumns);
+  Layout layout = layoutOf(op->getContext(), format, columns, scales.getRank(), scaleColumns, /*together=*/0);
   bool isSigned = format == Format::Q8_0 || format == Format::Int8;
   Type byte = IntegerType::get(op->getContext(), 8, isSigned ? IntegerType::Signless : IntegerType::Unsigned);
   if (storage.getElementType() != byte || storage.getRank() == 0 || !sizesMayAgree(storage.getDimSize(0), rows) ||
@@ -170,6 +173,10 @@ LogicalResult DequantizeOp::verify() {
     return emitOpError("(c4) the result must be a matrix with a static number of columns, not ") << getType();
   if (failed(verifyPlanes(*this, format, getType(), getStorage().getType(), getScales().getType())))
     return failure();
+  int64_t group = getFormat().getGroup(), unit = format == Format::Int4 ? 2 : 1;
+  if (isGeneral(format) && getScales().getType().getRank() < 2 &&
+      (group < 0 || (group > 0 && (getType().getDimSize(1) % group || group % unit))))
+    return emitOpError("(c5) ") << getType().getDimSize(1) << " columns are no groups of " << group;
   bool needs = needsMins(format), takes = needs || isGeneral(format);
   if ((needs && !getMins()) || (getMins() && !takes))
     return emitOpError("(c3) mins are ") << (needs ? "missing" : "not part of the format");

@@ -29,6 +29,8 @@ def Tw_DequantizeOp : Tw_StructuredOp<"dequantize", ["getLoopInputs", "getLoopMa
     (c2) the planes have the element types and shapes of the format.
     (c3) `mins` are given for q4_1, q5_1, q4_k and q5_k, may be for int8 and int4, and have the shape of `scales`.
     (c4) `result` is the matrix [N, K] of floats; K is static.
+    (c5) the format's `group` divides K for int8 and int4 without a scale for each: so many neighbours are computed
+      together, 0 for a whole row. It does not change a result.
 
     Example:
     ```mlir

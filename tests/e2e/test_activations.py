@@ -16,7 +16,8 @@ from tilewright.targets.cpu.target import CpuTarget
 from tiny_llama import TinyLlama
 
 #: Formats whose integers meet bytes in one instruction, and others, whose dequantised weights meet rounded rows.
-FORMATS = ["q4_0", "q4_1", "q8_0", "q4_k", "q5_0", "q5_1", "q6_k", "int8", "int4"]
+INTEGER_FORMATS = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k", "int8"]
+FORMATS = [*INTEGER_FORMATS, "int4"]
 GROUP = 32
 
 
@@ -90,11 +91,30 @@ def test_rows_that_change(jit, rng, name):
         judge(function(w, x), x, exact)
 
 
-@pytest.mark.parametrize("name, group", [("int8", 32), ("int8", 16), ("int8", "channel"), ("int4", 32)])
+@pytest.mark.parametrize(
+    "name, group", [("int8", 32), ("int8", 16), ("int8", "channel"), ("int8", "tensor"), ("int4", 32)]
+)
 def test_groups_of_weights(jit, rng, name, group):
     x = rng.standard_normal((3, 128), dtype=np.float32)
     w, exact = weight(rng, name, 37, 128, group=group)
     judge(jit(linear, weight_argnums=0)(w, x), x, exact)
+
+
+def test_zero_points_of_rows(jit, rng):
+    """Weights that are larger than their numbers by a zero point of the row."""
+    x = rng.standard_normal((4, 64), dtype=np.float32)
+    planes = formats.quantize(
+        "int8", rng.random((37, 64), dtype=np.float32), group="channel", symmetric=False
+    )
+    assert np.any(planes["zeros"])
+    w = tw.QuantizedTensor(planes, format="int8")
+    exact = formats.dequantize("int8", *planes.values()).astype(np.float64)
+    near, _ = rounded(x)
+    # Offsets are added up apart: terms are as large as a row's largest number and its zero point together.
+    size = np.abs(exact) + np.abs(planes["scales"] * planes["zeros"].astype(np.float64))[:, None]
+    assert np.all(
+        np.abs(jit(linear, weight_argnums=0)(w, x) - near @ exact.T) <= 2**-20 * (np.abs(near) @ size.T)
+    )
 
 
 def test_rows_that_no_group_divides(jit, rng):
@@ -145,7 +165,7 @@ def test_the_same_bits_on_any_number_of_threads(rng, name, m):
     assert all(np.array_equal(results[0], other) for other in results[1:])
 
 
-@pytest.mark.parametrize("name", ["q4_0", "q4_1", "q4_k", "q8_0"])
+@pytest.mark.parametrize("name", INTEGER_FORMATS)
 @pytest.mark.parametrize("m", [1, 40])
 def test_the_instruction_is_used(rng, name, m):
     if not {"+avx512vnni", "+avx512vl"} <= set(CpuTarget().features.split(",")):

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
-import numpy as np
-import ptx
 import pytest
 import tilewright as tw
 from cuda_device import DeviceProgram
 from op_matrix import fresh_rng
+from planted_ptx import is_caught, nth, run
 from tilewright.targets.cuda import select
-
-
-def run(program: DeviceProgram, text: str, inputs: list[np.ndarray], seed: int) -> np.ndarray:
-    """Run the program with other device code."""
-    program.text, program.module, program.adversarial = text, ptx.load(text), seed
-    return program(*inputs)[0].astype(np.float64)
-
-
-def is_caught(program: DeviceProgram, fault: tuple[str, str], inputs: list[np.ndarray]) -> bool:
-    """Whether the first place that matches, rewritten, shows in one of three schedules."""
-    text = program.text
-    good = run(program, text, inputs, 1)
-    changed, count = re.subn(fault[0], fault[1], text, count=1)
-    assert count == 1, f"{fault[0]} is not in the code"
-    for seed in range(3):
-        try:
-            if not np.array_equal(run(program, changed, inputs, seed), good):
-                return True
-        except ptx.PtxFault:
-            return True
-    return False
-
 
 TENSOR = {
     "no wait for the tile": (r"cp\.async\.wait_group\s+2;", ""),
@@ -76,6 +51,35 @@ CLUSTER = {
 }
 
 
+#: Of attention, in the order of the code: the warpgroups that multiply wait for queries, keys, values; the thread that
+#: copies for empty stages.
+WAIT, READERS = r"mbarrier\.try_wait[^;]*;\s*@!done bra WAIT_\d+;", r"(?<=\]), 8;"
+DESCRIPTOR = (1 << 62) | (64 << 32)  # 128 permuted bytes, eight rows 1024 bytes apart
+ATTENTION = {
+    "no wait for the queries": nth(WAIT, 1, ""),
+    "no wait for the keys": nth(WAIT, 2, ""),
+    "no wait for the values": nth(WAIT, 3, ""),
+    "keys copied over others that are still read": nth(WAIT, 4, ""),
+    "values copied over others that are still read": nth(WAIT, 5, ""),
+    "keys that one warp frees for all": nth(READERS, 1, ", 1;"),
+    "values that one warpgroup frees for both": nth(READERS, 3, ", 4;"),
+    "values freed by nobody": nth(r"mbarrier\.arrive\.shared::cta\.b64 _, \[[^]]*\];", 2, ""),
+    "scores looked at before they are there": nth(r"wgmma\.wait_group\.sync\.aligned 0;", 1, ""),
+    "sums looked at before they are there": nth(r"wgmma\.wait_group\.sync\.aligned 0;", 2, ""),
+    "products that nobody waits for": nth(r"wgmma\.commit_group\.sync\.aligned;", 2, ""),
+    "no fence behind the weights": nth(r"wgmma\.fence\.sync\.aligned;", 2, ""),
+    "values not turned": (r"(wgmma\.mma_async[^;]*, 1, 1, )1;", r"\g<1>0;"),
+    "keys without a swizzle": (str(DESCRIPTOR | 1 << 16), str((64 << 32) | 1 << 16)),
+    "blocks of columns too near": (str(DESCRIPTOR | 1024 << 16), str(DESCRIPTOR | 512 << 16)),
+    "the first scores added to old ones": (r"setp\.ne\.u32 first, 0, 0;", "setp.eq.u32 first, 0, 0;"),
+    "keys beyond the last": (
+        r"(?s)((?:.*?setp\.lt\.u64){9}.*?)setp\.lt\.u64(\s+%p\d+, %rd\d+), %rd\d+;",
+        r"\1setp.ne.u64\2, -1;",
+    ),
+    "half of the queries": (r"(expect_tx\.shared::cta\.b64 _, \[[^]]*\]), 32768;", r"\1, 16384;"),
+}
+
+
 @pytest.mark.parametrize("name", TENSOR)
 def test_products_on_tensor_cores(name):
     specs = [tw.spec((64, 256), "bfloat16"), tw.spec((256, 64), "bfloat16")]
@@ -114,3 +118,21 @@ def test_products_of_clusters(name, monkeypatch):
     assert is_caught(
         program, CLUSTER[name], [rng.standard_normal(s.shape).astype(s.dtype.numpy) for s in specs]
     )
+
+
+@pytest.fixture(scope="module")
+def attention():
+    """Keys of an unknown number, three tiles of them in a ring of two: the program, its arguments, its result."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(select.Machine, "processors", property(lambda self: 1))
+        specs = [tw.spec((1, 1, n, 128), "bfloat16") for n in (70, "t", "t")]
+        program = DeviceProgram(tw.jit(tw.attention).trace(*specs).lower("cuda:sm_90a"))
+    rng = fresh_rng()
+    inputs = [rng.standard_normal((1, 1, n, 128)).astype(specs[0].dtype.numpy) for n in (70, 270, 270)]
+    return program, inputs, run(program, program.text, inputs, 1)
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_by_warpgroups(name, attention):
+    program, inputs, good = attention
+    assert is_caught(program, ATTENTION[name], inputs, good)

@@ -68,6 +68,16 @@ PROGRAMS = {
         [((1, 4, 256, 128), "float16")] * 3 + [((1, 1, 256, 256), "float32")],
         1,
     ),
+    "attention-warpgroups": (
+        lambda q, k, v: tw.attention(q, k, v, causal=True),
+        [((2, 16, 1000, 128), "bfloat16"), *[((2, 4, 1000, 128), "bfloat16")] * 2],
+        1,
+    ),
+    "attention-warpgroups-64": (
+        lambda q, k, v, m: tw.attention(q, k, v, m),
+        [((2, 16, 512, 64), "float16")] * 3 + [((1, 1, 512, 512), "float32")],
+        1,
+    ),
     "transpose": (lambda x: tw.transpose(x), [((100, 64), "float32")], 1),
     "functions": (lambda x: tw.sin(x) + tw.log1p(x) * tw.tanh(x) + tw.pow(x, x), [((1000,), "float64")], 1),
 }
@@ -100,6 +110,8 @@ INSTRUCTIONS = [
     ("product-tf32-rows", "sm_90a", ["HGMMA.64x256x8.F32.TF32", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("product-float8", "sm_90a", ["QGMMA.64x256x32.F32.E4M3.E4M3", "UTMALDG.2D.MULTICAST", "UTMASTG.2D"]),
     ("attention", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128", "MUFU.EX2"]),
+    ("attention-warpgroups", "sm_90a", ["HGMMA.64x128x16.F32.BF16", "UTMALDG.4D", "SYNCS", "USETMAXREG", "MUFU.EX2", "STG.E.128"]),
+    ("attention-warpgroups-64", "sm_90a", ["HGMMA.64x128x16.F32", "HGMMA.64x64x16.F32", "UTMALDG.4D", "USETMAXREG"]),
 ]  # fmt: skip
 
 

@@ -12,6 +12,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 ATTEMPTS = 10
 
 FUNCTION = """

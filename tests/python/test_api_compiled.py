@@ -45,6 +45,7 @@ def test_results_and_native_calls(no_disk_cache):
     assert f.cache_info().hits == 2
 
 
+@pytest.mark.alone
 def test_calls_cost_little(no_disk_cache):
     f = tw.jit(lambda x, y: x + y)
     x = np.ones(8, "f")

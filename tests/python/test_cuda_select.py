@@ -252,6 +252,21 @@ def test_attention_is_two_products_and_two_reductions(kernel, expected):
     assert {c.lowering for c in select.select(kernel, select.Machine())} == expected
 
 
+@pytest.mark.parametrize("columns", [16, 64, 80, 128])
+@pytest.mark.parametrize("rows", [17, 64, 65, 8192, 100000, None])
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_90a"])
+def test_warpgroups_share_attention(rows, columns, arch):
+    """Only where half of the multiprocessors have a block that is half full; what they keep fits shared memory."""
+    found = select.select(attention(columns, rows=rows), select.Machine(arch))[0]
+    pays = arch == "sm_90a" and rows is not None and 2 * -(-rows // 128) >= 132
+    assert found.lowering == ("warpgroup_attention" if pays else "attention")
+    if pays:
+        keys, stages = found.tile
+        line = -(-columns // 64) * 128
+        assert stages >= 2 and 128 * line + stages * keys * 2 * line + 20 * 1024 + 512 <= 227 * 1024
+        assert f"{-(-rows // 128)} blocks" in found.why
+
+
 @pytest.mark.parametrize("bits", [16, 32])
 @pytest.mark.parametrize("columns", [8, 64, 128])
 @pytest.mark.parametrize("rows", [1, 2, 7, 16, 20, 64, 1000, None])

@@ -235,6 +235,7 @@ def _written(path, data: bytes):
     return path
 
 
+@pytest.mark.alone
 @needs_smollm2
 def test_opens_a_real_file_quickly():
     import time

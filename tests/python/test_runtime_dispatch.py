@@ -288,6 +288,7 @@ def test_a_comparison_may_change_the_table(add):
     assert call.executables == [] and call(A, B, Setting(0)) == "miss"
 
 
+@pytest.mark.alone
 def test_a_call_of_two_arguments_is_cheap(add):
     call = runtime.Dispatcher(Recorder())
     call.add((A, B), {}, add)

@@ -40,6 +40,7 @@ def best_of(rounds, count, function):
     return best
 
 
+@pytest.mark.alone
 def test_a_call_costs_little():
     add = tw.jit(lambda a, b: a + b)
     a, b = np.arange(8, dtype="float32"), np.ones(8, "float32")
@@ -104,6 +105,7 @@ def test_donated_argument_is_the_result():
         np.testing.assert_array_equal(cache, np.full(64, count, "float32"))
 
 
+@pytest.mark.alone
 def test_saved_program_loads_without_compiler(tmp_path):
     n = tw.Dim("n", min=1)
     compiled = tw.jit(layer).lower(tw.spec((n, 8), "float32"), tw.spec((n, 8), "float32")).compile()

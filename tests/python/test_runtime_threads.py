@@ -145,6 +145,7 @@ def test_fork_while_another_thread_runs_a_loop(count):
         thread.join()
 
 
+@pytest.mark.alone
 def test_idle_workers_sleep(count):
     runtime.set_num_threads(4)
     count(np.zeros(100, "uint8"))

@@ -24,6 +24,7 @@ def run(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.alone
 def test_import_is_cheap():
     code = """
         import time, numpy

@@ -212,6 +212,7 @@ def test_dynamic_slice_and_update_clamp():
 # ---- cost ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_tracing_is_cheap():
     """In processor time: what else runs on the machine does not count."""
 

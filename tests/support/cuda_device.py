@@ -109,8 +109,8 @@ def tensor_map(words: int, spec: dict[str, Any]) -> bytes:
     pointer, *rest = (ctypes.c_uint64 * (2 * rank)).from_address(words)
     is_tf32 = spec["dtype"] == "tfloat32"
     return ptx.tensor_map(
-        pointer, np.float32 if is_tf32 else dtypes.by_name(spec["dtype"]).numpy, rest[:rank], spec["box"],
-        strides=rest[rank:], swizzle=spec["swizzle"], tf32=is_tf32,
+        pointer, np.float32 if is_tf32 else dtypes.by_name(spec["dtype"]).numpy, [max(n, 1) for n in rest[:rank]],
+        spec["box"], strides=rest[rank:], swizzle=spec["swizzle"], tf32=is_tf32,
     )  # fmt: skip
 
 

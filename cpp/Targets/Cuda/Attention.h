@@ -35,6 +35,15 @@ mlir::Value unwidened(mlir::Value factor);
 void emitTensorAttention(const Attention &attention, mlir::Operation *anchor, mlir::OpOperand *epilogue,
                          mlir::gpu::GPUModuleOp device, llvm::StringRef name);
 
+/// How warpgroups go along the keys: how many at a time, and how many such tiles are in shared memory.
+struct WarpgroupAttentionTile {
+  int64_t keys = 128, stages = 2;
+};
+
+/// The same by `wgmma`, for sm_90a: nothing is written, and the result is false, where factors are no plain dense arrays.
+bool emitWarpgroupAttention(const Attention &attention, mlir::Operation *anchor, mlir::OpOperand *epilogue,
+                            mlir::gpu::GPUModuleOp device, llvm::StringRef name, const WarpgroupAttentionTile &tile);
+
 /// How warps share attention without tensor cores.
 struct PlainTile {
   int64_t rows = 16, rowWarps = 4, keyWarps = 1; ///< rows of a warp; warps that differ by their rows, by their keys

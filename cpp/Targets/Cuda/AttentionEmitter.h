@@ -69,6 +69,19 @@ protected:
   mlir::Value part; ///< which of those that share keys this block is
 };
 
+/// Writes one kernel for all of it, by an emitter that is made of these arguments, too.
+template <class Emitter, class... Arguments>
+void emitAttentionBy(const Attention &attention, mlir::Operation *anchor, mlir::OpOperand *epilogue,
+                     mlir::gpu::GPUModuleOp device, llvm::StringRef name, const Arguments &...arguments) {
+  DeviceKernel kernel(anchor, device, name);
+  Nest values(kernel, attention.values.op), scores(kernel, attention.scores.op);
+  values.startFrom(0, mlir::arith::ConstantOp::create(kernel.host, kernel.loc, kernel.host.getF32FloatAttr(0)));
+  std::unique_ptr<Nest> after;
+  if (epilogue)
+    after = std::make_unique<Nest>(kernel, llvm::cast<mlir::linalg::LinalgOp>(anchor));
+  Emitter(attention, values, scores, after.get(), epilogue ? epilogue->getOperandNumber() : 0, arguments...).emit();
+}
+
 /// Puts together what blocks found that share the keys of rows.
 class SharedKeysEmitter : public AttentionEmitter {
 public:

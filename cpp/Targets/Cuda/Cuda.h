@@ -29,8 +29,10 @@ inline constexpr llvm::StringLiteral kTiles = "tiles";   ///< a block per tile o
 inline constexpr llvm::StringLiteral kDots = "dots";     ///< the same for few rows, which stay in registers
 inline constexpr llvm::StringLiteral kMma = "mma";       ///< the same on tensor cores
 inline constexpr llvm::StringLiteral kWgmma = "wgmma";   ///< the same by warpgroups, with copies by the TMA
-/// A block per some rows, for two products and the softmax between them: on tensor cores, or by fused multiply-adds.
-inline constexpr llvm::StringLiteral kAttention = "attention", kPlainAttention = "plain_attention";
+/// A block per some rows, for two products and the softmax between them: on tensor cores, the same by warpgroups, or by fused
+/// multiply-adds.
+inline constexpr llvm::StringLiteral kAttention = "attention", kWarpgroupAttention = "warpgroup_attention",
+                                     kPlainAttention = "plain_attention";
 
 /// The numbers that go with it (`tw.tile`), as select wrote them into the config's `tile`.
 llvm::SmallVector<int64_t> tileOf(mlir::Operation *op);

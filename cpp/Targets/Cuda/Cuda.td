@@ -20,6 +20,7 @@ def CudaAssignKernelsPass : Pass<"tw-cuda-assign-kernels", "::mlir::func::FuncOp
       warp.
     - `wgmma`: rows, columns and depth of a block's tile; tiles in shared memory; whether a block goes from tile to tile;
       blocks that share what they read.
+    - `warpgroup_attention`: keys of a step; tiles of so many keys, and of values, in shared memory.
     - `plain_attention`: rows of a warp (a power of two up to 16); warps of a block that differ by their rows, and by their
       keys; blocks that share the keys of a row, and how many keys each of them has at least.
 

@@ -10,13 +10,9 @@
 // formula that compares places, are not looked at. While a warp computes scores the values are on their way, and during the
 // softmax the next keys.
 //===----------------------------------------------------------------------===//
-#include "Targets/Cuda/AttentionEmitter.h"
-#include "Targets/Cuda/Combine.h"
+#include "Targets/Cuda/FragmentAttention.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/Support/MathExtras.h"
-
-#include <cmath>
 
 using namespace mlir;
 using namespace tilewright;
@@ -24,15 +20,15 @@ using namespace tilewright::cuda;
 
 namespace {
 
-/// Rows of a block and of a warp, and keys of one step.
-constexpr int64_t kQueryRows = 64, kWarpRows = 16, kKeys = 64;
+/// Rows of a block, and keys of one step.
+constexpr int64_t kQueryRows = 64, kKeys = 64;
 constexpr int64_t kAttentionThreads = kQueryRows / kWarpRows * kWarpLanes;
-/// Elements and bytes of one copy; sizes of the instruction.
-constexpr int64_t kCopyElements = 8, kStepColumns = 8, kStepDepth = 16;
+/// Elements of one copy.
+constexpr int64_t kCopyElements = 8;
 
-class TensorAttention : public AttentionEmitter {
+class TensorAttention : public FragmentAttention {
 public:
-  using AttentionEmitter::AttentionEmitter;
+  using FragmentAttention::FragmentAttention;
   void emit();
 
 private:
@@ -41,12 +37,6 @@ private:
     int64_t rows, units, pitch, offset; ///< pitch in units, a power of two; offset in bytes
     int64_t bytes() const { return rows * pitch * kCopyBytes; }
   };
-  /// What a thread knows of the rows that it has a part of.
-  struct State {
-    Values sums;            ///< fragments of the result
-    Values highest, totals; ///< per row: the maximum so far, the lane's part of the sum
-  };
-
   Tile tileOf(int64_t rows, int64_t columns, int64_t offset);
   Value placeIn(const Tile &tile, Value row, Value unit);
   void copy(const Tile &tile, llvm::function_ref<Value(Value, Value)> address, llvm::function_ref<Value(Value)> exists);
@@ -57,10 +47,9 @@ private:
   void multiply(MutableArrayRef<Value> sums, const Values &left, Value first, Value second);
   Values scoresOf(const SmallVector<Values> &queries);
   State step(const State &before, const SmallVector<Values> &queries, Value first);
-  Value acrossQuad(Value value, bool isSum);
 
   Tile queryTile{}, keyTile{}, valueTile{};
-  Value memory, rowStart; ///< `rowStart`: the warp's first row
+  Value memory;
 };
 
 TensorAttention::Tile TensorAttention::tileOf(int64_t rows, int64_t columns, int64_t offset) {
@@ -164,16 +153,6 @@ void TensorAttention::multiply(MutableArrayRef<Value> sums, const Values &left, 
     sums[part] = LLVM::ExtractValueOp::create(inside, loc, f32, result.getRes(), ArrayRef<int64_t>{part});
 }
 
-/// The value of a row, of four lanes.
-Value TensorAttention::acrossQuad(Value value, bool isSum) {
-  for (int64_t mask : {1, 2}) {
-    Value other = exchange(kernel, value, mask);
-    value = isSum ? arith::AddFOp::create(inside, loc, value, other).getResult()
-                  : arith::MaximumFOp::create(inside, loc, value, other).getResult();
-  }
-  return value;
-}
-
 /// Products of the warp's queries with the keys in shared memory.
 SmallVector<Value> TensorAttention::scoresOf(const SmallVector<Values> &queries) {
   Values sums(kKeys / kStepColumns * 4, constant(0));
@@ -199,55 +178,13 @@ TensorAttention::State TensorAttention::step(const State &before, const SmallVec
   NVVM::CpAsyncCommitGroupOp::create(inside, loc);
 
   State after = before;
-  Value none = constant(-INFINITY), group = divide(lane, 4), pair = times(rest(lane, 4), 2);
-  auto known = getConstantIntValue(kernel.product(innerRanges));
-  bool isWhole = known && *known % kKeys == 0;
-  for (int64_t i = 0; i < int64_t(elements.size()); ++i) {
-    int64_t half = i % 4 / 2;
-    Value row = add(rowStart, add(group, half * 8));
-    Value key = add(first, add(pair, i / 4 * kStepColumns + i % 2));
-    elements[i] = formula(elements[i], row, key);
-    if (!isWhole)
-      elements[i] = arith::SelectOp::create(inside, loc, below(key, keyCount), elements[i], none);
-  }
-  Value log2e = constant(1.4426950408889634);
-  Values factors;
-  for (int64_t half = 0; half < 2; ++half) {
-    Value highest = elements[2 * half];
-    for (int64_t i = 0; i < int64_t(elements.size()); ++i)
-      if (i % 4 / 2 == half)
-        highest = arith::MaximumFOp::create(inside, loc, highest, elements[i]);
-    after.highest[half] = arith::MaximumFOp::create(inside, loc, before.highest[half], acrossQuad(highest, false));
-    Value scaled = multiplied(finite(after.highest[half]), log2e), total = constant(0);
-    auto power = [&](Value x) -> Value {
-      Value difference = arith::SubFOp::create(inside, loc, multiplied(x, log2e), scaled, contract());
-      return math::Exp2Op::create(inside, loc, difference);
-    };
-    factors.push_back(power(before.highest[half]));
-    for (int64_t i = 0; i < int64_t(elements.size()); ++i)
-      if (i % 4 / 2 == half) {
-        elements[i] = power(elements[i]);
-        total = arith::AddFOp::create(inside, loc, total, elements[i]);
-      }
-    after.totals[half] = arith::AddFOp::create(inside, loc, multiplied(before.totals[half], factors[half]), total);
-  }
-  for (int64_t i = 0; i < int64_t(after.sums.size()); ++i)
-    after.sums[i] = multiplied(after.sums[i], factors[i % 4 / 2]);
+  rescale(after, weigh(after, elements, first));
 
   NVVM::CpAsyncWaitGroupOp::create(inside, loc, 1);
   kernel.barrier(); // the values are there
-  auto word = [&](int64_t i) -> Value {
-    Value two = LLVM::PoisonOp::create(inside, loc, VectorType::get({2}, inside.getF32Type()));
-    for (int64_t part = 0; part < 2; ++part)
-      two = vector::InsertOp::create(inside, loc, elements[i + part], two, ArrayRef<int64_t>{part});
-    Value narrow = arith::TruncFOp::create(inside, loc, VectorType::get({2}, contraction.narrow), two);
-    return LLVM::BitcastOp::create(inside, loc, inside.getI32Type(), narrow);
-  };
   Value low = rest(lane, 8), middle = rest(divide(lane, 8), 2), high = divide(lane, 16);
   for (int64_t key = 0; key < kKeys; key += kStepDepth) {
-    // Two fragments of scores are one of a left factor.
-    int64_t at = key / kStepColumns * 4;
-    Values left{word(at), word(at + 2), word(at + 4), word(at + 6)};
+    Values left = leftFactor(elements, key);
     for (int64_t column = 0; column < columns; column += 2 * kStepColumns) {
       Value row = add(add(low, times(middle, 8)), key), unit = add(high, column / kCopyElements);
       Values words = load(valueTile, row, unit, /*transposed=*/true);
@@ -262,8 +199,7 @@ TensorAttention::State TensorAttention::step(const State &before, const SmallVec
 }
 
 void TensorAttention::emit() {
-  begin(kQueryRows);
-  rowStart = add(rowBase, times(warp, kWarpRows));
+  beginWarps(kQueryRows);
   keyTile = tileOf(kKeys, depth, 0);
   valueTile = tileOf(kKeys, columns, keyTile.bytes());
   queryTile = tileOf(kQueryRows, depth, keyTile.bytes());
@@ -284,31 +220,10 @@ void TensorAttention::emit() {
   }
   kernel.barrier();
 
-  int64_t count = columns / kStepColumns * 4;
-  Values start(count, constant(0));
-  start.append({constant(-INFINITY), constant(-INFINITY), constant(0), constant(0)});
-  auto loop = scf::ForOp::create(inside, loc, kernel.index(int64_t{0}), keyEnd(), kernel.index(kKeys), start);
-  {
-    OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(loop.getBody());
-    auto now = loop.getRegionIterArgs();
-    State state{Values(now.take_front(count)), Values(now.slice(count, 2)), Values(now.take_back(2))};
-    state = step(state, queries, loop.getInductionVar());
-    Values next(state.sums);
-    next.append(state.highest);
-    next.append(state.totals);
-    scf::YieldOp::create(inside, loc, next);
-  }
-  Values sums(loop.getResults().take_front(count)), inverse;
-  // Without keys results are sums of nothing; where all keys are hidden, they are no numbers.
-  Value isEmpty = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, keyCount, kernel.index(int64_t{0}));
-  for (Value total : loop.getResults().take_back(2)) {
-    Value quotient = arith::DivFOp::create(inside, loc, constant(1), acrossQuad(total, true));
-    inverse.push_back(arith::SelectOp::create(inside, loc, isEmpty, constant(0), quotient));
-  }
-  for (int64_t i = 0; i < count; ++i)
-    sums[i] = multiplied(sums[i], inverse[i % 4 / 2]);
-  writeSums(sums, memory, columns, rowStart, columnBase);
+  State state = alongKeys(keyEnd(), kKeys, {}, [&](const State &before, Value first, ValueRange) {
+    return std::pair(step(before, queries, first), Values());
+  });
+  writeSums(results(state), memory, columns, rowStart, columnBase);
   kernel.launch(blocks, kAttentionThreads);
 }
 
@@ -316,11 +231,5 @@ void TensorAttention::emit() {
 
 void cuda::emitTensorAttention(const Attention &attention, Operation *anchor, OpOperand *epilogue,
                                gpu::GPUModuleOp device, StringRef name) {
-  DeviceKernel kernel(anchor, device, name);
-  Nest values(kernel, attention.values.op), scores(kernel, attention.scores.op);
-  values.startFrom(0, arith::ConstantOp::create(kernel.host, kernel.loc, kernel.host.getF32FloatAttr(0)));
-  std::unique_ptr<Nest> after;
-  if (epilogue)
-    after = std::make_unique<Nest>(kernel, cast<linalg::LinalgOp>(anchor));
-  TensorAttention(attention, values, scores, after.get(), epilogue ? epilogue->getOperandNumber() : 0).emit();
+  emitAttentionBy<TensorAttention>(attention, anchor, epilogue, device, name);
 }

@@ -22,6 +22,7 @@
 // columns in blocks of 64. What lies beyond a factor arrives as zeros, what lies beyond the result is not written.
 //===----------------------------------------------------------------------===//
 #include "Targets/Cuda/ProductEmitter.h"
+#include "Targets/Cuda/WarpgroupCode.h"
 
 using namespace mlir;
 using namespace tilewright;
@@ -29,9 +30,6 @@ using namespace tilewright::cuda;
 
 namespace {
 
-constexpr int64_t kGroupThreads = 128, kConsumers = 2, kThreadsInAll = (kConsumers + 1) * kGroupThreads;
-/// Rows that one instruction multiplies, and bytes of the depth; bytes of a permuted row.
-constexpr int64_t kGroupRows = 64, kInstructionBytes = 32, kSpanBytes = 128;
 /// Registers per thread: of 65536, so that 168 at entry become these.
 constexpr int64_t kCopyRegisters = 40, kSumRegisters = 232;
 /// The barrier of the hardware that a multiplying warpgroup meets at, and the next one that of the other; 0 is that of all
@@ -49,11 +47,11 @@ struct WarpgroupTile {
   int64_t cluster = 1; ///< blocks, one below the other
 };
 
-class WarpgroupProduct : public ProductEmitter {
+class WarpgroupProduct : public ProductEmitter, private WarpgroupCode {
 public:
   WarpgroupProduct(Nest &nest, const Contraction &contraction, Nest *epilogue, unsigned epilogueInput,
                    const WarpgroupTile &tile)
-      : ProductEmitter(nest, contraction, epilogue, epilogueInput), tile(tile) {}
+      : ProductEmitter(nest, contraction, epilogue, epilogueInput), WarpgroupCode(kernel), tile(tile) {}
 
   /// Nothing is written where a factor is not a plain array that tensor maps can describe.
   bool emit();
@@ -72,21 +70,16 @@ private:
     int64_t boxOuter() const { return alongDepth ? outerTile / sharers : span; }
     int64_t boxes() const { return outerTile / boxOuter() / sharers; }
   };
-  /// Which stage of the ring comes next, and the parity of its phase.
-  struct Turn {
-    Value stage, parity;
-  };
-
   bool describe(Factor &factor);
   void passMap(Factor &factor);
   bool describeResult();
   void copy(const Factor &factor, Value stage, Value k, Value barrier);
-  Value descriptor(const Factor &factor, Value start);
-  SmallVector<Value> multiply(Value stage, ValueRange sums);
+  SmallVector<Value> multiplyStage(Value stage, ValueRange sums);
   void produce();
   void consume();
   void writeTiles(ArrayRef<Value> sums);
   void writePart(ArrayRef<Value> sums, int64_t part, Value row);
+  Value descriptorOf(const Factor &factor, Value start);
   void prepareBarriers();
   /// Goes from tile to tile of this block: `body` returns the ring's turn after each.
   void alongTiles(llvm::function_ref<Turn(Turn)> body);
@@ -95,35 +88,24 @@ private:
   alongDepth(Turn turn, ValueRange carried,
              llvm::function_ref<SmallVector<Value>(Value k, Turn turn, ValueRange)> body);
 
-  void assembly(const Twine &text, StringRef constraints, ValueRange operands);
-  void wait(Value barrier, Value parity);
-  void release(Value stage);
+  void releaseStage(Value stage);
   void meetCluster();
   void locateOwn(Value number);
   /// The warpgroup's threads meet.
   void meet();
   /// `body` for one thread of the warpgroup, always the same.
   void byLeader(llvm::function_ref<void()> body);
-  /// Appends coordinates to a copy's operands, the innermost first; returns their places in its text.
-  std::string coordinates(ValueRange subscripts, SmallVector<Value> &operands, std::string &constraints);
-  Value i32(int64_t value) { return arith::ConstantOp::create(inside, loc, inside.getI32IntegerAttr(value)); }
-  Value plus(Value a, Value b) { return arith::AddIOp::create(inside, loc, a, b); }
-  Value minus(Value a, Value b) { return arith::SubIOp::create(inside, loc, a, b); }
-  Value smaller(Value a, Value b) { return arith::MinUIOp::create(inside, loc, a, b); }
-  Value isEqual(Value a, Value b) { return arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::eq, a, b); }
-  Value asI32(Value index) { return arith::IndexCastOp::create(inside, loc, inside.getI32Type(), index); }
-  Value full(Value stage) { return plus(barriers, arith::MulIOp::create(inside, loc, stage, i32(8))); }
-  Value empty(Value stage) { return plus(full(stage), i32(8 * tile.stages)); }
-  Value startOf(Value stage) { return plus(ring, arith::MulIOp::create(inside, loc, stage, i32(stageBytes))); }
+  Value startOf(Value stage) { return plus(tiles, scaled(stage, stageBytes)); }
 
   WarpgroupTile tile;
   Factor lhs{true}, rhs{false};
   int64_t stageBytes = 0, elementBytes = 2;
-  Value memory, ring, barriers; ///< `ring`, `barriers`: 32-bit addresses
-  Value group, leader;          ///< the warpgroup, and its first thread's number in the block
-  Value rank;                   ///< of this block in its cluster
-  int64_t results = 0;          ///< where memory for results begins
-  Value resultMap;              ///< nothing where warps write results
+  BarrierRing ring{};
+  Value memory, tiles; ///< `tiles`: the 32-bit address of the ring's first stage
+  Value group, leader; ///< the warpgroup, and its first thread's number in the block
+  Value rank;          ///< of this block in its cluster
+  int64_t results = 0; ///< where memory for results begins
+  Value resultMap;     ///< nothing where warps write results
   Type resultType;
 };
 
@@ -198,32 +180,16 @@ bool WarpgroupProduct::describeResult() {
   return true;
 }
 
-void WarpgroupProduct::assembly(const Twine &text, StringRef constraints, ValueRange operands) {
-  LLVM::InlineAsmOp::create(inside, loc, TypeRange{}, operands, text.str(), constraints, /*has_side_effects=*/true,
-                            /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
-                            LLVM::AsmDialectAttr::get(inside.getContext(), LLVM::AsmDialect::AD_ATT), ArrayAttr());
-}
-
-/// Until the barrier's phase of this parity is over. A label is known within its braces only, but the assembler wants it
-/// unique in a function, too.
-void WarpgroupProduct::wait(Value barrier, Value parity) {
-  assembly("{\n.reg .pred done;\nWAIT_${:uid}:\nmbarrier.try_wait.parity.shared::cta.b64 done, [$0], $1;\n"
-           "@!done bra WAIT_${:uid};\n}",
-           "r,r,~{memory}", {barrier, parity});
-}
-
-/// Says that this warp has read a stage, to all blocks that may fill it. What the barrier orders is what `wgmma` read before
-/// and what copies will write: no thread's own accesses, so that it need not wait for those of others to be seen.
-void WarpgroupProduct::release(Value stage) {
-  Value speaks = below(lane, kernel.index(tile.cluster));
-  auto some = scf::IfOp::create(inside, loc, speaks);
+/// Says that this warp has read a stage, to all blocks that may fill it.
+void WarpgroupProduct::releaseStage(Value stage) {
+  if (tile.cluster == 1)
+    return release(ring, stage, lane);
+  auto some = scf::IfOp::create(inside, loc, below(lane, kernel.index(tile.cluster)));
   OpBuilder::InsertionGuard guard(inside);
   inside.setInsertionPointToStart(some.thenBlock());
-  if (tile.cluster == 1)
-    return assembly("mbarrier.arrive.shared::cta.b64 _, [$0];", "r,~{memory}", {empty(stage)});
   assembly("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, $0, $1;\n"
            "mbarrier.arrive.shared::cluster.b64 _, [there];\n}",
-           "r,r,~{memory}", {empty(stage), asI32(lane)});
+           "r,r,~{memory}", {empty(ring, stage), asI32(lane)});
 }
 
 /// All threads of a cluster's blocks meet. Those of a warp need not come together.
@@ -266,7 +232,7 @@ void WarpgroupProduct::alongTiles(llvm::function_ref<Turn(Turn)> body) {
   scf::YieldOp::create(inside, loc, ValueRange{next.stage, next.parity});
 }
 
-std::pair<SmallVector<Value>, WarpgroupProduct::Turn>
+std::pair<SmallVector<Value>, WarpgroupCode::Turn>
 WarpgroupProduct::alongDepth(Turn turn, ValueRange carried,
                              llvm::function_ref<SmallVector<Value>(Value, Turn, ValueRange)> body) {
   SmallVector<Value> start(carried);
@@ -280,23 +246,10 @@ WarpgroupProduct::alongDepth(Turn turn, ValueRange carried,
   inside.setInsertionPointToStart(loop.getBody());
   auto [values, now] = split(loop.getRegionIterArgs());
   SmallVector<Value> next = body(loop.getInductionVar(), now, values);
-  Value after = plus(now.stage, i32(1)), wraps = isEqual(after, i32(tile.stages));
-  next.push_back(arith::SelectOp::create(inside, loc, wraps, i32(0), after));
-  Value flipped = arith::XOrIOp::create(inside, loc, now.parity, i32(1));
-  next.push_back(arith::SelectOp::create(inside, loc, wraps, flipped, now.parity));
+  Turn following = after(now, ring);
+  next.append({following.stage, following.parity});
   scf::YieldOp::create(inside, loc, next);
   return split(loop.getResults());
-}
-
-std::string WarpgroupProduct::coordinates(ValueRange subscripts, SmallVector<Value> &operands,
-                                          std::string &constraints) {
-  std::string places;
-  for (Value value : llvm::reverse(subscripts)) {
-    places += (places.empty() ? "$" : ", $") + std::to_string(operands.size());
-    operands.push_back(asI32(value));
-    constraints += ",r";
-  }
-  return places;
 }
 
 /// Starts the copies of a tile, which report to a barrier.
@@ -311,19 +264,7 @@ void WarpgroupProduct::copy(const Factor &factor, Value stage, Value k, Value ba
     here[outer] = add(factor.isLhs ? rowBase : columnBase, times(number, factor.boxOuter()));
     here[contraction.inner.front()] = k;
     Value to = plus(plus(stage, i32(factor.offset)), asI32(times(number, boxBytes)));
-    SmallVector<Value> operands{to, factor.map, barrier};
-    std::string constraints = "r,l,r";
-    std::string places = coordinates(nest.subscripts(*factor.operand, here), operands, constraints);
-    std::string text = "cp.async.bulk.tensor." + std::to_string(map.getNumResults()) +
-                       "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes";
-    std::string rest = " [$0], [$1, {" + places + "}], [$2]";
-    if (isShared) {
-      text += ".multicast::cluster";
-      rest += ", $" + std::to_string(operands.size());
-      constraints += ",h";
-      operands.push_back(arith::ConstantOp::create(inside, loc, inside.getI16IntegerAttr((1 << factor.sharers) - 1)));
-    }
-    assembly(text + rest + ";", constraints + ",~{memory}", operands);
+    copyBox(to, factor.map, barrier, nest.subscripts(*factor.operand, here), factor.sharers);
   }
 }
 
@@ -332,11 +273,9 @@ void WarpgroupProduct::produce() {
   alongTiles([&](Turn turn) {
     return alongDepth(turn, {},
                       [&](Value k, Turn now, ValueRange) -> SmallVector<Value> {
-                        // The first time round nobody has read anything: the phase before the first one counts as over.
-                        wait(empty(now.stage), arith::XOrIOp::create(inside, loc, now.parity, i32(1)));
-                        Value barrier = full(now.stage);
-                        assembly("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], " + Twine(stageBytes) + ";",
-                                 "r,~{memory}", {barrier});
+                        waitUntilEmpty(ring, now);
+                        Value barrier = full(ring, now.stage);
+                        expect(barrier, stageBytes);
                         copy(lhs, startOf(now.stage), k, barrier);
                         copy(rhs, startOf(now.stage), k, barrier);
                         return {};
@@ -345,27 +284,12 @@ void WarpgroupProduct::produce() {
   });
 }
 
-/// How `wgmma` finds a tile ("Matrix-Descriptor Format" of the PTX ISA): address, distance of blocks of 64 rows or columns,
-/// distance of 8 permuted rows, in units of 16 bytes; 1 for rows of 128 bytes.
-Value WarpgroupProduct::descriptor(const Factor &factor, Value start) {
-  auto i64 = inside.getI64Type();
-  int64_t leading = factor.alongDepth ? 1 : tile.depth * kSpanBytes / 16, eight = 8 * kSpanBytes / 16;
-  Value address = arith::ShRUIOp::create(inside, loc, start, i32(4));
-  Value fixed =
-      arith::ConstantOp::create(inside, loc, inside.getI64IntegerAttr(int64_t{1} << 62 | eight << 32 | leading << 16));
-  return arith::OrIOp::create(inside, loc, arith::ExtUIOp::create(inside, loc, i64, address), fixed);
+Value WarpgroupProduct::descriptorOf(const Factor &factor, Value start) {
+  return descriptor(start, factor.alongDepth ? 16 : tile.depth * kSpanBytes);
 }
 
-/// All products of a stage in one piece of assembly: until the wait at its end the sums belong to the tensor cores, and
-/// nothing may come between.
-SmallVector<Value> WarpgroupProduct::multiply(Value stage, ValueRange sums) {
-  int64_t count = sums.size();
-  auto list = [&] {
-    std::string text;
-    for (int64_t i = 0; i < count; ++i)
-      text += (i ? ", $" : "$") + std::to_string(i);
-    return text;
-  }();
+/// All products of a stage.
+SmallVector<Value> WarpgroupProduct::multiplyStage(Value stage, ValueRange sums) {
   auto nameOf = [&](Type float8) -> std::string {
     if (contraction.isTf32)
       return ".tf32";
@@ -373,47 +297,24 @@ SmallVector<Value> WarpgroupProduct::multiply(Value stage, ValueRange sums) {
       return contraction.narrow.isBF16() ? ".bf16" : ".f16";
     return isa<Float8E5M2Type>(float8) ? ".e5m2" : ".e4m3";
   };
-  std::string types = nameOf(contraction.lhsFloat8) + nameOf(contraction.rhsFloat8);
-  // A step is 32 bytes of a row along the depth, else as many rows as these have elements.
   int64_t deep = kInstructionBytes / elementBytes;
-  auto stepOf = [&](const Factor &factor) { return (factor.alongDepth ? kInstructionBytes : deep * kSpanBytes) / 16; };
-  auto turned = [&](const Factor &factor) -> std::string { return factor.alongDepth ? ", 0" : ", 1"; };
-  std::string layouts = contraction.narrow ? turned(lhs) + turned(rhs) : "";
-  std::string left = "$" + std::to_string(2 * count), right = "$" + std::to_string(2 * count + 1);
-  std::string text = "{\n.reg .b64 left, right;\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"
-                     "wgmma.fence.sync.aligned;\n";
-  for (int64_t step = 0; step < tile.depth / deep; ++step) {
-    text += "add.u64 left, " + left + ", " + std::to_string(step * stepOf(lhs)) + ";\n";
-    text += "add.u64 right, " + right + ", " + std::to_string(step * stepOf(rhs)) + ";\n";
-    text += "wgmma.mma_async.sync.aligned.m64n" + std::to_string(tile.columns) + "k" + std::to_string(deep) + ".f32" +
-            types + " {" + list + "}, left, right, add, 1, 1" + layouts + ";\n";
-  }
-  text += "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\n}";
-  std::string constraints;
-  for (int64_t i = 0; i < count; ++i)
-    constraints += "=f,";
-  for (int64_t i = 0; i < count; ++i)
-    constraints += std::to_string(i) + ",";
-  constraints += "l,l,~{memory}";
+  Chain chain{tile.columns,
+              nameOf(contraction.lhsFloat8) + nameOf(contraction.rhsFloat8),
+              deep,
+              !lhs.alongDepth,
+              !rhs.alongDepth,
+              {}};
+  // A step is 32 bytes of a row along the depth, else as many rows as these have elements.
+  auto stepOf = [&](const Factor &factor) { return factor.alongDepth ? kInstructionBytes : deep * kSpanBytes; };
+  for (int64_t step = 0; step < tile.depth / deep; ++step)
+    chain.steps.push_back({step * stepOf(lhs), step * stepOf(rhs)});
 
   // This warpgroup's 64 rows of the left factor.
   Value start = startOf(stage);
   int64_t groupBytes = lhs.alongDepth ? kGroupRows * kSpanBytes : tile.depth * kSpanBytes;
-  Value own = plus(start, arith::MulIOp::create(inside, loc, asI32(group), i32(groupBytes)));
-  SmallVector<Value> operands(sums);
-  operands.push_back(descriptor(lhs, plus(own, i32(lhs.offset))));
-  operands.push_back(descriptor(rhs, plus(start, i32(rhs.offset))));
-  SmallVector<Type> sumTypes(count, inside.getF32Type());
-  auto all = LLVM::LLVMStructType::getLiteral(inside.getContext(), sumTypes);
-  Value result =
-      LLVM::InlineAsmOp::create(inside, loc, TypeRange{all}, operands, text, constraints, /*has_side_effects=*/true,
-                                /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
-                                LLVM::AsmDialectAttr::get(inside.getContext(), LLVM::AsmDialect::AD_ATT), ArrayAttr())
-          ->getResult(0);
-  SmallVector<Value> next;
-  for (int64_t i = 0; i < count; ++i)
-    next.push_back(LLVM::ExtractValueOp::create(inside, loc, inside.getF32Type(), result, ArrayRef<int64_t>{i}));
-  return next;
+  Value own = plus(start, scaled(asI32(group), groupBytes));
+  return multiply(chain, sums, descriptorOf(lhs, plus(own, i32(lhs.offset))),
+                  descriptorOf(rhs, plus(start, i32(rhs.offset))));
 }
 
 /// The warpgroups that multiply: wait until a stage is full, and say when they have read it.
@@ -422,9 +323,9 @@ void WarpgroupProduct::consume() {
   SmallVector<Value> start(tile.columns / 2, zero);
   alongTiles([&](Turn turn) {
     auto [sums, after] = alongDepth(turn, start, [&](Value, Turn now, ValueRange sums) {
-      wait(full(now.stage), now.parity);
-      SmallVector<Value> next = multiply(now.stage, sums);
-      release(now.stage);
+      wait(full(ring, now.stage), now.parity);
+      SmallVector<Value> next = multiplyStage(now.stage, sums);
+      releaseStage(now.stage);
       return next;
     });
     if (resultMap)
@@ -454,7 +355,7 @@ void WarpgroupProduct::writeTiles(ArrayRef<Value> sums) {
     meet();
     byLeader([&] {
       Value from = add(times(group, kParts * kPartBytes), results + number % kParts * kPartBytes);
-      SmallVector<Value> operands{resultMap, plus(ring, asI32(from))};
+      SmallVector<Value> operands{resultMap, plus(tiles, asI32(from))};
       std::string constraints = "l,r";
       SmallVector<Value> point = pointOfLast(row, add(columnBase, number * columns));
       std::string places = coordinates(last().subscripts(init, point), operands, constraints);
@@ -498,16 +399,12 @@ void WarpgroupProduct::writePart(ArrayRef<Value> sums, int64_t number, Value row
 }
 
 void WarpgroupProduct::prepareBarriers() {
-  auto prepare = scf::IfOp::create(inside, loc, isEqual(kernel.threadId(), kernel.index(int64_t{0})));
+  auto one = scf::IfOp::create(inside, loc, isEqual(kernel.threadId(), kernel.index(int64_t{0})));
   {
     OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(prepare.thenBlock());
-    int64_t readers = tile.cluster * kConsumers * kGroupThreads / kWarpLanes;
-    for (int64_t stage = 0; stage < tile.stages; ++stage) {
-      assembly("mbarrier.init.shared::cta.b64 [$0], 1;", "r,~{memory}", {full(i32(stage))});
-      assembly("mbarrier.init.shared::cta.b64 [$0], " + Twine(readers) + ";", "r,~{memory}", {empty(i32(stage))});
-    }
-    assembly("fence.mbarrier_init.release.cluster;", "~{memory}", {});
+    inside.setInsertionPointToStart(one.thenBlock());
+    prepare(ring, tile.cluster * kReaders);
+    publishBarriers();
   }
   if (tile.cluster > 1)
     meetCluster();
@@ -535,28 +432,13 @@ bool WarpgroupProduct::emit() {
     kernel.makePersistent(tile.cluster);
   if (tile.cluster > 1)
     kernel.makeClusters(tile.cluster);
-  ring = LLVM::PtrToIntOp::create(inside, loc, inside.getI32Type(), memory);
-  barriers = plus(ring, i32(results + kResultBytes));
+  tiles = LLVM::PtrToIntOp::create(inside, loc, inside.getI32Type(), memory);
+  ring = {plus(tiles, i32(results + kResultBytes)), tile.stages};
   group = divide(warp, kGroupThreads / kWarpLanes);
   leader = times(group, kGroupThreads);
   prepareBarriers();
 
-  auto roles = scf::IfOp::create(inside, loc, below(kernel.threadId(), kernel.index(kConsumers * kGroupThreads)), true);
-  {
-    OpBuilder::InsertionGuard guard(inside);
-    inside.setInsertionPointToStart(roles.thenBlock());
-    assembly("setmaxnreg.inc.sync.aligned.u32 " + Twine(kSumRegisters) + ";", "~{memory}", {});
-    consume();
-    inside.setInsertionPointToStart(roles.elseBlock());
-    assembly("setmaxnreg.dec.sync.aligned.u32 " + Twine(kCopyRegisters) + ";", "~{memory}", {});
-    Value isWarp = isEqual(warp, kernel.index(kConsumers * kGroupThreads / kWarpLanes));
-    auto oneWarp = scf::IfOp::create(inside, loc, isWarp);
-    inside.setInsertionPointToStart(oneWarp.thenBlock());
-    Value elected = NVVM::ElectSyncOp::create(inside, loc, inside.getI1Type(), Value());
-    auto one = scf::IfOp::create(inside, loc, elected);
-    inside.setInsertionPointToStart(one.thenBlock());
-    produce();
-  }
+  shareRoles(kernel, kSumRegisters, kCopyRegisters, [&] { consume(); }, [&] { produce(); });
   if (tile.cluster > 1)
     meetCluster();
   kernel.launch(kernel.product({blocks, kernel.host.getIndexAttr(tile.cluster)}), kThreadsInAll);

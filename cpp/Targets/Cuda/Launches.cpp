@@ -234,8 +234,10 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
            (isFill(computations[end]) || loweringOf(computations[end]) == lowering))
       ++end;
     std::optional<Attention> attention =
-        attentionOf(computations.slice(begin, end - begin), /*onTensorCores=*/lowering == kAttention);
-    if (!attention || (lowering == kPlainAttention && numbers.size() != 5)) {
+        attentionOf(computations.slice(begin, end - begin), /*onTensorCores=*/lowering != kPlainAttention);
+    bool hasNumbers = (lowering != kPlainAttention || numbers.size() == 5) &&
+                      (lowering != kWarpgroupAttention || numbers.size() == 2);
+    if (!attention || !hasNumbers) {
       for (linalg::LinalgOp op : computations.slice(first, end - first))
         if (!isFill(op))
           forgetAttention(op);
@@ -244,11 +246,13 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     linalg::LinalgOp last = attention->values.op;
     OpOperand *epilogue = epilogueOf(last, attention->ops);
     Operation *anchor = epilogue ? epilogue->getOwner() : last.getOperation();
-    if (lowering == kAttention)
-      emitTensorAttention(*attention, anchor, epilogue, device, nextName(function));
-    else
-      emitPlainAttention(*attention, anchor, epilogue, device, nextName(function),
+    std::string name = nextName(function);
+    if (lowering == kPlainAttention)
+      emitPlainAttention(*attention, anchor, epilogue, device, name,
                          {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]});
+    else if (lowering != kWarpgroupAttention ||
+             !emitWarpgroupAttention(*attention, anchor, epilogue, device, name, {numbers[0], numbers[1]}))
+      emitTensorAttention(*attention, anchor, epilogue, device, name);
     gone.insert(anchor);
     gone.insert(attention->ops.begin(), attention->ops.end());
     if (epilogue)
@@ -327,7 +331,8 @@ struct CudaLaunchesPass : tilewright::impl::CudaLaunchesPassBase<CudaLaunchesPas
     for (auto [number, op] : llvm::enumerate(computations)) {
       if (gone.contains(op) || isa<linalg::FillOp>(op.getOperation()))
         continue;
-      bool isAttention = loweringOf(op) == kAttention || loweringOf(op) == kPlainAttention;
+      StringRef lowering = loweringOf(op);
+      bool isAttention = lowering == kAttention || lowering == kWarpgroupAttention || lowering == kPlainAttention;
       if (isAttention && convertAttention(computations, number, function, gone))
         continue;
       // Weights that lie otherwise than their subscripts told select.

@@ -146,13 +146,18 @@ private:
     std::optional<StoredDot> dot = matchStoredDot(op, column, instructions);
     if (!dot)
       return op;
-    AffineMap map = op.getMatchingIndexingMap(dot->storage);
-    std::optional<unsigned> position = positionOf(map, column);
-    Panels panels{position.value_or(0), positionOf(map, dot->depthLoop)};
-    if (!position || !panels.depth || !weights.canPack(dot->storage->get(), panels))
-      return op;
-    Value words = weights.pack(dot->storage->get(), panels);
-    return emitStoredDot(rewriter, op, *dot, words, packedMap(map, panels.column, panel));
+    SmallVector<Panels> layouts;
+    for (const StoredDot::Storage &storage : dot->storages) {
+      std::optional<unsigned> position = positionOf(storage.map, column);
+      Panels panels{position.value_or(0), storage.map.getNumResults() - 1};
+      if (!position || *position == *panels.depth || !weights.canPack(storage.operand->get(), panels))
+        return op;
+      layouts.push_back(panels);
+    }
+    SmallVector<std::pair<Value, AffineMap>> words;
+    for (auto [storage, panels] : llvm::zip_equal(dot->storages, layouts))
+      words.emplace_back(weights.pack(storage.operand->get(), panels), packedMap(storage.map, panels.column, panel));
+    return emitStoredDot(rewriter, op, *dot, words);
   }
 
   /// The words of a weight whose bytes hold several numbers each.

@@ -30,10 +30,21 @@ static std::optional<unsigned> sourcePosition(ArrayRef<ReassociationIndices> gro
   return std::nullopt;
 }
 
-/// The panels of a reshape's source that `panels` of its result are, or nothing if it splits or merges their dimensions.
-static std::optional<Panels> sourcePanels(ArrayRef<ReassociationIndices> groups, bool expands, Panels panels) {
+/// The same for the dimension whose neighbours share words: a reshape may split it, if words do not cross parts.
+static std::optional<unsigned> sourceDepth(ArrayRef<ReassociationIndices> groups, bool expands, RankedTensorType result,
+                                           unsigned position) {
+  if (expands)
+    for (auto [i, group] : llvm::enumerate(groups))
+      if (group.back() == position && result.getDimSize(position) % groupOf(result.getElementType()) == 0)
+        return i;
+  return sourcePosition(groups, expands, position);
+}
+
+/// The panels of a reshape's source that `panels` of its `result` are, or nothing if it splits or merges their dimensions.
+static std::optional<Panels> sourcePanels(ArrayRef<ReassociationIndices> groups, bool expands, RankedTensorType result,
+                                          Panels panels) {
   std::optional<unsigned> column = sourcePosition(groups, expands, panels.column);
-  std::optional<unsigned> depth = panels.depth ? sourcePosition(groups, expands, *panels.depth) : panels.depth;
+  std::optional<unsigned> depth = panels.depth ? sourceDepth(groups, expands, result, *panels.depth) : panels.depth;
   if (!column || (panels.depth && !depth))
     return std::nullopt;
   return Panels{*column, depth};
@@ -41,7 +52,8 @@ static std::optional<Panels> sourcePanels(ArrayRef<ReassociationIndices> groups,
 
 std::optional<PackedWeights::Weight> PackedWeights::behind(Value value, Panels panels) {
   while (auto reshape = reshapeOf(value.getDefiningOp())) {
-    std::optional<Panels> source = sourcePanels(reshape->first, reshape->second, panels);
+    std::optional<Panels> source =
+        sourcePanels(reshape->first, reshape->second, cast<RankedTensorType>(value.getType()), panels);
     if (!source)
       return std::nullopt;
     panels = *source;
@@ -61,7 +73,7 @@ Value PackedWeights::pack(Value value, Panels panels) {
   if (!reshape)
     return packedArgument(cast<BlockArgument>(value), panels);
   auto &[groups, expands] = *reshape;
-  Panels inner = *sourcePanels(groups, expands, panels);
+  Panels inner = *sourcePanels(groups, expands, cast<RankedTensorType>(value.getType()), panels);
   Value source = pack(def->getOperand(0), inner);
   // The same reshape of what lies between the panel's number and the column.
   SmallVector<ReassociationIndices> between;

@@ -17,11 +17,12 @@ namespace {
 
 constexpr int64_t kByteBits = 8;
 
-/// Whether every use of `widened` takes some bits of it, and one of them not the lowest.
-bool holdsNumbers(linalg::GenericOp op, arith::ExtUIOp widened) {
+/// Whether every use of `widened`, a byte that runs along `loop`, takes some bits of it, and one of them not the lowest.
+bool holdsNumbers(linalg::GenericOp op, arith::ExtUIOp widened, unsigned loop) {
   bool anyShift = false;
   auto isBits = [&](Operation *user) {
-    return isa<arith::AndIOp>(user) && isBytewise(op, user->getResult(0), widened.getIn());
+    std::optional<Bytewise> number = isa<arith::AndIOp>(user) ? bytewise(op, user->getResult(0), loop) : std::nullopt;
+    return number && number->isOf(cast<BlockArgument>(widened.getIn()));
   };
   for (Operation *user : widened->getUsers()) {
     auto shift = dyn_cast<arith::ShRUIOp>(user);
@@ -74,10 +75,10 @@ std::optional<StoredNumbers> tilewright::matchStoredNumbers(linalg::GenericOp op
     if (!byte.getType().isInteger(kByteBits) || !byte.hasOneUse() || map.getNumResults() < 2 ||
         !map.isProjectedPermutation())
       continue;
-    auto widened = dyn_cast<arith::ExtUIOp>(*byte.getUsers().begin());
-    if (!widened || !widened.getType().isInteger(32) || !holdsNumbers(op, widened))
-      continue;
     unsigned loop = cast<AffineDimExpr>(map.getResults().back()).getPosition();
+    auto widened = dyn_cast<arith::ExtUIOp>(*byte.getUsers().begin());
+    if (!widened || !widened.getType().isInteger(32) || !holdsNumbers(op, widened, loop))
+      continue;
     int64_t size = op.getStaticLoopRanges()[loop];
     if (ShapedType::isDynamic(size) || size == 0 || size % kWordBytes != 0)
       continue;

@@ -17,28 +17,88 @@ namespace {
 
 /// A byte in all four places of a word.
 constexpr uint32_t kEveryByte = 0x01010101;
+constexpr int64_t kByteBits = 8;
 
 std::optional<int64_t> constantOf(Value value) {
   APInt constant;
   return matchPattern(value, m_ConstantInt(&constant)) ? std::optional(constant.getSExtValue()) : std::nullopt;
 }
 
-/// `value` for the four bytes of `word`.
-Value emitBytewise(OpBuilder &b, Location loc, Value value, Value byte, Value word, IRMapping &mapping) {
-  if (value == byte)
-    return word;
-  Operation *def = value.getDefiningOp();
-  Value source = emitBytewise(b, loc, def->getOperand(0), byte, word, mapping);
-  if (isa<arith::ExtUIOp>(def))
-    return source;
-  if (isa<arith::ShRUIOp>(def))
-    return arith::ShRUIOp::create(b, loc, source, mapping.lookupOrDefault(def->getOperand(1)));
-  uint32_t every = static_cast<uint32_t>(*constantOf(def->getOperand(1)) & 255) * kEveryByte;
-  Value constant = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(static_cast<int32_t>(every)));
-  if (isa<arith::AndIOp>(def))
-    return arith::AndIOp::create(b, loc, source, constant);
-  return arith::XOrIOp::create(b, loc, source, constant);
+/// Four bits, each in the lowest place of a byte of its own after a multiplication by this: the copies that it adds up lie
+/// seven places apart, and no two of their bits in one.
+constexpr int32_t kSpreadBits = 0x00204081;
+
+Value emitWordConstant(OpBuilder &b, Location loc, uint32_t value) {
+  return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(static_cast<int32_t>(value)));
 }
+
+/// Emits for four neighbours, in the bytes of a word, what the body of `op` does for one.
+class BytewiseEmitter {
+public:
+  BytewiseEmitter(OpBuilder &b, Location loc, const StoredDot &dot, IRMapping &mapping)
+      : b(b), loc(loc), dot(dot), mapping(mapping) {}
+
+  /// `word` holds what stands for `argument`, offset by 128 in each byte.
+  void setWord(BlockArgument argument, Value word) {
+    words[argument] = arith::XOrIOp::create(b, loc, word, emitWordConstant(b, loc, 128 * kEveryByte));
+  }
+
+  Value emit(Value value) {
+    if (auto argument = dyn_cast<BlockArgument>(value))
+      return words.lookup(argument);
+    Operation *def = value.getDefiningOp();
+    if (auto shift = dyn_cast<arith::ShRUIOp>(def))
+      return emitShift(shift);
+    Value source = emit(def->getOperand(0));
+    if (isa<arith::ExtUIOp>(def))
+      return source;
+    if (isa<arith::AddIOp>(def) && !constantOf(def->getOperand(1)))
+      return arith::AddIOp::create(b, loc, source, emit(def->getOperand(1)));
+    if (isa<arith::OrIOp>(def))
+      return arith::OrIOp::create(b, loc, source, emit(def->getOperand(1)));
+    auto constant = static_cast<uint32_t>(*constantOf(def->getOperand(1)) & 255);
+    if (isa<arith::MulIOp>(def)) // no byte grows into the next one
+      return arith::MulIOp::create(b, loc, source, emitWordConstant(b, loc, constant));
+    Value every = emitWordConstant(b, loc, constant * kEveryByte);
+    if (isa<arith::AndIOp>(def))
+      return arith::AndIOp::create(b, loc, source, every);
+    return arith::XOrIOp::create(b, loc, source, every);
+  }
+
+private:
+  Value emitShift(arith::ShRUIOp shift) {
+    if (!shiftsByStep(shift, dot.depthLoop))
+      return arith::ShRUIOp::create(b, loc, emit(shift.getLhs()), mapping.lookupOrDefault(shift.getRhs()));
+    // The bits of four steps, from their byte of the word to the lowest places, and from there to a byte each.
+    auto byte = cast<BlockArgument>(shift.getLhs().getDefiningOp<arith::ExtUIOp>().getIn());
+    const StoredDot::Storage *storage = llvm::find_if(dot.storages, [&](const StoredDot::Storage &each) {
+      return each.operand->getOperandNumber() == byte.getArgNumber();
+    });
+    Value bits = arith::ShRUIOp::create(b, loc, words.lookup(byte), emitPlace(storage->place));
+    bits = arith::AndIOp::create(b, loc, bits, emitWordConstant(b, loc, (1 << kWordBytes) - 1));
+    return arith::MulIOp::create(b, loc, bits, emitWordConstant(b, loc, kSpreadBits));
+  }
+
+  /// Where in a word the bits of four steps begin: in the byte number `place`, four for each step of the words' loop.
+  Value emitPlace(ArrayRef<int64_t> place) {
+    Value sum = emitWordConstant(b, loc, static_cast<uint32_t>(place.back() * kByteBits));
+    for (auto [loop, bytes] : llvm::enumerate(place.drop_back())) {
+      int64_t bits = loop == dot.depthLoop ? kWordBytes : bytes * kByteBits;
+      if (bits == 0)
+        continue;
+      Value step = arith::IndexCastOp::create(b, loc, b.getI32Type(), linalg::IndexOp::create(b, loc, loop));
+      Value term = arith::MulIOp::create(b, loc, step, emitWordConstant(b, loc, static_cast<uint32_t>(bits)));
+      sum = arith::AddIOp::create(b, loc, sum, term);
+    }
+    return sum;
+  }
+
+  OpBuilder &b;
+  Location loc;
+  const StoredDot &dot;
+  IRMapping &mapping;
+  llvm::DenseMap<BlockArgument, Value> words;
+};
 
 /// A generic over the first `rank` loops of `producer` whose result is `value` of its body.
 Value emitPartOf(RewriterBase &rewriter, linalg::GenericOp producer, Value value, unsigned rank) {
@@ -139,7 +199,7 @@ std::optional<StoredDot> tilewright::matchStoredDot(linalg::GenericOp op, unsign
   if (!summand || !summand.getType().isF32() || !mayReassociate(op))
     return std::nullopt;
   StoredDot dot;
-  dot.row = dot.storage = nullptr;
+  dot.row = nullptr;
   for (OpOperand *input : op.getDpsInputOperands())
     if (std::optional<RoundedToBytes> rounded = roundedToBytes(input->get())) {
       if (dot.row)
@@ -175,21 +235,24 @@ std::optional<StoredDot> tilewright::matchStoredDot(linalg::GenericOp op, unsign
     dot.number = inside[0] == row ? inside[1] : inside[0];
   }
   auto number = found ? dot.number.getDefiningOp<arith::UIToFPOp>() : arith::UIToFPOp();
-  if (!number)
+  std::optional<Bytewise> bytes = number ? bytewise(op, number.getIn(), dot.depthLoop) : std::nullopt;
+  if (!bytes)
     return std::nullopt;
-  for (OpOperand *input : op.getDpsInputOperands())
-    if (isBytewise(op, number.getIn(), op.getMatchingBlockArgument(input)))
-      dot.storage = input;
-  if (!dot.storage)
-    return std::nullopt;
-  AffineMap columns = op.getMatchingIndexingMap(dot.storage);
-  if (!columns.isProjectedPermutation() || columns.getResults().back() != rows.getResults().back())
-    return std::nullopt;
+  auto operandOf = [&](BlockArgument argument) { return &op->getOpOperand(argument.getArgNumber()); };
+  for (BlockArgument argument : bytes->words) {
+    AffineMap map = op.getMatchingIndexingMap(operandOf(argument));
+    dot.storages.push_back({operandOf(argument), inWords(map, dot.depthLoop), {}});
+  }
+  for (BlockArgument argument : bytes->bits) {
+    AffineMap map = op.getMatchingIndexingMap(operandOf(argument));
+    BytesOfBits bits = *bytesOfBits(map, op.getStaticLoopRanges());
+    dot.storages.push_back({operandOf(argument), bits.map, bits.place});
+  }
   return dot;
 }
 
 linalg::GenericOp tilewright::emitStoredDot(RewriterBase &rewriter, linalg::GenericOp op, const StoredDot &dot,
-                                            Value words, AffineMap wordsMap) {
+                                            ArrayRef<std::pair<Value, AffineMap>> words) {
   Location loc = op.getLoc();
   linalg::GenericOp producer = dot.rounded.producer;
   unsigned rank = producer.getNumLoops();
@@ -210,14 +273,20 @@ linalg::GenericOp tilewright::emitStoredDot(RewriterBase &rewriter, linalg::Gene
   SmallVector<Value> inputs;
   SmallVector<AffineMap> maps;
   for (OpOperand *input : op.getDpsInputOperands()) {
-    bool isRow = input == dot.row, isStorage = input == dot.storage;
-    inputs.push_back(isRow ? row : isStorage ? words : input->get());
-    maps.push_back(isStorage ? wordsMap : op.getMatchingIndexingMap(input));
+    inputs.push_back(input == dot.row ? row : input->get());
+    maps.push_back(op.getMatchingIndexingMap(input));
   }
+  for (auto [storage, packed] : llvm::zip_equal(dot.storages, words))
+    std::tie(inputs[storage.operand->getOperandNumber()], maps[storage.operand->getOperandNumber()]) = packed;
   inputs.push_back(scales);
   maps.push_back(scaleMap);
   maps.push_back(op.getMatchingIndexingMap(op.getDpsInitOperand(0)));
-  unsigned rowNumber = dot.row->getOperandNumber(), storageNumber = dot.storage->getOperandNumber();
+  unsigned rowNumber = dot.row->getOperandNumber();
+  auto isWord = [&](unsigned operand) {
+    return operand == rowNumber || llvm::any_of(dot.storages, [&](const StoredDot::Storage &storage) {
+             return storage.operand->getOperandNumber() == operand;
+           });
+  };
   auto add = cast<arith::AddFOp>(op.getBody()->getTerminator()->getOperand(0).getDefiningOp());
   auto flags = add.getFastmathAttr();
   auto result = linalg::GenericOp::create(
@@ -226,10 +295,9 @@ linalg::GenericOp tilewright::emitStoredDot(RewriterBase &rewriter, linalg::Gene
         IRMapping mapping;
         Block *body = op.getBody();
         for (auto [i, argument] : llvm::enumerate(body->getArguments().drop_back()))
-          if (i != rowNumber && i != storageNumber)
+          if (!isWord(i))
             mapping.map(argument, args[i]);
-        Value number = cast<arith::UIToFPOp>(dot.number.getDefiningOp()).getIn(),
-              byte = body->getArgument(storageNumber);
+        Value number = cast<arith::UIToFPOp>(dot.number.getDefiningOp()).getIn();
         auto multiply = [&](ValueRange factors) {
           Value product = factors.front();
           for (Value factor : factors.drop_front())
@@ -242,9 +310,12 @@ linalg::GenericOp tilewright::emitStoredDot(RewriterBase &rewriter, linalg::Gene
                 return operand.getParentBlock() != body || mapping.contains(operand);
               }))
             b.clone(def, mapping);
-        Value flip = arith::ConstantOp::create(b, l, b.getI32IntegerAttr(static_cast<int32_t>(128 * kEveryByte)));
-        Value word = arith::XOrIOp::create(b, l, args[storageNumber], flip);
-        Value integers = emitBytewise(b, l, number, byte, word, mapping);
+        BytewiseEmitter bytewise(b, l, dot, mapping);
+        for (const StoredDot::Storage &storage : dot.storages) {
+          unsigned operand = storage.operand->getOperandNumber();
+          bytewise.setWord(body->getArgument(operand), args[operand]);
+        }
+        Value integers = bytewise.emit(number);
         Value sum = rt::GroupDotOp::create(b, l, b.getI32Type(), integers, args[rowNumber]);
         Value float32 = arith::SIToFPOp::create(b, l, b.getF32Type(), sum);
         Value total;

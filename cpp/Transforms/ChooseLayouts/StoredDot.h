@@ -19,7 +19,14 @@ namespace tilewright {
 
 /// What matches: operands and values of the body.
 struct StoredDot {
-  mlir::OpOperand *row, *storage;
+  mlir::OpOperand *row;
+  /// The bytes that the integers are made of, and the maps that read their words.
+  struct Storage {
+    mlir::OpOperand *operand;
+    mlir::AffineMap map;
+    llvm::SmallVector<int64_t> place; ///< `BytesOfBits::place` where each step takes a bit, else nothing
+  };
+  llvm::SmallVector<Storage> storages;
   RoundedToBytes rounded;
   unsigned depthLoop;
   llvm::SmallVector<Product> products;
@@ -29,9 +36,10 @@ struct StoredDot {
 
 std::optional<StoredDot> matchStoredDot(mlir::linalg::GenericOp op, unsigned columnLoop, DotInstructions instructions);
 
-/// Replaces `op`; `words` is the storage in panels of words, read by `wordsMap`. Returns what took its place.
+/// Replaces `op`; `words` are its storages in panels of words, each with the map that reads it. Returns what took its
+/// place.
 mlir::linalg::GenericOp emitStoredDot(mlir::RewriterBase &rewriter, mlir::linalg::GenericOp op, const StoredDot &dot,
-                                      mlir::Value words, mlir::AffineMap wordsMap);
+                                      llvm::ArrayRef<std::pair<mlir::Value, mlir::AffineMap>> words);
 
 } // namespace tilewright
 

@@ -9,6 +9,7 @@
 //   acc += x[g, k] * (s[g] * float(q[g, k]))   ->   acc += s[g] * sum_k x[g, k] * float(q[g, k])
 //===----------------------------------------------------------------------===//
 #include "Analysis/Products.h"
+#include "Analysis/StoredBytes.h"
 #include "Transforms/Vectorize/Nest.h"
 
 #include "TwRt/TwRtDialect.h"
@@ -43,8 +44,7 @@ std::optional<Factoring> vectorize::factorGroups(const Nest &nest) {
     if (inner->test(loop))
       result.group *= nest.isStatic(loop) ? nest.sizes[loop] : 0;
   }
-  if (result.group < kMinGroup)
-    return std::nullopt;
+  int64_t elements = result.group;
   for (Product &product : products) {
     Term &term = result.terms.emplace_back();
     term.negative = product.negative;
@@ -53,12 +53,14 @@ std::optional<Factoring> vectorize::factorGroups(const Nest &nest) {
     // Inner products of words are exact, and so are their sums.
     if (term.kept.size() == 1 && result.group <= kMaxExactWords)
       if (auto conversion = term.kept.front().getDefiningOp<arith::SIToFPOp>())
-        if (conversion.getIn().getDefiningOp<rt::GroupDotOp>())
+        if (conversion.getIn().getDefiningOp<rt::GroupDotOp>()) {
           term.integer = conversion.getIn();
+          elements = result.group * kWordBytes;
+        }
     // A sum that no lane changes would be added up again for every vector of lanes.
     bool lanes = llvm::any_of(term.kept, [&](Value factor) { return loopsOf(factor).test(nest.lane); });
     if (!term.kept.empty() && !lanes)
       return std::nullopt;
   }
-  return result;
+  return elements >= kMinGroup ? std::optional(std::move(result)) : std::nullopt;
 }

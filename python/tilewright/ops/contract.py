@@ -331,7 +331,7 @@ def linear(
     if activations != "float32":
         from .quant import round_activations
 
-        x = round_activations("linear", x, weight, activations)
+        x, weight = round_activations("linear", x, weight, activations)
     left, right = _pair("linear", x, weight)
     if right.ndim != 2 or not left.ndim:
         shape_error(

@@ -161,10 +161,15 @@ def dequantize(x: QuantizedTensor, *, dtype: Any = None) -> Tracer:
     target = dtypes.of(x.dtype if dtype is None else dtype)
     if not target.is_float:
         errors.fail(errors.DTypeError, f"dequantize: expected a float dtype, got {target}")
+    return _numbers(x, target)
+
+
+def _numbers(x: QuantizedTensor, target: dtypes.DType, together: int = 0) -> Tracer:
+    """Emit the numbers of `x`; so many neighbours are computed `together` where all numbers of a row share a scale."""
     shape = x._stored
     planes = [as_tracer("dequantize", plane) for plane in x.planes.values()]
     row, rank = formats.by_name(x.format), len(shape) - 1
-    group = row.group if row.is_block else 0
+    group = row.group if row.is_block else together
     scales = planes[1]
     if not row.is_block and scales.ndim == rank + 1:
         group = shape[-1] // scales.shape[-1]
@@ -235,10 +240,11 @@ def quantize(x: Any, format: str = "int8", *, group: str | int = "channel") -> Q
 _ACTIVATION_GROUP = 32
 
 
-def round_activations(name: str, x: Any, weight: Any, activations: str) -> Tracer:
-    """Return `x` [..., K] rounded for a product with quantised weights.
+def round_activations(name: str, x: Any, weight: Any, activations: str) -> tuple[Tracer, Tracer]:
+    """Return `x` [..., K] rounded for a product with quantised weights, and their numbers.
 
-    "int8" has a scale for each group of 32 neighbours, or for each row if 32 does not divide K.
+    "int8" has a scale for each group of 32 neighbours, or for each row if 32 does not divide K. Weights that share a
+    scale along a whole row are taken in such groups, too: products inside a group are products of integers.
     """
     if activations != "int8":
         errors.fail(
@@ -255,7 +261,8 @@ def round_activations(name: str, x: Any, weight: Any, activations: str) -> Trace
     value = need(name, floating(name, x), "float")
     divides = value.ndim and isinstance(value.shape[-1], int) and value.shape[-1] % _ACTIVATION_GROUP == 0
     rounded = quantize(value, "int8", group=_ACTIVATION_GROUP if divides else "channel")
-    return dequantize(rounded, dtype=value.dtype)
+    together = _ACTIVATION_GROUP if divides and weight.format == "int8" else 0
+    return dequantize(rounded, dtype=value.dtype), _numbers(weight, dtypes.of(weight.dtype), together)
 
 
 def gather_rows(x: QuantizedTensor, indices: Tracer, mode: str) -> Tracer:

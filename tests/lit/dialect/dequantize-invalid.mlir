@@ -45,3 +45,11 @@ func.func @dequantize_c2_q6_k(%s: tensor<4x2x96xui8>, %d: tensor<4x8xf32>) {
   %0 = tw.dequantize %s, %d format = <name = "q6_k", group = 16> : (tensor<4x2x96xui8>, tensor<4x8xf32>) -> tensor<4x256xf32>
   return
 }
+
+// -----
+
+func.func @dequantize_c5(%s: tensor<4x64xi8>, %d: tensor<4xf32>) {
+  // expected-error @+1 {{(c5) 64 columns are no groups of 48}}
+  %0 = tw.dequantize %s, %d format = <name = "int8", group = 48> : (tensor<4x64xi8>, tensor<4xf32>) -> tensor<4x64xf32>
+  return
+}

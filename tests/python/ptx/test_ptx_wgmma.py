@@ -71,8 +71,8 @@ def accumulator(matrix: np.ndarray) -> np.ndarray:
 
 
 def run(opcode: str, a, b, c: np.ndarray, tail: str, *, a_registers: np.ndarray | None = None, wait: str = "wgmma.wait_group.sync.aligned 0;",
-        fence: str = "wgmma.fence.sync.aligned;", between: str = "", proxy: str = "fence.proxy.async.shared::cta;", threads: int = 128, **options) -> np.ndarray:  # fmt: skip
-    """Run one wgmma: (bytes, descriptor) of A (or registers) and B, accumulators c (128 × words), return the new ones."""
+        fence: str = "wgmma.fence.sync.aligned;", between: str = "", proxy: str = "fence.proxy.async.shared::cta;", threads: int = 128, loaded: bool = True, **options) -> np.ndarray:  # fmt: skip
+    """Run one wgmma: (bytes, descriptor) of A (or registers) and B, accumulators c (128 × words; nothing in them unless `loaded`), return the new ones."""
     words = c.shape[1]
     size = a[0].size
     accumulators = (
@@ -93,7 +93,7 @@ FILL:
 FILLED:
   {proxy}
   bar.sync 0;"""
-    loads = [f"  ld.global.u32 {r}, [%d2+{4 * i}];" for i, r in enumerate(accumulators)]
+    loads = [f"  ld.global.u32 {r}, [%d2+{4 * i}];" for i, r in enumerate(accumulators) if loaded]
     stores = [f"  st.global.u32 [%d3+{4 * i}], {r};" for i, r in enumerate(accumulators)]
     if a_registers is not None:
         loads += [
@@ -216,6 +216,12 @@ def test_scales_and_f16_results() -> None:
         fence="setp.eq.u32 %p2, %r1, 100000;\n wgmma.fence.sync.aligned;",
     )
     assert (found.view(np.float32) == accumulator(product.astype(np.float32))).all()
+    # Accumulators that do not count need not hold anything; those that do must.
+    none = "setp.eq.u32 %p2, %r1, 100000;\n wgmma.fence.sync.aligned;"
+    found = run(opcode, *parts, accumulator(c), "%p2, 1, 1, 0, 0", fence=none, loaded=False)
+    assert (found.view(np.float32) == accumulator(product.astype(np.float32))).all()
+    with pytest.raises(ptx.Uninitialised):
+        run(opcode, *parts, accumulator(c), "%p2, 1, 1, 0, 0", loaded=False)
     half = c.astype(np.float16)
     found = run(
         opcode.replace("f32.f16", "f16.f16"), *parts, accumulator(half).view(np.uint32), "%p2, 1, 1, 0, 0"
@@ -238,6 +244,18 @@ def test_a_in_registers() -> None:
         found = run(opcode, (np.zeros(8192, np.uint8), 0), b_part, accumulator(c), f"%p2, 1, 1, {int(major == 'mn')}",
                     a_registers=registers.view(np.uint32))  # fmt: skip
         assert (found.view(np.float32) == accumulator(expected)).all()
+    # Another product may read the same registers while this one is in flight; nothing may write them, or add to them.
+    sums = ", ".join(f"%r{64 + i}" for i in range(32))
+    again = f"{opcode} {{{sums}}}, {{%r10, %r11, %r10, %r13}}, %d7, %p2, 1, 1, 1;\n wgmma.commit_group.sync.aligned;"
+
+    def twice(between: str) -> np.ndarray:
+        return run(opcode, (np.zeros(8192, np.uint8), 0), b_part, accumulator(c), "%p2, 1, 1, 1", between=between,
+                   a_registers=registers.view(np.uint32))  # fmt: skip
+
+    assert not (twice(again) == found).all()
+    for wrong in ("mov.b32 %r10, %r1;", again.replace("%r64,", "%r10,", 1)):
+        with pytest.raises(ptx.InFlight):
+            twice(wrong)
 
 
 OPCODE = "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16"

@@ -139,10 +139,8 @@ class Wgmma:
             return
         warps = np.unique(m.warp_of[s])
         for product in self.products:
-            shared = touched & product.shape.registers
-            if not shared or (
-                ins.name == "wgmma" and not shared - product.shape.accumulators and accumulates(ins, product)
-            ):
+            shared = (touched & product.shape.registers) - shareable(ins, product.shape)
+            if not shared:
                 continue
             if np.isin(m.warp_of[product.rows[:, 0]], warps).any():
                 name = next(r.name for r in m.program.registers if r.index in shared)
@@ -185,12 +183,15 @@ class Wgmma:
                 )
 
 
-def accumulates(ins: ast.Instruction, product: Product) -> bool:
-    """Whether an instruction is a product into the very registers of one in flight."""
-    own = (
-        [o.index for o in operands((ins.operands[0],)) if isinstance(o, ast.Register)] if ins.operands else []
+def shareable(ins: ast.Instruction, other: Shape) -> set[int]:
+    """Return the registers that a product may have in common with one in flight: all sums, or parts of left factors."""
+    if ins.name != "wgmma" or not ins.operands:
+        return set()
+    own, left = (
+        {o.index for o in operands((operand,)) if isinstance(o, ast.Register)} for operand in ins.operands[:2]
     )
-    return set(own) == product.shape.accumulators
+    sums = own if own == other.accumulators else set()
+    return sums | left & (other.registers - other.accumulators)
 
 
 def part_of(product: Product, chosen: Array) -> Product:
@@ -243,7 +244,11 @@ def perform(m: Machine, product: Product, ready: Array) -> None:
     scale = product.scale[ready]
     registers = [read(m, lanes).reshape(rows.shape) for read in shape.reads_a]
     left = a_matrix(registers, shape.first) if registers else None
-    old = [read(m, lanes).reshape(rows.shape) for read in shape.reads_d]
+    counted = scale.astype(bool)  # accumulators that do not count need not hold anything
+    old = [np.zeros(rows.shape, np.uint32) for _ in shape.reads_d]
+    for value, read in zip(old, shape.reads_d):
+        if counted.any():
+            value[counted] = read(m, rows[counted].reshape(-1)).reshape(-1, rows.shape[1])
     if shape.result == "f16":
         pairs = [np.ascontiguousarray(v)[..., None].view(np.float16) for v in old]
         values = [pairs[i // 2][..., i % 2].astype(np.float64) for i in range(2 * len(pairs))]

@@ -1,8 +1,9 @@
 """Attention: two products with a softmax between them, which blocks of threads do without scores in memory.
 
-On tensor cores a block has 64 rows. Without them (float32, or too few rows to fill a fragment) warps of a block differ
-by their rows where there are many, and by their keys where there are few. Where few rows leave multiprocessors without
-a block, several blocks share the keys of a row, and a second kernel puts together what they found.
+On tensor cores a block has 64 rows, or 128 where warpgroups multiply. Without them (float32, or too few rows to fill a
+fragment) warps of a block differ by their rows where there are many, and by their keys where there are few. Where few
+rows leave multiprocessors without a block, several blocks share the keys of a row, and a second kernel puts together
+what they found.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ WARP_ROWS = 16
 WARP_KEYS = 32
 #: Bytes of keys and values that a block has in shared memory, so that two or three blocks find room.
 TILE_BYTES = 64 * 1024
+#: Rows of a block of warpgroups, keys of one step, tiles of them in shared memory at most, and the memory that they,
+#: the queries and results on their way out may take.
+GROUP_ROWS, GROUP_KEYS, MOST_STAGES, GROUP_BYTES = 128, 128, 4, 224 * 1024
+#: Elements of 16 bits that lines of a tile are made of: 128 bytes.
+SPAN = 64
+#: Rows that are taken for a number of them that is known at run time only.
+UNKNOWN_ROWS = 512
 #: Keys of a block, at least: fewer would not pay for its start and for putting parts together.
 LEAST_KEYS = 256
 #: Blocks of a multiprocessor that keep its memory busy; blocks that share the keys of a row, at most.
@@ -50,6 +58,19 @@ class Attention:
         """Whether tensor cores multiply it: whole fragments, more rows than one of them has."""
         whole = self.depth % 16 == 0 and self.columns % 16 == 0
         return whole and (self.rows is None or self.rows > WARP_ROWS)
+
+
+@dataclass(frozen=True)
+class GroupTile:
+    """How warpgroups go along the keys (`warpgroup_attention` in Cuda.td)."""
+
+    keys: int
+    stages: int
+    why: str
+
+    def numbers(self) -> tuple[int, ...]:
+        """The config's `tile`."""
+        return self.keys, self.stages
 
 
 @dataclass(frozen=True)
@@ -124,6 +145,34 @@ def find(kernel: KernelFacts) -> Attention | None:
             and all(re.fullmatch(r"d\d+|0", result) for result in array.results)
             for array, size, loop in lines
         ),
+    )
+
+
+def group_tile(attention: Attention, processors: int) -> GroupTile | None:
+    """How warpgroups share it on sm_90a, where that pays.
+
+    Args:
+        attention: what is computed, on tensor cores.
+        processors: multiprocessors of the GPU.
+
+    Returns:
+        Numbers and the reason for them; None where half of a block, or half of the multiprocessors, would have nothing
+        to do: smaller blocks share such work better.
+    """
+    rows = UNKNOWN_ROWS if attention.rows is None else attention.rows
+    blocks = (attention.batch or 1) * -(-rows // GROUP_ROWS)
+    if not attention.copies or rows <= GROUP_ROWS // 2 or 2 * blocks < processors:
+        return None
+    spans = [-(-size // SPAN) * SPAN * 2 for size in (attention.depth, attention.columns)]
+    results = GROUP_ROWS * (32 + 8) * 4
+    room = GROUP_BYTES - GROUP_ROWS * spans[0] - results
+    stages = min(MOST_STAGES, room // (GROUP_KEYS * sum(spans)))
+    count = blocks if None not in (attention.batch, attention.rows) else "unknown many"
+    return GroupTile(
+        GROUP_KEYS,
+        stages,
+        f"two warpgroups with {GROUP_ROWS // 2} rows each go along the keys, {GROUP_KEYS} at a time, {stages} tiles "
+        f"of keys and of values in flight; {count} blocks on {processors} multiprocessors",
     )
 
 

@@ -5,8 +5,8 @@
 - *dots*: a product of few rows with many rows of weights. A group of threads has its parts of the few rows in registers
   and goes along the weights (`dots.py`).
 - *wgmma*: the same as `mma` on sm_90a, in larger tiles which the copying unit brings.
-- *attention*, *plain_attention*: two products and the softmax between them, on tensor cores or by multiply-adds; warps
-  and blocks share rows, or the keys of a row (`attention.py`).
+- *attention*, *warpgroup_attention*, *plain_attention*: two products and the softmax between them, on tensor cores (by
+  warpgroups on sm_90a) or by multiply-adds; warps and blocks share rows, or the keys of a row (`attention.py`).
 - *rows*: reductions whose elements lie next to each other, and what is computed of each element, or each row, between
   them. A group of threads does all of that for one row (`rows.py`).
 - *runs*: running totals along elements that lie next to each other: a group of threads per row (`runs.py`).
@@ -310,6 +310,9 @@ def _attention(kernel: KernelFacts, configs: dict[int, Config], machine: Machine
     # Scores and weights of float32 are not rounded.
     is_tf32 = any("tf32" in kernel.ops[index].attributes for index in found.members)
     if found.fills_fragments and on_tensor_cores and not is_tf32:
+        if machine.has_warpgroups and (groups := attention.group_tile(found, machine.processors)):
+            why = f"{keeps}; {groups.why}"
+            return dict.fromkeys(found.members, Config("warpgroup_attention", why, groups.numbers()))
         return dict.fromkeys(found.members, Config("attention", f"{keeps}; f16 and bf16 on tensor cores"))
     tile = attention.plain_tile(found, machine.processors)
     if tile is None:
