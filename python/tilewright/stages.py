@@ -136,6 +136,7 @@ STAGES: tuple[Stage, ...] = (
                 "func.func(convert-linalg-to-loops)",
                 "what was marked `loops` becomes loops that LLVM vectorises",
             ),
+            Pass("func.func(tw-cpu-overlap-rows)", "buffers say what rows share, and tasks are still loops"),
             Pass("tw-cpu-threads", "parallel loops become bodies for the thread pool"),
             Pass(CANONICALIZE, "loops that run once vanish"),
             Pass("func.func(cse)", "sizes that bodies compute again are shared"),

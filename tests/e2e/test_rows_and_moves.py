@@ -107,6 +107,86 @@ def test_softmax_of_rows_with_nan_and_infinities(rng):
     np.testing.assert_allclose(result, e / e.sum(-1, keepdims=True), rtol=2e-5, atol=1e-30)
 
 
+def softmax_rows(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def overlaps(program, *arguments):
+    return "tw.overlap" in program.lower(*arguments).as_text("buffers")
+
+
+# Tasks take some rows each: one row, fewer than there are walks, one more than a task has, many. Lengths end in whole
+# steps of the walks, one vector behind them, and in masked tails.
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "shape", [(0, 768), (1, 768), (3, 769), (5, 1531), (21, 784), (23, 601), (2, 3, 1100), (3, 7, 577)]
+)
+def test_walks_along_different_rows_overlap(shape, dtype, rng):
+    """Softmax, log_softmax and a norm of exponentials, with what later walks need of the first one."""
+    x = rng.standard_normal(shape).astype(tw.dtypes.of(dtype).numpy)
+    wide = x.astype(np.float64)
+
+    def programs(x):
+        e = tw.exp(x - x.mean(axis=-1, keepdims=True))
+        norm = (e - e.mean(axis=-1, keepdims=True)) * tw.rsqrt(e.var(axis=-1, keepdims=True) + 1e-5)
+        return tw.nn.softmax(x, axis=-1), tw.nn.log_softmax(x, axis=-1), norm
+
+    if not wide.size:
+        assert all(r.shape == shape for r in tw.jit(programs)(x))
+        return
+    softmax, log_softmax, norm = tw.jit(programs)(x)
+    eps = 2e-6 if dtype == "float32" else 4e-3 if dtype == "float16" else 3e-2
+    expected = softmax_rows(wide)
+    np.testing.assert_allclose(softmax.astype(np.float64), expected, rtol=10 * eps, atol=1e-7)
+    np.testing.assert_allclose(log_softmax.astype(np.float64), np.log(expected), rtol=eps, atol=eps)
+    if dtype == "float32":
+        e = np.exp(wide - wide.mean(-1, keepdims=True))
+        e -= e.mean(-1, keepdims=True)
+        np.testing.assert_allclose(norm, e / np.sqrt((e * e).mean(-1, keepdims=True) + 1e-5), atol=2e-5)
+
+
+def test_a_row_is_the_same_wherever_it_is(rng, threads):
+    """Alone, first, last or between others, and on any number of threads: the same bits."""
+    program = tw.jit(lambda x: tw.nn.softmax(x, axis=-1))
+    x = rng.standard_normal((67, 777), dtype=np.float32)
+    assert overlaps(program, x)
+    expected = program(x)
+    for count in (1, 2, 3):
+        threads(count)
+        np.testing.assert_array_equal(program(x), expected)
+    for first, last in ((0, 1), (1, 3), (20, 23), (64, 67), (5, 27)):
+        np.testing.assert_array_equal(program(np.ascontiguousarray(x[first:last])), expected[first:last])
+
+
+def test_overlapping_rows_with_masks_nan_and_infinities(rng):
+    x = rng.standard_normal((45, 1003)).astype(np.float32) * 30
+    x[1, 5], x[22, 1002], x[44, 0] = np.nan, np.nan, np.nan
+    x[7, 3:], x[8], x[30, 0] = -np.inf, -np.inf, np.inf
+    visible = rng.random(x.shape) < 0.3
+    visible[:, 0] = True
+    program = tw.jit(lambda x, visible: tw.nn.softmax(tw.where(visible, x, float("-inf")), axis=-1))
+    with np.errstate(invalid="ignore"):
+        for mask in (visible, np.ones_like(visible)):
+            expected = softmax_rows(np.where(mask, x.astype(np.float64), -np.inf))
+            np.testing.assert_allclose(program(x, mask), expected, rtol=2e-5, atol=1e-30)
+
+
+def test_overlapping_rows_may_go_where_they_came_from(rng):
+    x = rng.standard_normal((45, 800), dtype=np.float32)
+    program = tw.jit(lambda x: tw.nn.softmax(x, axis=-1) + x, donate_argnums=0)
+    np.testing.assert_allclose(program(x.copy()), softmax_rows(x.astype(np.float64)) + x, atol=1e-6)
+
+
+def test_overlapping_rows_of_a_number_known_at_run_time(rng):
+    traced = tw.jit(lambda x: tw.nn.softmax(x, axis=-1)).trace(tw.spec((tw.Dim("n", min=0), 640), "float32"))
+    program = traced.lower().compile()
+    for rows in (0, 1, 2, 3, 50):
+        x = rng.standard_normal((rows, 640), dtype=np.float32)
+        expected = softmax_rows(x.astype(np.float64)) if rows else x
+        np.testing.assert_allclose(program(x), expected, rtol=2e-5)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int8, np.int64, np.bool_])
 @pytest.mark.parametrize(("shape", "permutation"), PERMUTATIONS)
 def test_transposition(shape, permutation, dtype, rng):

@@ -252,6 +252,39 @@ def test_rows_that_wait_for_their_sums_go_together(rows, columns, together):
     assert config.workgroup[0] % together == 0
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "functions", "overlap"),
+    [
+        (4096, 768, 1, True),
+        (4096, 768, 0, False),  # memory is what such rows wait for
+        (4096, 1024, 1, False),  # larger than the last cache: so do these
+        (512, 576, 1, False),  # two rows go together
+        (511, 576, 1, True),
+        (None, 576, 1, True),
+        (511, 1638, 1, True),
+        (511, 1639, 1, False),  # rows of several walks do not fit the first-level cache
+    ],
+)
+def test_walks_along_rows_with_functions_overlap(rows, columns, functions, overlap):
+    plain = row_norm(rows, columns)
+    kernel = replace(plain, ops=(plain.ops[0], replace(plain.root, functions=functions)))
+    configs = select(kernel, replace(AVX512, l3_bytes=48 << 20))
+    assert configs[-1].overlap == overlap == ("row before" in configs[-1].why)
+    assert configs[-1].attributes().get("tw.overlap") == ("unit" if overlap else None)
+    # Loops along the row have steps of one length; sums are added up in the same order either way.
+    assert configs[0].unroll == 4 and configs[1].unroll == (4 if overlap else 2)
+
+
+def test_an_array_that_two_operations_read_is_held_once():
+    kernel = row_norm(64, 100)
+    assert kernel.bytes() == kernel.footprint() == 3 * 25600 + 256
+    shared = tuple(
+        replace(op, accesses=tuple(replace(a, array=0 if i == 0 else -1) for i, a in enumerate(op.accesses)))
+        for op in kernel.ops
+    )
+    assert replace(kernel, ops=shared).footprint() == 2 * 25600 + 256
+
+
 def test_results_that_the_last_cache_cannot_hold_go_past_it():
     machine = Machine(l3_bytes=32 << 20)
     assert not select(elementwise(1 << 20), machine)[-1].stream

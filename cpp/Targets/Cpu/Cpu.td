@@ -33,6 +33,21 @@ def CpuPrefetchPass : Pass<"tw-cpu-prefetch"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
 }
 
+def CpuOverlapRowsPass : Pass<"tw-cpu-overlap-rows", "::mlir::func::FuncOp"> {
+  let summary = "Goes along one row for its sum while the row before it is computed";
+  let description = [{
+    In kernels marked `tw.overlap`, a loop over rows whose body goes along the row several times becomes one that goes along
+    several rows once: along the first for what its second walk waits for (a maximum, say), along the one before it for what
+    its third waits for, and so on. What one walk finds is carried to the next iteration; a buffer of a row becomes one of as
+    many rows as are under way. The first and the last rows, and all rows where there are few, take their walks one by one.
+
+    Order within a row stays: results are the same to the last bit. Nothing changes where a row may read what another one
+    has written, where loops along the row have no bounds in common, or where a walk needs more than three others.
+  }];
+  let statistics = [Statistic<"numLoops", "loops", "loops over rows whose walks overlap">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+}
+
 def CpuStreamPass : Pass<"tw-cpu-stream", "::mlir::func::FuncOp"> {
   let summary = "Writes large results past the cache";
   let description = [{

@@ -132,11 +132,13 @@ private:
     bool wanted = config && config.getLowering() == "vector";
     std::string reason;
     auto function = op->getParentOfType<func::FuncOp>();
-    bool streams = op->hasAttr("tw.stream");
+    bool streams = op->hasAttr("tw.stream"), overlaps = op->hasAttr("tw.overlap");
     if (wanted && succeeded(vectorizeLinalgOp(rewriter, op, config, reason))) {
       // Buffers do not know which operation writes them: the function does.
       if (streams)
         function->setAttr("tw.stream", rewriter.getUnitAttr());
+      if (overlaps)
+        function->setAttr("tw.overlap", rewriter.getUnitAttr());
       ++numVectorized;
       return true;
     }

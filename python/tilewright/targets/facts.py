@@ -55,6 +55,17 @@ class Access:
         return None
 
 
+def _bytes(accesses: list[Access]) -> int | None:
+    """What the arrays of all accesses take together, if their sizes are known."""
+    total = 0
+    for access in accesses:
+        sizes = [s for s in access.shape if s is not None]
+        if len(sizes) != len(access.shape):
+            return None
+        total += prod(sizes) * max(access.bits, 8) // 8
+    return total
+
+
 @dataclass(frozen=True)
 class OpFacts:
     """One linalg operation of a kernel.
@@ -66,6 +77,7 @@ class OpFacts:
         operations: scalar operations of an element, whatever they do.
         flops: those that compute: no conversions, comparisons or moves of bits.
         products: products that one trip of a contraction adds to its sum: several where one instruction does so.
+        functions: operations that are formulas of a dozen instructions, such as exponentials.
     """
 
     index: int
@@ -78,6 +90,7 @@ class OpFacts:
     flops: int = 0
     producers: tuple[int, ...] = ()
     products: int = 1
+    functions: int = 0
 
     @property
     def outputs(self) -> tuple[Access, ...]:
@@ -138,15 +151,16 @@ class KernelFacts:
         return total
 
     def bytes(self) -> int | None:
-        """Bytes of the arrays that the kernel reads and writes, if all sizes are known."""
-        arrays = [a for op in self.ops for a in op.inputs if a.producer is None and a.results]
-        total = 0
-        for a in [*arrays, *self.root.outputs]:
-            sizes = [s for s in a.shape if s is not None]
-            if len(sizes) != len(a.shape):
-                return None
-            total += prod(sizes) * max(a.bits, 8) // 8
-        return total
+        """Bytes that the kernel's operations read of arrays and write to the result, if all sizes are known."""
+        return _bytes([*self._reads(), *self.root.outputs])
+
+    def footprint(self) -> int | None:
+        """The same with each array counted once, however many operations read it: what a cache would have to hold."""
+        once = {a.array if a.array >= 0 else -1 - i: a for i, a in enumerate(self._reads())}
+        return _bytes([*once.values(), *self.root.outputs])
+
+    def _reads(self) -> list[Access]:
+        return [a for op in self.ops for a in op.inputs if a.producer is None and a.results]
 
     def root_loops(self) -> list[dict[int, int]]:
         """For each operation, which of its loops run along which of the root's, seen through what it produces."""
@@ -228,13 +242,14 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         for result, size in zip(results, sizes, strict=False):
             if re.fullmatch(r"d\d+", result) and size is not None:
                 ranges[int(result[1:])] = size
-    operations = flops = 0
+    operations = flops = functions = 0
     products = 1
     names = _names(op)
     if op.name == "linalg.generic":
         inside = _walk(op, ir)
         operations = sum(1 for inner in inside if inner.name.startswith(("arith.", "math.")))
         flops = sum(_flops(inner) for inner in inside)
+        functions = sum(1 for inner in inside if _FUNCTIONS.match(inner.name))
         products = max((_group(inner) for inner in inside if inner.name == "rt.group_dot"), default=1)
         if any(inner.name == "arith.extf" and str(inner.operands[0].type) in _FLOAT8 for inner in inside):
             names.append("float8")
@@ -257,6 +272,7 @@ def _op_facts(op: Any, index: int, positions: dict[Any, int], reader: _Reader, i
         flops,
         producers,
         products,
+        functions,
     )
 
 
@@ -273,6 +289,7 @@ def _multiplies_plain_integers(inside: list[Any]) -> bool:
 
 _FLOAT8 = ("f8E4M3FN", "f8E5M2")
 _COMPUTES = re.compile(r"math\.|arith\.(add|sub|mul|div|rem|neg|max|min|ceildiv|floordiv)")
+_FUNCTIONS = re.compile(r"math\.(exp|log|a?(sin|cos|tan)|erf|powf|cbrt)")
 #: Elements that one operation of each of its operands' widths sums up: bytes by four, bfloat16 by two.
 _GROUP_PRODUCTS = {"i32": 4, "f32": 2}
 

@@ -41,6 +41,7 @@ class Config:
     why: str = ""
     candidates: tuple[str, ...] = ()
     stream: bool = False
+    overlap: bool = False
 
     def text(self) -> str:
         """The attribute as MLIR text."""
@@ -55,7 +56,8 @@ class Config:
 
     def attributes(self) -> dict[str, str]:
         """What an operation gets: its config; as ``tw.pack``, the numbers of the operands that each task packs; as
-        ``tw.stream``, that its results go past the cache."""
+        ``tw.stream``, that its results go past the cache; as ``tw.overlap``, that rows of its kernel overlap."""
         pack = {"tw.pack": f"array<i64: {', '.join(map(str, self.pack))}>"} if self.pack else {}
         stream = {"tw.stream": "unit"} if self.stream else {}
-        return {"tw.config": self.text(), **pack, **stream}
+        overlap = {"tw.overlap": "unit"} if self.overlap else {}
+        return {"tw.config": self.text(), **pack, **stream, **overlap}

@@ -29,6 +29,9 @@ SQUARE_COLUMNS = 64
 #: so many elements; fewer where arrays are larger than some second-level caches, since all rows are waited for at once.
 SHARED_ELEMENTS = 2048
 NEAR_CACHES, SHARED_FAR_ELEMENTS = 4, 256
+#: Rows of float32 that the first-level cache holds where walks along different rows become one loop: two of an operand,
+#: two of what is kept for the next walk, and one of a result.
+OVERLAPPED_ROWS = 5
 #: Vectors of neighbouring results that a reduction across rows keeps in registers.
 COLUMN_VECTORS = 16
 
@@ -73,6 +76,19 @@ def _together(kernel: KernelFacts, row: int, length: int, machine: Machine) -> i
     return together
 
 
+def _overlaps(kernel: KernelFacts, length: int, machine: Machine) -> bool:
+    """Whether walks along different rows of `length` elements become one loop.
+
+    Rows without functions wait for memory rather than for sums, as do arrays that the last cache does not hold.
+    Each walk then does best alone: it asks for what comes next as far ahead as the processor can look.
+    """
+    held = kernel.footprint()
+    # Nobody has the whole of a cache: an eighth is left to others.
+    near = held is None or not machine.l3_bytes or held <= machine.l3_bytes // 8 * 7
+    fits = 4 * OVERLAPPED_ROWS * length <= machine.l1_bytes
+    return near and fits and any(op.functions for op in kernel.ops)
+
+
 def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     root = kernel.root
     has_contraction = any(op.contracts() for op in kernel.ops)
@@ -90,7 +106,8 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
         rows = max(COLUMN_VECTORS * lanes(machine), TASK_ELEMENTS // max(length, 1))
     alone = all(op is root or op.kind == "linalg.fill" for op in kernel.ops)
     together = 1
-    if row >= 0 and not (alone or has_contraction or side_by_side) and all(r is not None for r in inner):
+    walks = row >= 0 and not (alone or has_contraction or side_by_side) and all(r is not None for r in inner)
+    if walks:
         together = _together(kernel, row, length, machine)
         rows = max(rows // together, 1) * together
     if row >= 0:
@@ -109,15 +126,20 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     if side_by_side and tile:
         # What several members share has to stay in the cache; one member alone keeps its sums in registers.
         tile = (*tile[:row], 0 if alone else 4 * lanes(machine), *tile[row + 1 :])
+    overlap = walks and together == 1 and _overlaps(kernel, length, machine)
     configs = []
     for op in kernel.ops:
-        unroll = 4 if op.reductions() and not op.contracts() else 2
+        # Walks along different rows become one loop, so they take steps of the same length; sums keep their order.
+        unroll = 4 if overlap or (op.reductions() and not op.contracts()) else 2
         if side_by_side and alone:
             unroll = COLUMN_VECTORS
         if op is root:
             configs.append(vectorised(op, machine, unroll, workgroup=tuple(group), tile=tile))
         else:
             configs.append(vectorised(op, machine, unroll, tile=()))
+    if overlap:
+        why = f"{configs[-1].why}; a row's reductions beside the functions of the row before it"
+        configs[-1] = replace(configs[-1], overlap=True, why=why)
     return configs
 
 
