@@ -111,6 +111,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "TILEWRIGHT_CUDA_GRAPHS", "cuda_graphs", _flag, "0 starts kernels one by one, not as recorded graphs"
     ),
+    Setting(
+        "TILEWRIGHT_CUDA_OVERLAP", "cuda_overlap", _flag, "0 starts no kernel before the one before it ends"
+    ),
     Setting("TILEWRIGHT_CUDA_SYNC", "cuda_sync", _flag, "1 waits after each kernel, to know which one fails"),
     Setting("CUDA_HOME", "cuda_home", _path, "folder of a CUDA toolkit, whose ptxas is used"),
     Setting("TILEWRIGHT_PTXAS", "ptxas", str, "the assembler of PTX; 0 leaves it to the driver"),
@@ -145,6 +148,7 @@ class Config:
         specialize: calls with the same sizes after which they get a variant; None the default number, 0 never.
         cuda_driver: the CUDA driver's library, opened when a program for a GPU is first called.
         cuda_graphs: whether the launches of a call are recorded as CUDA graphs.
+        cuda_overlap: whether kernels of a call may begin before those end that come before them.
         cuda_sync: whether each kernel is waited for.
         cuda_home: folder of a CUDA toolkit, or None.
         ptxas: the assembler of PTX; None looks for one, "0" uses none.
@@ -165,6 +169,7 @@ class Config:
     specialize: int | None = 0
     cuda_driver: str = "libcuda.so.1"
     cuda_graphs: bool = True
+    cuda_overlap: bool = True
     cuda_sync: bool = False
     cuda_home: Path | None = None
     ptxas: str | None = None

@@ -96,7 +96,7 @@ def test_assembles_without_spills(name, arch, tmp_path):
 #: What machine code must consist of: program, architecture, instructions by their beginnings.
 INSTRUCTIONS = [
     ("softmax-long", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.BFLY", "FMNMX.NAN"]),
-    ("rms-norm", "sm_90a", ["LDG.E.128", "STG.E.128", "SHFL.BFLY"]),
+    ("rms-norm", "sm_90a", ["LDG.E.128", "STG.E.128", "SHFL.BFLY", "ACQBULK", "PREEXIT"]),
     ("running-totals", "sm_80", ["LDG.E.128", "STG.E.128", "SHFL.UP", "SHFL.IDX"]),
     ("product-large", "sm_80", ["HMMA.16816.F32.BF16", "LDSM.16.M88.4", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128"]),
     ("product-large", "sm_90a", ["HGMMA.64x256x16.F32.BF16", "UTMALDG.2D", "UTMASTG.2D", "SYNCS", "USETMAXREG"]),

@@ -16,6 +16,7 @@ RUNTIME = Path(__file__).parents[2] / "cpp" / "Runtime"
 
 #: One tile of a tensor, as it lies in shared memory, copied to the result; the block's number is added to the first.
 TILE = """
+  griddepcontrol.wait;
   mov.u32 %r1, %tid.x;
   mov.u32 %r2, tile;
   mov.u32 %r3, bar;
@@ -101,18 +102,49 @@ def test_tensor_map_that_cannot_be(build):
         build(tile_kernel(), HOST, entry)(np.zeros((12, 24), np.float32))
 
 
-def test_attributes_of_a_launch(build, fake_gpu):
+#: The tile, as often as arguments say, with what comes between.
+LAUNCHES = HOST.replace(
+    "rt->launch(rt, 0, 1, 64, arguments);",
+    "for (int turn = 0; turn < 3; ++turn) { rt->launch(rt, 0, 1, 64, arguments); BETWEEN }",
+)
+READ = "if (turn == 0) { float value; rt->read(rt, &value, out[0].data, 4); }"
+PUSH = "if (turn == 0) rt->scratch_pop(rt, rt->scratch_push(rt, 1000));"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "between", "expected"),
+    [
+        ({"cluster": [1, 1, 1]}, "", ["4", "", "4", "", "4", ""]),
+        ({"overlap": True}, "", ["", "6", "", "6", ""]),
+        ({"overlap": True}, READ, ["", "", "6", ""]),
+        ({"overlap": True}, PUSH, ["", "", "6", ""]),
+        (
+            {"cluster": [1, 1, 1], "overlap": True, "shared": 100 << 10},
+            READ,
+            ["4", "", "4", "", "4", "6", ""],
+        ),
+    ],
+)
+def test_attributes_of_a_launch(attributes, between, expected, build, fake_gpu):
+    """A kernel begins before the one before it ends where nothing but that is before it in the call."""
     maps = [{"parameter": 0, "dtype": "float32", "box": [8, 8]}]
     x = np.arange(12 * 24, dtype=np.float32).reshape(12, 24)
-    for attributes, expected in (
-        ({"cluster": [1, 1, 1]}, ["attribute 4"]),
-        ({"overlap": True}, ["attribute 6"]),
-        ({"cluster": [1, 1, 1], "overlap": True, "shared": 100 << 10}, ["attribute 4", "attribute 6"]),
-    ):
-        fake_gpu.log()
-        found = build(tile_kernel(), HOST, {"name": "k", "parameters": 2, "maps": maps, **attributes})(x)
-        np.testing.assert_array_equal(found.numpy(), x[2:10, 4:12])
-        assert [line for line in fake_gpu.log() if line.startswith("attribute")] == expected
+    entry = {"name": "k", "parameters": 2, "maps": maps, **attributes}
+    found = build(tile_kernel(), LAUNCHES.replace("BETWEEN", between), entry)(x)
+    np.testing.assert_array_equal(found.numpy(), x[2:10, 4:12])
+    assert fake_gpu.fault is None
+    lines = [line.split() for line in fake_gpu.log() if line.startswith(("attribute", "launch"))]
+    assert [words[1] if words[0] == "attribute" else "" for words in lines] == expected
+
+
+def test_kernel_that_begins_early_and_does_not_wait(build, fake_gpu):
+    entry = {"name": "k", "parameters": 2, "overlap": True}
+    entry["maps"] = [{"parameter": 0, "dtype": "float32", "box": [8, 8]}]
+    text = tile_kernel().replace("griddepcontrol.wait;", "")
+    with pytest.raises(errors.DeviceError):
+        build(text, LAUNCHES.replace("BETWEEN", ""), entry)(np.zeros((12, 24), np.float32)).numpy()
+    assert "never waits for it" in str(fake_gpu.fault)
+    fake_gpu.native.fake_recover()
 
 
 def test_blocks_that_run_at_once(build, fake_gpu):

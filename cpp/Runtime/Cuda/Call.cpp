@@ -429,7 +429,8 @@ bool DeviceCall::replay(State &state, Graphs::Entry &entry, size_t arenaBytes) {
     for (Argument &argument : arguments)
       facts.insert(facts.end(), argument.view.dims, argument.view.dims + argument.view.rank);
   auto run = [&](LaunchSink &sink) {
-    DeviceRt rt(state.program, nullptr, {memory, bytes.stack}, /*recording=*/true, /*waiting=*/false, &sink);
+    DeviceRt rt(state.program, nullptr, {memory, bytes.stack}, /*recording=*/true, /*waiting=*/false,
+                options().overlapping, &sink);
     bool ran = runMain(bytes, memory, rt) == TW_OK && !rt.failed() && rt.errorCode() == TW_OK;
     return ran && rt.launches >= leastLaunches;
   };
@@ -470,7 +471,7 @@ Outcome DeviceCall::execute(State &state) {
     device->driver.check(
         device->driver.api.copyIn(memory + bytes.stack, packedBytes.data(), packedBytes.size(), stream),
         "copying arguments");
-  DeviceRt rt(state.program, stream, {memory, bytes.stack}, captured, options().waiting);
+  DeviceRt rt(state.program, stream, {memory, bytes.stack}, captured, options().waiting, options().overlapping);
   int32_t status;
   {
     py::gil_scoped_release unlocked;
@@ -517,7 +518,7 @@ py::object DeviceCall::load(size_t index) {
   outStrides.assign(slot.rank + 1, 0);
   denseStrides(outDims.data(), slot.rank, outStrides.data());
   TwArg result{reinterpret_cast<void *>(pointer), outDims.data(), outStrides.data()};
-  DeviceRt rt(program, stream, Stack(), false, options().waiting);
+  DeviceRt rt(program, stream, Stack(), false, options().waiting, options().overlapping);
   int32_t status;
   Result waited;
   {

@@ -27,6 +27,7 @@ struct State {
 struct Options {
   bool graphs = true;
   bool waiting = false; ///< for each launch
+  bool overlapping = true;
 };
 Options &options();
 

@@ -104,12 +104,15 @@ void cuda::addDevices(py::module_ &module) {
   module.def("set_cuda_driver", &Driver::setPath, py::arg("path"), "The CUDA driver's library, opened at first use.");
   module.def(
       "set_cuda_options",
-      [](bool graphs, bool waiting) {
+      [](bool graphs, bool waiting, bool overlapping) {
         options().graphs = graphs;
         options().waiting = waiting;
+        options().overlapping = overlapping;
       },
-      py::arg("graphs"), py::arg("waiting"),
-      "Whether launches are recorded as graphs, and whether each launch is waited for.");
+      py::arg("graphs"), py::arg("waiting"), py::arg("overlapping") = true,
+      "Whether launches are recorded as graphs, whether each launch is waited for, and whether kernels may begin "
+      "before "
+      "those end that come before them.");
   module.def("cuda_device_count", [] { return Driver::current().deviceCount; }, "How many GPUs the driver finds.");
   module.def("cuda_device", &describeDevice, py::arg("device"), "Name, capability, driver and memory of a GPU.");
   module.def("cuda_copy_in", &copyIn, py::arg("device"), py::arg("to"), py::arg("array"), py::arg("stream") = 0,

@@ -31,8 +31,9 @@ public:
     entry.patchable = api.captureInfo && api.graphSetKernel;
   }
 
-  Result launch(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments) override {
-    if (Result result = start(api, kernel, blocks, threads, stream, arguments))
+  Result launch(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments,
+                bool overlaps) override {
+    if (Result result = start(api, kernel, blocks, threads, stream, arguments, overlaps))
       return result;
     entry.patchable = entry.patchable && remember(kernel, blocks, threads, arguments);
     return success;
@@ -63,7 +64,8 @@ class Patcher : public LaunchSink {
 public:
   explicit Patcher(Graphs::Entry &entry) : entry(entry) {}
 
-  Result launch(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments) override {
+  Result launch(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments,
+                bool /*overlaps: as it was recorded*/) override {
     if (next == entry.launches.size())
       return updateFailure;
     GraphLaunch &known = entry.launches[next++];

@@ -33,6 +33,12 @@ int stepOf(int64_t bytes, int64_t first) {
   return step;
 }
 
+/// Whether this driver starts a kernel before the one before it ends; older ones cannot record that.
+bool mayOverlap(const Driver &driver, bool recording) {
+  constexpr int recordsIt = 12030;
+  return driver.api.launchEx && (!recording || driver.version >= recordsIt);
+}
+
 /// What the driver says of a kernel's parameters: asked for one after another, until there is none.
 std::optional<std::vector<size_t>> parametersOf(const Api &api, Function function) {
   if (!api.functionParameter)
@@ -98,9 +104,11 @@ bool Program::load(const void *code, bool isText) {
   throw Failure(result == noBinary ? Failure::TooOld : Failure::Load, message);
 }
 
-DeviceRt::DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting, LaunchSink *sink)
+DeviceRt::DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting, bool overlapping,
+                   LaunchSink *sink)
     : program(program), api(program.device.driver.api), stream(stream), stack(stack), recording(recording),
-      waiting(waiting), sink(sink) {
+      waiting(waiting), overlapping(overlapping && !waiting && mayOverlap(program.device.driver, recording)),
+      sink(sink) {
   rt.launch = [](const TwRt *rt, int32_t kernel, int64_t blocks, int32_t threads, void **arguments) {
     of(rt).launch(kernel, blocks, threads, arguments);
   };
@@ -127,6 +135,7 @@ void *DeviceRt::push(int64_t bytes) {
       fail(captureUnsupported, "asking for memory while a stream records");
       return nullptr;
     }
+    afterLaunch = false;
     if (Result result = api.allocate(&memory, size, stream)) {
       fail(result, "allocating memory for the intermediates of a kernel");
       return nullptr;
@@ -139,9 +148,11 @@ void *DeviceRt::push(int64_t bytes) {
 void DeviceRt::pop(Pointer memory) {
   if (pushed.empty() || pushed.back().first != memory)
     return; // a push that failed
-  if (stackTop > stack.bytes)
+  if (stackTop > stack.bytes) {
+    afterLaunch = false;
     if (Result result = api.release(memory, stream))
       fail(result, "releasing memory");
+  }
   stackTop = pushed.back().second;
   pushed.pop_back();
 }
@@ -177,19 +188,22 @@ void DeviceRt::launch(int32_t number, int64_t blocks, int32_t threads, void **ar
     arguments = replaced.data();
   }
   auto grid = static_cast<unsigned>(blocks), block = static_cast<unsigned>(threads);
-  if (Result result =
-          sink ? sink->launch(kernel, grid, block, arguments) : start(api, kernel, grid, block, stream, arguments))
+  // It waits for the launch before it, and that one for what was there before the call, or began when all of it was done.
+  bool overlaps = overlapping && afterLaunch && kernel.spec->overlap;
+  if (Result result = sink ? sink->launch(kernel, grid, block, arguments, overlaps)
+                           : start(api, kernel, grid, block, stream, arguments, overlaps))
     return fail(result, "starting the kernel", number);
+  afterLaunch = true;
   if (waiting && !recording)
     if (Result result = api.streamSynchronise(stream))
       fail(result, "running the kernel", number);
 }
 
 Result cuda::start(const Api &api, const Program::Kernel &kernel, unsigned blocks, unsigned threads, Stream stream,
-                   void **arguments) {
+                   void **arguments, bool overlaps) {
   const DeviceKernelSpec &spec = *kernel.spec;
   auto shared = static_cast<unsigned>(spec.shared);
-  if (spec.cluster.empty() && !spec.overlap)
+  if (spec.cluster.empty() && !overlaps)
     return api.launch(kernel.function, blocks, 1, 1, threads, 1, 1, shared, stream, arguments, nullptr);
   if (!api.launchEx)
     return unsupportedPtx;
@@ -201,7 +215,7 @@ Result cuda::start(const Api &api, const Program::Kernel &kernel, unsigned block
     attribute.value.cluster = {static_cast<unsigned>(spec.cluster[0]), static_cast<unsigned>(spec.cluster[1]),
                                static_cast<unsigned>(spec.cluster[2])};
   }
-  if (spec.overlap) {
+  if (overlaps) {
     LaunchAttribute &attribute = attributes[config.attributeCount++];
     attribute.id = launchProgrammaticSerialisation;
     attribute.value.flag = 1;
@@ -237,6 +251,7 @@ Result DeviceRt::encodeMaps(const DeviceKernelSpec &spec, void **arguments, std:
 
 void DeviceRt::read(void *to, const void *from, int64_t bytes) {
   onlyLaunches = false;
+  afterLaunch = false;
   std::memset(to, 0, static_cast<size_t>(bytes)); // after a failure host code goes on with zeros, which ends loops
   if (failed())
     return;

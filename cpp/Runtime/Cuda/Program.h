@@ -41,15 +41,16 @@ private:
   Module module = nullptr;
 };
 
-/// Starts a kernel with all that its entry of the manifest wants.
+/// Starts a kernel with all that its entry of the manifest wants; `overlaps`: before the kernel ends that comes before it.
 Result start(const Api &api, const Program::Kernel &kernel, unsigned blocks, unsigned threads, Stream stream,
-             void **arguments);
+             void **arguments, bool overlaps);
 
 /// Where launches go while a graph is made or changed.
 class LaunchSink {
 public:
   virtual ~LaunchSink() = default;
-  virtual Result launch(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments) = 0;
+  virtual Result launch(const Program::Kernel &kernel, unsigned blocks, unsigned threads, void **arguments,
+                        bool overlaps) = 0;
 };
 
 /// Memory for the intermediates of kernels: pops mirror pushes, and launches follow one another, so that what was popped
@@ -65,8 +66,10 @@ struct Stack {
 /// The table that one call hands to the host function of a device program.
 class DeviceRt : public CallRt {
 public:
-  /// Launches go to the stream, or to `sink`. Neither reads nor allocates where `recording`.
-  DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting, LaunchSink *sink = nullptr);
+  /// Launches go to the stream, or to `sink`. Neither reads nor allocates where `recording`. Kernels begin before those end
+  /// that come before them where they are made for it and `overlapping`.
+  DeviceRt(Program &program, Stream stream, Stack stack, bool recording, bool waiting, bool overlapping,
+           LaunchSink *sink = nullptr);
 
   ~DeviceRt();
 
@@ -98,6 +101,8 @@ private:
   std::vector<std::pair<Pointer, size_t>> pushed; ///< with the top before
   bool recording;                                 ///< the stream is being captured
   bool waiting;                                   ///< after each launch, so that what fails is known by name
+  bool overlapping;
+  bool afterLaunch = false; ///< what is last on the stream is a launch of this call
   LaunchSink *sink;
   Result failure = success;
   const char *failedAt = nullptr;

@@ -78,7 +78,9 @@ def CudaSmallIntegersPass : Pass<"tw-cuda-small-integers", "::mlir::func::FuncOp
 def CudaToNvvmPass : Pass<"tw-cuda-to-nvvm", "::mlir::ModuleOp"> {
   let summary = "Lowers device code to the llvm and nvvm dialects";
   let description = [{
-    Converts everything in the module `@device`; elementary functions become calls of libdevice. Functions become kernels.
+    Converts everything in the module `@device`; elementary functions become calls of libdevice. Functions become kernels. On
+    sm_90 and newer they wait for the kernel before them in their own code (`griddepcontrol.wait`), before they touch memory, and
+    say so by `tw.overlap`: their launches need not.
 
     ```mlir
     func.func @kernel_0_0(%x: !llvm.ptr<1>, %n: index) attributes {tw.threads = 256 : i64}

@@ -90,7 +90,8 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
     return words;
   }
 
-  /// What a launch of this kernel wants beyond arguments: dynamic shared memory, a limit of its blocks, tensor maps.
+  /// What a launch of this kernel wants beyond arguments: dynamic shared memory, a limit of its blocks, tensor maps,
+  /// a start before the end of the launch before it.
   DictionaryAttr extrasOf(FunctionOpInterface function) {
     Builder builder(&getContext());
     SmallVector<Attribute> maps;
@@ -105,6 +106,8 @@ struct CudaLowerLaunchesPass : tilewright::impl::CudaLowerLaunchesPassBase<CudaL
       found.push_back(builder.getNamedAttr("shared", shared));
     if (Attribute persistent = function->getAttr("tw.persistent"))
       found.push_back(builder.getNamedAttr("persistent", persistent));
+    if (function->hasAttr("tw.overlap"))
+      found.push_back(builder.getNamedAttr("overlap", builder.getUnitAttr()));
     if (!maps.empty()) {
       found.push_back(builder.getNamedAttr("maps", builder.getArrayAttr(maps)));
       found.push_back(builder.getNamedAttr("parameters", builder.getI64IntegerAttr(function.getNumArguments())));

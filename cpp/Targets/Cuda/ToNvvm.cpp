@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "Targets/Cuda/Cuda.h"
 
+#include "Tw/TwDialect.h"
+
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
@@ -83,6 +85,30 @@ struct CudaToNvvmPass : tilewright::impl::CudaToNvvmPassBase<CudaToNvvmPass> {
     return applyFullConversion(device, target, std::move(patterns));
   }
 
+  /// Whether kernels may begin before those end that come before them: sm_90 and newer.
+  bool mayOverlap() {
+    constexpr int64_t first = 90;
+    auto target = getOperation()->getAttrOfType<tw::TargetAttr>("tw.target");
+    auto capability = target ? target.getFacts().getAs<IntegerAttr>("capability") : IntegerAttr();
+    return capability && capability.getInt() >= first;
+  }
+
+  /// Waits for the kernel before, whose results may be arguments and whose arguments may be overwritten, as soon as a thread
+  /// knows what it is about and before it touches any memory. From then on the kernel that comes next may begin: it waits in
+  /// the same way, and for a kernel that has waited.
+  void overlap(LLVM::LLVMFuncOp function) {
+    Operation *first = &function.front().front();
+    while (!first->hasTrait<OpTrait::IsTerminator>() && isMemoryEffectFree(first))
+      first = first->getNextNode();
+    OpBuilder builder(first);
+    for (StringRef text : {"griddepcontrol.wait;", "griddepcontrol.launch_dependents;"})
+      LLVM::InlineAsmOp::create(builder, function.getLoc(), TypeRange{}, ValueRange{}, text, "~{memory}",
+                                /*has_side_effects=*/true, /*is_align_stack=*/false,
+                                LLVM::tailcallkind::TailCallKind::None,
+                                LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT), ArrayAttr());
+    function->setAttr("tw.overlap", builder.getUnitAttr());
+  }
+
   void finish(gpu::GPUModuleOp device) {
     Builder builder(&getContext());
     for (auto function : device.getOps<LLVM::LLVMFuncOp>()) {
@@ -107,6 +133,8 @@ struct CudaToNvvmPass : tilewright::impl::CudaToNvvmPassBase<CudaToNvvmPass> {
         function.setArgAttr(i, "llvm.align", builder.getI64IntegerAttr(64));
         function.setArgAttr(i, "nvvm.grid_constant", builder.getUnitAttr());
       }
+      if (mayOverlap())
+        overlap(function);
       function->setAttr("nvvm.reqntid", builder.getDenseI32ArrayAttr({static_cast<int32_t>(threads.getInt()), 1, 1}));
     }
   }

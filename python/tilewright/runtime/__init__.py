@@ -37,7 +37,9 @@ if _threads := config.current().num_threads:
     _runtime.set_num_threads(_threads)
 _runtime.set_perf_map(config.current().perf)
 _runtime.set_cuda_driver(config.current().cuda_driver)
-_runtime.set_cuda_options(config.current().cuda_graphs, config.current().cuda_sync)
+_runtime.set_cuda_options(
+    config.current().cuda_graphs, config.current().cuda_sync, config.current().cuda_overlap
+)
 
 
 def num_threads() -> int:

@@ -36,7 +36,7 @@ func.func @main(%table: !llvm.ptr, %n: index) {
 
 // In the place of a tensor map goes what it is made of: address, sizes with the innermost first, bytes of a row. What launches
 // of a kernel want beyond arguments stands beside the names.
-// CHECK:       module attributes {tw.device_extras = {copies = {maps = [{box = array<i64: 64, 128>, parameter = 0 : i64, swizzle = 128 : i64, type = bf16}], parameters = 2 : i64, persistent = 2 : i64, shared = 65536 : i64}}, tw.device_kernels = ["copies"]}
+// CHECK:       module attributes {tw.device_extras = {copies = {maps = [{box = array<i64: 64, 128>, parameter = 0 : i64, swizzle = 128 : i64, type = bf16}], overlap, parameters = 2 : i64, persistent = 2 : i64, shared = 65536 : i64}}, tw.device_kernels = ["copies"]}
 // CHECK-LABEL: func.func @main
 // CHECK-SAME:    (%{{.*}}: !llvm.ptr, %[[X:.*]]: memref<?x96xbf16>
 // CHECK:         %[[WORDS:.*]] = llvm.alloca %{{.*}} x i64
@@ -54,5 +54,5 @@ func.func @main(%table: !llvm.ptr, %x: memref<?x96xbf16>, %y: memref<4xf32>, %n:
 }
 gpu.module @device {
   func.func @copies(%x: !llvm.ptr {tw.tensor_map = {box = array<i64: 64, 128>, swizzle = 128 : i64, type = bf16}},
-                    %y: !llvm.ptr<1>) attributes {tw.device, tw.persistent = 2 : i64, tw.shared = 65536 : i64, tw.threads = 384 : i64} { return }
+                    %y: !llvm.ptr<1>) attributes {tw.device, tw.overlap, tw.persistent = 2 : i64, tw.shared = 65536 : i64, tw.threads = 384 : i64} { return }
 }

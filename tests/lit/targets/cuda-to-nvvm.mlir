@@ -1,4 +1,4 @@
-// RUN: tw-opt %s --tw-cuda-to-nvvm | FileCheck %s
+// RUN: tw-opt %s --tw-cuda-to-nvvm --split-input-file | FileCheck %s
 
 // Functions become kernels with their number of threads, elementary functions calls of libdevice; half precision is
 // computed in float32. Host code is not touched.
@@ -32,4 +32,52 @@ gpu.module @device {
 func.func @host(%x: f32) -> f32 {
   %y = math.exp %x : f32
   return %y : f32
+}
+
+// -----
+
+// From sm_90 on, a kernel waits for the one before it in its own code: after what needs no memory, before all that does. Then the
+// next one may begin.
+// CHECK-LABEL: llvm.func @early
+// CHECK-SAME:    tw.overlap
+// CHECK:         nvvm.read.ptx.sreg.tid.x
+// CHECK:         llvm.getelementptr
+// CHECK-NEXT:    llvm.inline_asm has_side_effects {{.*}}"griddepcontrol.wait;", "~{memory}"
+// CHECK-NEXT:    llvm.inline_asm has_side_effects {{.*}}"griddepcontrol.launch_dependents;", "~{memory}"
+// CHECK-NEXT:    llvm.load
+// CHECK-LABEL: llvm.func @branch
+// CHECK:         "griddepcontrol.wait;"
+// CHECK:         llvm.cond_br
+module attributes {tw.target = #tw.target<kind = "cuda", cpu = "sm_90", features = "+ptx78", facts = {capability = 90 : i64}>} {
+  gpu.module @device {
+    func.func @early(%x: !llvm.ptr<1>) attributes {tw.device, tw.threads = 256 : i64} {
+      %i = nvvm.read.ptx.sreg.tid.x : i32
+      %at = llvm.getelementptr %x[%i] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, f32
+      %value = llvm.load %at : !llvm.ptr<1> -> f32
+      llvm.store %value, %x : f32, !llvm.ptr<1>
+      return
+    }
+    func.func @branch(%x: !llvm.ptr<1>, %is: i1, %value: f32) attributes {tw.device, tw.threads = 256 : i64} {
+      cf.cond_br %is, ^write, ^end
+    ^write:
+      llvm.store %value, %x : f32, !llvm.ptr<1>
+      cf.br ^end
+    ^end:
+      return
+    }
+  }
+}
+
+// -----
+
+// CHECK-LABEL: llvm.func @older
+// CHECK-NOT:     griddepcontrol
+module attributes {tw.target = #tw.target<kind = "cuda", cpu = "sm_80", features = "+ptx70", facts = {capability = 80 : i64}>} {
+  gpu.module @device {
+    func.func @older(%x: !llvm.ptr<1>) attributes {tw.device, tw.threads = 256 : i64} {
+      %value = llvm.load %x : !llvm.ptr<1> -> f32
+      llvm.store %value, %x : f32, !llvm.ptr<1>
+      return
+    }
+  }
 }

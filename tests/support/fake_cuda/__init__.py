@@ -37,7 +37,7 @@ _PARAMETERS = ctypes.CFUNCTYPE(
 )
 _LAUNCH = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_int, ctypes.c_char_p, _ARRAY(ctypes.c_uint), _ARRAY(ctypes.c_uint), ctypes.c_uint,
-    _ARRAY(ctypes.c_uint), ctypes.c_void_p,
+    _ARRAY(ctypes.c_uint), ctypes.c_void_p, ctypes.c_int,
 )  # fmt: skip
 _ENCODE = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_uint64, _ARRAY(ctypes.c_uint64), _ARRAY(ctypes.c_uint64),
@@ -199,7 +199,15 @@ class FakeDriver:
         return len(parameters)
 
     def _launch(
-        self, module: int, kernel: bytes, grid: Any, block: Any, shared: int, cluster: Any, content: int
+        self,
+        module: int,
+        kernel: bytes,
+        grid: Any,
+        block: Any,
+        shared: int,
+        cluster: Any,
+        content: int,
+        overlaps: int,
     ) -> int:
         try:
             code, name = self.modules[module], kernel.decode()
@@ -207,6 +215,8 @@ class FakeDriver:
             for parameter in code.syntax.functions[name].params:
                 values.append(ctypes.string_at(at, parameter.size) if parameter.size else b"")
                 at += parameter.size
+            if overlaps and not code.program(name).waits_for_kernel:
+                raise ptx.TooEarly(f"{name} begins before the kernel before it ends, and never waits for it")
             self.memory.show(self.live())
             code.launch(
                 name, tuple(grid[:3]), tuple(block[:3]), values, memory=self.memory, shared_bytes=shared,

@@ -224,7 +224,9 @@ ENTRY int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **pa
     const LaunchConfig::Attribute &attribute = config->attributes[i];
     if (attribute.id == 4)
       std::copy(attribute.values, attribute.values + 3, launch.cluster);
-    else if (attribute.id != 6 || attribute.values[0] != 1)
+    else if (attribute.id == 6 && attribute.values[0] == 1)
+      launch.overlaps = 1;
+    else
       return invalidValue;
     d.note("attribute " + std::to_string(attribute.id));
   }

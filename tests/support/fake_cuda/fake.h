@@ -53,7 +53,7 @@ struct Callbacks {
   int (*parameters)(int module, const char *kernel, int *sizes, int capacity);
   /// Runs a kernel; `bytes` has its parameters one after another. Returns 0, or 1 if it failed.
   int (*launch)(int module, const char *kernel, const unsigned *grid, const unsigned *block, unsigned shared,
-                const unsigned *cluster, const unsigned char *bytes);
+                const unsigned *cluster, const unsigned char *bytes, int overlaps);
   /// Makes a tensor map of 128 bytes; returns 0 if the driver would.
   int (*encode)(int dtype, int rank, uint64_t address, const uint64_t *sizes, const uint64_t *strides,
                 const uint32_t *box, int swizzle, unsigned char *map);
@@ -82,6 +82,7 @@ struct Launch {
   unsigned grid[3], block[3], shared, cluster[3] = {1, 1, 1};
   std::vector<unsigned char> parameters;
   void *node = nullptr; ///< its handle, if it is part of a graph
+  int overlaps = 0;     ///< it may begin before the kernel ends that comes before it
 };
 
 struct Graph {

@@ -11,8 +11,9 @@ uintptr_t lastNode = 0x1000;
 
 Result runLaunch(const Launch &launch) {
   Driver &d = driver();
-  int failed = d.callbacks.launch(launch.function->module->number, launch.function->name.c_str(), launch.grid,
-                                  launch.block, launch.shared, launch.cluster, launch.parameters.data());
+  int failed =
+      d.callbacks.launch(launch.function->module->number, launch.function->name.c_str(), launch.grid, launch.block,
+                         launch.shared, launch.cluster, launch.parameters.data(), launch.overlaps);
   return failed ? launchFailed : success;
 }
 
@@ -222,6 +223,7 @@ ENTRY int cuGraphExecKernelNodeSetParams_v2(void *executable, void *node, const 
     std::copy(changed->grid, changed->grid + 3, next.grid);
     std::copy(changed->block, changed->block + 3, next.block);
     std::copy(launch.cluster, launch.cluster + 3, next.cluster);
+    next.overlaps = launch.overlaps;
     if (Result result = prepare(d, next, changed->parameters))
       return result;
     launch = std::move(next);

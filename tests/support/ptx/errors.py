@@ -67,5 +67,9 @@ class Trapped(PtxFault):
     """The program executed `trap`, or failed an assertion of its own."""
 
 
+class TooEarly(PtxFault):
+    """Global memory is touched before `griddepcontrol.wait`: the kernel before may still be using it."""
+
+
 class MissingFence(PtxFault):
     """An asynchronous operation uses registers or shared memory that were written since the fence that it needs."""

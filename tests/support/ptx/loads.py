@@ -68,7 +68,15 @@ def fence(ins: ast.Instruction, d: Decoder) -> Op:
     return lambda m, s: None
 
 
-@instruction("prefetch", "prefetchu", "discard", "applypriority", "nanosleep", "griddepcontrol", "pmevent")
+@instruction("griddepcontrol")
+def dependence(ins: ast.Instruction, d: Decoder) -> Op:
+    """`griddepcontrol.wait`: launches follow each other here, but from now on a thread may touch global memory."""
+    if ins.has("wait"):
+        return lambda m, s: m.waited(s)
+    return lambda m, s: None
+
+
+@instruction("prefetch", "prefetchu", "discard", "applypriority", "nanosleep", "pmevent")
 def no_effect(ins: ast.Instruction, d: Decoder) -> Op:
     """Hints."""
     return lambda m, s: None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from ptx import syntax as ast
-from ptx.errors import BadOperand, InFlight, MissingFence, OutOfBounds, PtxFault, Uninitialised
+from ptx.errors import BadOperand, InFlight, MissingFence, OutOfBounds, PtxFault, TooEarly, Uninitialised
 from ptx.memory import GLOBAL_BASE, POISON, WINDOW_SHIFT, WINDOWS, Memory, Problem, Segment, check_alignment
 from ptx.types import STORAGE, Array
 
@@ -78,6 +78,8 @@ class Machine:
         self.members = np.zeros(count, np.uint32)  # with which lanes of its warp
         self.waits_at = np.full(count, -1, np.int64)  # instruction that made a lane wait
         self.live = int((self.status == RUNNING).sum())
+        # Lanes that have not waited for the kernel before, in a kernel that does so.
+        self.early = np.full(count, self.program.waits_for_kernel)
         self.steps = 0
         self.executed = 0
         self._registers()
@@ -192,6 +194,8 @@ class Machine:
         try:
             check_alignment(address, size)
             if space in ("global", "const"):
+                if space == "global" and self.program.waits_for_kernel:
+                    self.check_late(ins, s)
                 self.memory.regions.check(address, size, write)
                 return self.memory.segment, (address - np.uint64(GLOBAL_BASE)).astype(np.int64)
             if space == "shared":
@@ -203,6 +207,17 @@ class Machine:
             return self.params, address.astype(np.int64)
         except Problem as problem:
             self.fail(problem.kind, ins, s, problem.position, f"{space} memory: {problem.text}")
+
+    def waited(self, s: Selection) -> None:
+        """Let lanes touch global memory: the kernel before has ended."""
+        self.early[s] = False
+
+    def check_late(self, ins: ast.Instruction, s: Selection) -> None:
+        """Raise unless all lanes have waited for the kernel before."""
+        early = self.early[s]
+        if early.any():
+            text = "global memory touched before griddepcontrol.wait"
+            self.fail(TooEarly, ins, s, int(np.argmax(early)), text)
 
     def shared_index(
         self, ins: ast.Instruction, s: Selection, address: Array, size: int, write: bool

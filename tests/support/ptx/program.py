@@ -29,6 +29,7 @@ class Program:
         entries: where each function starts.
         offset: where variables of the shared, local and parameter spaces lie.
         call_results: per return address, what to copy to the caller: (to, from, bytes) in each thread's memory.
+        waits_for_kernel: whether threads wait for the kernel before (`griddepcontrol.wait`).
         tracked: registers of which reads are checked while running, since no analysis shows that they were written.
     """
 
@@ -45,6 +46,7 @@ class Program:
         self.function_at: list[ast.Function] = []
         self.call_results: dict[int, list[tuple[int, int, int]]] = {}
         self._link(self.kernel)
+        self.waits_for_kernel = any(i.name == "griddepcontrol" and i.has("wait") for i in self.instructions)
         self._touched: dict[int, frozenset[int]] = {}
         self.registers = self._registers()
         self.offset: dict[ast.Variable, int] = {}

@@ -10,7 +10,8 @@ _DTYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "i8": "uint8"
 def kernels(module: Any) -> list[Any]:
     """Return the kernels of a module at stage `llvm` in the order of their numbers.
 
-    A name, or an object where a launch wants more: dynamic shared memory, tensor maps, a limit of blocks.
+    A name, or an object where a launch wants more: dynamic shared memory, tensor maps, a limit of blocks,
+    a start before the end of the kernel before it.
     """
     from ..._mlir import ir
 
@@ -28,6 +29,8 @@ def _kernel(name: str, extras: Any, ir: Any) -> dict[str, Any]:
     for number in ("shared", "parameters", "persistent"):
         if number in extras:
             kernel[number] = ir.IntegerAttr(extras[number]).value
+    if "overlap" in extras:
+        kernel["overlap"] = True
     if "maps" in extras:
         kernel["maps"] = [_tensor_map(ir.DictAttr(each), ir) for each in ir.ArrayAttr(extras["maps"])]
     return kernel
