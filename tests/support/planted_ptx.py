@@ -8,7 +8,6 @@ import numpy as np
 import ptx
 from cuda_device import DeviceProgram
 
-
 #: Of copies that nobody waits for, some schedule must let the one land last that matters.
 SCHEDULES = 8
 
