@@ -73,6 +73,15 @@ def test_products(jit, rng, name, m, n, k):
     judge(bound(x), x, exact)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("m, n", [(16, 8), (100, 64), (37, 31)])
+def test_more_rows_than_columns(jit, rng, name, m, n):
+    """Tasks share rows then; columns of weights that are arguments like others are whole panels all the same."""
+    x = rng.standard_normal((m, 256), dtype=np.float32)
+    w, exact = weight(rng, name, n, 256)
+    judge(jit(linear)(w, x), x, exact)
+
+
 @pytest.mark.parametrize("name", ["q4_0", "q4_1", "q8_0"])
 @pytest.mark.parametrize("groups", [1, 2, 3, 18])
 def test_few_groups(jit, rng, name, groups):

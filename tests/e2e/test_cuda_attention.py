@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tilewright as tw
-from cuda_attention import attention, specs_of
+from cuda_attention import attention, large_equal_scores, specs_of
 from cuda_device import DeviceProgram
 from op_matrix import fresh_rng
 
@@ -44,6 +44,15 @@ def test_one_launch(number):
     assert np.all(np.abs(found.astype(np.float64) - expected) <= 4 * step * weight)
     assert len(program.launches) == 1 and "mma.sync" in program.text
     assert np.array_equal(found, program(*inputs)[0]), "the same bits in any order of warps"
+
+
+def test_early_keys_weigh_as_much_as_late_ones():
+    """A maximum that stays from tile to tile scales nothing down."""
+    inputs = large_equal_scores(17, 1024, "float16")
+    specs = [tw.spec(x.shape, "float16") for x in inputs]
+    program = DeviceProgram(tw.jit(lambda q, k, v: tw.attention(q, k, v)).trace(*specs).lower("cuda:sm_80"))
+    # Weights are rounded to the type of the values where they multiply, their sum is not.
+    assert np.abs(program(*inputs)[0].astype(np.float64) - 0.5).max() <= 2**-10
 
 
 def test_keys_that_no_row_sees_are_not_looked_at():

@@ -24,3 +24,12 @@ def specs_of(q, k, columns, dtype, mask):
     """What tw.attention takes: shapes of q and k, the columns of v, whether there is a mask."""
     found = [tw.spec(q, dtype), tw.spec(k, dtype), tw.spec((*k[:3], columns), dtype)]
     return [*found, tw.spec((1, 1, q[2], k[2]), "float32")] if mask else found
+
+
+def large_equal_scores(rows, keys, dtype):
+    """Arguments whose scores are the same along a row, and so large that multiplying them with a constant rounds; half of
+    the values are zeros and half ones, so that results are one half if all keys weigh the same."""
+    q = np.linspace(100, 122, rows).reshape(1, 1, rows, 1) * np.ones((1, 1, rows, 16))
+    k = np.full((1, 1, keys, 16), 110.0)
+    v = np.repeat([0.0, 1.0], keys // 2).reshape(1, 1, keys, 1) * np.ones((1, 1, keys, 16))
+    return [x.astype(dtype) for x in (q, k, v)]

@@ -111,8 +111,7 @@ void cuda::addDevices(py::module_ &module) {
       },
       py::arg("graphs"), py::arg("waiting"), py::arg("overlapping") = true,
       "Whether launches are recorded as graphs, whether each launch is waited for, and whether kernels may begin "
-      "before "
-      "those end that come before them.");
+      "before those end that come before them.");
   module.def("cuda_device_count", [] { return Driver::current().deviceCount; }, "How many GPUs the driver finds.");
   module.def("cuda_device", &describeDevice, py::arg("device"), "Name, capability, driver and memory of a GPU.");
   module.def("cuda_copy_in", &copyIn, py::arg("device"), py::arg("to"), py::arg("array"), py::arg("stream") = 0,

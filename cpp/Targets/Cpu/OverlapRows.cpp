@@ -173,8 +173,8 @@ private:
     for (const Member *member : walks)
       for (Value init : cast<scf::ForOp>(member->op).getInitArgs())
         initial.push_back(maps[member->stage].lookupOrDefault(init));
-    auto first = cast<scf::ForOp>(walks.front()->op);
-    auto loop = scf::ForOp::create(b, loc, first.getLowerBound(), first.getUpperBound(), first.getStep(), initial);
+    scf::ForOp model = steps.model;
+    auto loop = scf::ForOp::create(b, loc, model.getLowerBound(), model.getUpperBound(), model.getStep(), initial);
     if (initial.empty())
       loop.getBody()->getTerminator()->erase();
     OpBuilder::InsertionGuard guard(b);

@@ -120,6 +120,7 @@ private:
     }
     if (!model)
       return false;
+    steps.model = model;
     for (Operation &op : rows.getBody()->without_terminator()) {
       auto loop = dyn_cast<scf::ForOp>(op);
       numbers[&op] = steps.members.size();
@@ -226,6 +227,8 @@ private:
         if (same && write.getBase() == read.getBase() && write.getVectorType() == read.getVectorType() &&
             write.getPermutationMap() == read.getPermutationMap() && !read.getMask() && !read.hasOutOfBoundsDim())
           match = write;
+        else if (!besides(write, one, read, two))
+          return false;
       }
       if (shared && !match)
         return false;
@@ -235,6 +238,18 @@ private:
     for (auto [read, write] : found)
       met[read] = write;
     return true;
+  }
+
+  /// Whether in one turn of a common loop `read` reads nothing of what `write` writes.
+  bool besides(vector::TransferWriteOp write, scf::ForOp one, vector::TransferReadOp read, scf::ForOp two) {
+    if (read.getIndices().empty() || read.getVectorType().getRank() != 1 ||
+        !read.getPermutationMap().isMinorIdentity() || write.getBase() != read.getBase())
+      return false;
+    Place written = placeOf(write.getIndices().back(), one.getInductionVar()),
+          wanted = placeOf(read.getIndices().back(), two.getInductionVar());
+    return !written.fixed && !wanted.fixed &&
+           (wanted.constant >= written.constant + write.getVectorType().getNumElements() ||
+            written.constant >= wanted.constant + read.getVectorType().getNumElements());
   }
 
   /// Whether no other turn of the loop writes where this one does.

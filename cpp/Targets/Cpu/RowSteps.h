@@ -31,6 +31,7 @@ struct Ring {
 /// order.
 struct RowSteps {
   mlir::scf::ForOp rows;
+  mlir::scf::ForOp model;             ///< a walk whose bounds, which all have, are known outside of `rows`
   llvm::SmallVector<Member> members;  ///< in the order of the body
   llvm::SmallVector<Carried> carried; ///< by stage
   llvm::SmallVector<Ring> rings;

@@ -66,12 +66,15 @@ SmallVector<Value> FragmentAttention::weigh(State &state, Values &scores, Value 
       if (i % 4 / 2 == half)
         highest = larger(highest, scores[i]);
     state.highest[half] = larger(before, acrossQuad(highest, false));
-    Value scaled = multiplied(finite(state.highest[half]), log2e), total = constant(0);
+    Value scaled = arith::MulFOp::create(inside, loc, finite(state.highest[half]), log2e), total = constant(0);
     auto power = [&](Value x) -> Value {
       Value difference = arith::SubFOp::create(inside, loc, multiplied(x, log2e), scaled, contract());
       return math::Exp2Op::create(inside, loc, difference);
     };
-    factors.push_back(power(before));
+    // Both products rounded alike, so that a maximum that stays is a factor of one: with less rounding, and many tiles,
+    // it would be one to the power of their number.
+    Value base = arith::MulFOp::create(inside, loc, before, log2e);
+    factors.push_back(math::Exp2Op::create(inside, loc, arith::SubFOp::create(inside, loc, base, scaled)));
     for (int64_t i = 0; i < count; ++i)
       if (i % 4 / 2 == half) {
         scores[i] = power(scores[i]);

@@ -52,7 +52,7 @@ public:
     Value source = emit(def->getOperand(0));
     if (isa<arith::ExtUIOp>(def))
       return source;
-    if (isa<arith::AddIOp>(def) && !constantOf(def->getOperand(1)))
+    if (isa<arith::AddIOp>(def))
       return arith::AddIOp::create(b, loc, source, emit(def->getOperand(1)));
     if (isa<arith::OrIOp>(def))
       return arith::OrIOp::create(b, loc, source, emit(def->getOperand(1)));

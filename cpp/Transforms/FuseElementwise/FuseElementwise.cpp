@@ -71,6 +71,26 @@ bool dequantises(linalg::GenericOp op) { return op->hasAttr("tw.dequantize"); }
 
 bool isPinned(Operation *op) { return op->hasAttr("tw.lowering"); }
 
+/// Whether `value` is a weight, perhaps seen through reshapes: it can be packed for whoever reads it.
+bool isWeight(Value value) {
+  while (Operation *def = value.getDefiningOp()) {
+    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(def))
+      return false;
+    value = def->getOperand(0);
+  }
+  auto argument = cast<BlockArgument>(value);
+  auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  return function && argument.getOwner()->isEntryBlock() && function.getArgAttr(argument.getArgNumber(), "tw.weight");
+}
+
+/// Whether a contraction finds the stored bytes one after the other: as they lie, or after they were packed.
+bool readsBytesInOrder(linalg::GenericOp dequantiser) {
+  return llvm::all_of(dequantiser.getDpsInputOperands(), [&](OpOperand *input) {
+    return !getElementTypeOrSelf(input->get()).isInteger(8) ||
+           dequantiser.getMatchingIndexingMap(input).isProjectedPermutation() || isWeight(input->get());
+  });
+}
+
 /// `fewRows`: so many may dequantise a weight each for itself.
 bool shouldFuse(OpOperand *operand, int64_t fewRows) {
   auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
@@ -95,7 +115,7 @@ bool shouldFuse(OpOperand *operand, int64_t fewRows) {
   if (!ShapedType::isDynamic(reads) && reads <= fewRows)
     return true;
   // Rows that were rounded to bytes meet the stored integers, which is cheaper than floats however many rows there are.
-  return dequantisesBytes(producer) && readsRoundedBytes(consumer, operand) &&
+  return dequantisesBytes(producer) && readsBytesInOrder(producer) && readsRoundedBytes(consumer, operand) &&
          DotInstructions(producer->getParentOfType<ModuleOp>()).i8;
 }
 

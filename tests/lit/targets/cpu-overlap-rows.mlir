@@ -192,3 +192,68 @@ func.func @other_bounds(%x: memref<64x96xf32>, %y: memref<64x80xf32>, %n: index)
   }
   return
 }
+
+// Half of what a walk wrote is written again: what is read is read from memory, in a row of its own.
+// CHECK-LABEL: func.func @written_twice
+// CHECK:         memref.alloca() {{.*}} : memref<2x96xf32>
+// CHECK:         %[[READ:.*]] = vector.transfer_read %{{.*}} : memref<96xf32, strided<[1], offset: ?>>, vector<16xf32>
+// CHECK:         arith.addf %[[READ]], %[[READ]]
+func.func @written_twice(%x: memref<64x96xf32>, %y: memref<64x96xf32>, %n: index) attributes {tw.kernel, tw.overlap} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %c16 = arith.constant 16 : index
+  %c96 = arith.constant 96 : index
+  %f0 = arith.constant 0.0 : f32
+  %low = arith.constant dense<0xFF800000> : vector<16xf32>
+  %two = arith.constant dense<2.0> : vector<8xf32>
+  %t = memref.alloca() {alignment = 64 : i64} : memref<96xf32>
+  scf.for %i = %c0 to %n step %c1 {
+    %m = scf.for %j = %c0 to %c96 step %c16 iter_args(%a = %low) -> (vector<16xf32>) {
+      %v = vector.transfer_read %x[%i, %j], %f0 {in_bounds = [true]} : memref<64x96xf32>, vector<16xf32>
+      %s = arith.maximumf %v, %a : vector<16xf32>
+      scf.yield %s : vector<16xf32>
+    }
+    scf.for %j = %c0 to %c96 step %c16 {
+      %v = vector.transfer_read %x[%i, %j], %f0 {in_bounds = [true]} : memref<64x96xf32>, vector<16xf32>
+      %s = arith.subf %v, %m : vector<16xf32>
+      vector.transfer_write %s, %t[%j] {in_bounds = [true]} : vector<16xf32>, memref<96xf32>
+      %j8 = arith.addi %j, %c8 : index
+      vector.transfer_write %two, %t[%j8] {in_bounds = [true]} : vector<8xf32>, memref<96xf32>
+    }
+    scf.for %j = %c0 to %c96 step %c16 {
+      %v = vector.transfer_read %t[%j], %f0 {in_bounds = [true]} : memref<96xf32>, vector<16xf32>
+      %s = arith.addf %v, %v : vector<16xf32>
+      vector.transfer_write %s, %y[%i, %j] {in_bounds = [true]} : vector<16xf32>, memref<64x96xf32>
+    }
+  }
+  return
+}
+
+// A bound that is a constant of the row is that of all walks.
+// CHECK-LABEL: func.func @constant_of_the_row
+// CHECK:         scf.for
+// CHECK:           scf.if
+// CHECK:         return
+func.func @constant_of_the_row(%x: memref<64x96xf32>, %y: memref<64x96xf32>, %n: index) attributes {tw.kernel, tw.overlap} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c16 = arith.constant 16 : index
+  %c96 = arith.constant 96 : index
+  %f0 = arith.constant 0.0 : f32
+  %low = arith.constant dense<0xFF800000> : vector<16xf32>
+  scf.for %i = %c0 to %n step %c1 {
+    %d96 = arith.constant 96 : index
+    %m = scf.for %j = %c0 to %d96 step %c16 iter_args(%a = %low) -> (vector<16xf32>) {
+      %v = vector.transfer_read %x[%i, %j], %f0 {in_bounds = [true]} : memref<64x96xf32>, vector<16xf32>
+      %s = arith.maximumf %v, %a : vector<16xf32>
+      scf.yield %s : vector<16xf32>
+    }
+    scf.for %j = %c0 to %c96 step %c16 {
+      %v = vector.transfer_read %x[%i, %j], %f0 {in_bounds = [true]} : memref<64x96xf32>, vector<16xf32>
+      %s = arith.subf %v, %m : vector<16xf32>
+      vector.transfer_write %s, %y[%i, %j] {in_bounds = [true]} : vector<16xf32>, memref<64x96xf32>
+    }
+  }
+  return
+}

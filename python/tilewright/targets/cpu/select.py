@@ -97,8 +97,9 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
     row = shared if (shared := _shared_row(kernel)) >= 0 else spread[-1] if spread else -1
     inner = [root.ranges[d] for d in range(len(root.loops)) if d not in kernel.parallel]
     length = prod(r if r is not None else 1024 for r in inner) or 1
+    column, panel = root.column_loop(), _panel_of(kernel) or 1
     for d in spread:
-        group[d] = 1
+        group[d] = 1 if d != column else min(panel, root.ranges[d] or panel)  # a task takes whole panels
     rows = 8 if has_contraction else max(1, min(64, TASK_ELEMENTS // max(length, 1)))
     # Results that lie side by side are summed up side by side: long stretches of memory are what a task asks for.
     side_by_side = not has_contraction and row >= 0 and row == pick_lane(root, machine)[0]
@@ -112,8 +113,8 @@ def _rows(kernel: KernelFacts, machine: Machine) -> list[Config]:
         rows = max(rows // together, 1) * together
     if row >= 0:
         known = root.ranges[row]
-        if row == root.column_loop() and (panel := _panel_of(kernel)):
-            rows = -(-rows // panel) * panel  # a task takes whole panels
+        if row == column:
+            rows = -(-rows // panel) * panel
         group[row] = min(rows, known) if known is not None else rows
     work = kernel.work()
     if (work is not None and work < SERIAL_WORK) or not any(group):
